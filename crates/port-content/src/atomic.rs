@@ -1,0 +1,208 @@
+//! Files and directories that appear whole or not at all.
+//!
+//! ```text
+//! .NAME.XXXX.tmp  (same directory) ── write ── fsync ── rename onto NAME ── fsync directory
+//! ```
+//!
+//! CRASH: a kill before the rename leaves the old content and a hidden `.tmp` file, which
+//! [`sweep`] removes later; a kill after it leaves the new content. Nothing in between is visible.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Seek as _, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tempfile::NamedTempFile;
+
+use crate::failpoint::failpoint;
+use crate::fs::{self, Context as _, FsError};
+
+/// Marks our temporary files and directories.
+const SUFFIX: &str = ".tmp";
+/// A leftover younger than this may belong to a process that is still at work.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A file being written, which becomes visible only with [`AtomicFile::commit`]. Dropping it removes it.
+#[derive(Debug)]
+pub struct AtomicFile {
+    temporary: NamedTempFile,
+    target: PathBuf,
+    mode: u32,
+}
+
+impl AtomicFile {
+    /// Starts a file that will become `target` (mode 0644), creating its directory.
+    pub fn create(target: &Path) -> Result<Self, FsError> {
+        let directory = parent(target);
+        fs::create_dir_all(directory)?;
+        let temporary = tempfile::Builder::new().prefix(&prefix(target)).suffix(SUFFIX).tempfile_in(directory).context("create a file in", directory)?;
+        Ok(Self { temporary, target: target.to_owned(), mode: 0o644 })
+    }
+
+    /// Sets the permission bits that the file will have.
+    #[must_use]
+    pub fn mode(self, mode: u32) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// The open file.
+    pub fn file(&mut self) -> &mut File {
+        self.temporary.as_file_mut()
+    }
+
+    /// Where the bytes are now, for tools that write by path.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Flushes, renames onto the target, flushes the directory; returns the file, rewound.
+    pub fn commit(self) -> Result<File, FsError> {
+        let Self { temporary, target, mode } = self;
+        let step = |result: io::Result<()>, operation| result.context(operation, &target);
+        step(failpoint("atomic.before-sync"), "write")?;
+        let permissions = Permissions::from_mode(mode);
+        step(temporary.as_file().set_permissions(permissions), "set permissions of")?;
+        step(temporary.as_file().sync_all(), "flush")?;
+        step(failpoint("atomic.before-rename"), "write")?;
+        let mut file =
+            temporary.persist(&target).map_err(|error| FsError::new("rename onto", &target, error.error))?;
+        step(failpoint("atomic.after-rename"), "write")?;
+        fs::sync_dir(parent(&target))?;
+        step(file.rewind(), "rewind")?;
+        Ok(file)
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file().flush()
+    }
+}
+
+/// Writes `bytes` to `target`, whole or not at all.
+pub fn write(target: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let mut file = AtomicFile::create(target)?;
+    file.write_all(bytes).context("write", target)?;
+    file.commit().map(|_| ())
+}
+
+/// A directory being prepared, which takes the place of `target` only with [`AtomicDir::commit`].
+#[derive(Debug)]
+pub struct AtomicDir {
+    temporary: tempfile::TempDir,
+    target: PathBuf,
+}
+
+impl AtomicDir {
+    /// Starts a directory beside `target`.
+    pub fn create(target: &Path) -> Result<Self, FsError> {
+        let directory = parent(target);
+        fs::create_dir_all(directory)?;
+        let temporary = tempfile::Builder::new().prefix(&prefix(target)).suffix(SUFFIX).tempdir_in(directory).context("create a directory in", directory)?;
+        fs::set_mode(temporary.path(), 0o755)?;
+        Ok(Self { temporary, target: target.to_owned() })
+    }
+
+    /// Where to put the files.
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Swaps the prepared directory in and removes what stood there.
+    ///
+    /// The swap is one `renameat2(RENAME_EXCHANGE)`, so `target` is the old or the new directory at every
+    /// instant. CRASH: a kill after the swap leaves the old directory under a `.tmp` name for [`sweep`].
+    pub fn commit(self) -> Result<(), FsError> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        let target = &self.target;
+        fs::sync_dir(self.path())?;
+        failpoint("swap.before-exchange").context("replace", target)?;
+        if fs::exists(target) {
+            renameat_with(CWD, self.path(), CWD, target, RenameFlags::EXCHANGE).context("replace", target)?;
+        } else {
+            fs::rename(self.path(), target)?;
+        }
+        failpoint("swap.after-exchange").context("replace", target)?;
+        fs::sync_dir(parent(target))
+        // Dropping `temporary` removes what is now behind the temporary name: the old directory, or nothing.
+    }
+}
+
+/// Removes leftovers of killed processes from `directory`: our own `.tmp` names, older than a day.
+pub fn sweep(directory: &Path, now: SystemTime) -> Result<(), FsError> {
+    for path in fs::read_dir(directory)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !(name.starts_with('.') && name.ends_with(SUFFIX)) {
+            continue;
+        }
+        // A leftover that vanishes between listing and looking was somebody else's and is gone.
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        let age = metadata.modified().ok().and_then(|modified| now.duration_since(modified).ok());
+        if age.is_some_and(|age| age > LEFTOVER_AGE) {
+            if metadata.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+        }
+    }
+    Ok(())
+}
+
+/// What temporary names start with, so that listings of user files never show them.
+fn prefix(target: &Path) -> String {
+    format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_file_leaves_nothing_and_a_committed_one_is_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("a/b/vmlinux");
+        let mut file = AtomicFile::create(&target).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), Vec::<PathBuf>::new());
+        write(&target, b"whole").unwrap();
+        assert_eq!(fs::read(&target, 10).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), [target]);
+    }
+
+    #[test]
+    fn a_directory_is_swapped_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("standard");
+        for generation in ["one", "two"] {
+            let next = AtomicDir::create(&target).unwrap();
+            write(&next.path().join(generation), b"x").unwrap();
+            next.commit().unwrap();
+            assert_eq!(fs::read_dir(&target).unwrap(), [target.join(generation)]);
+        }
+        assert_eq!(fs::read_dir(directory.path()).unwrap(), [target]);
+    }
+
+    #[test]
+    fn only_old_leftovers_of_ours_are_swept() {
+        let directory = tempfile::tempdir().unwrap();
+        let leftover = directory.path().join(".vmlinux.abc.tmp");
+        let other = directory.path().join("notes.tmp");
+        write(&leftover, b"x").unwrap();
+        write(&other, b"x").unwrap();
+        let now = fs::metadata(&leftover).unwrap().modified().unwrap();
+        sweep(directory.path(), now).unwrap();
+        assert!(fs::exists(&leftover));
+        sweep(directory.path(), now + LEFTOVER_AGE * 2).unwrap();
+        assert!(!fs::exists(&leftover) && fs::exists(&other));
+    }
+}

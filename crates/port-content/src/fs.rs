@@ -1,0 +1,206 @@
+//! Plain file operations whose errors name the operation and the path. The only user of `std::fs`.
+#![expect(clippy::disallowed_methods, reason = "this is the wrapper that the wall points to")]
+
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// A failed file operation.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} `{}`", path.display())]
+pub struct FsError {
+    /// What was tried, as an infinitive: "open", "create directory".
+    pub operation: &'static str,
+    /// On which path.
+    pub path: PathBuf,
+    /// What the operating system said.
+    #[source]
+    pub source: io::Error,
+}
+
+impl FsError {
+    /// Wraps an operating system error.
+    pub fn new(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { operation, path: path.to_owned(), source }
+    }
+
+    /// Whether the path does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// Adds operation and path to an `io::Result`.
+pub trait Context<T> {
+    /// Wraps the error.
+    fn context(self, operation: &'static str, path: &Path) -> Result<T, FsError>;
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, operation: &'static str, path: &Path) -> Result<T, FsError> {
+        self.map_err(|source| FsError::new(operation, path, source))
+    }
+}
+
+impl<T> Context<T> for rustix::io::Result<T> {
+    fn context(self, operation: &'static str, path: &Path) -> Result<T, FsError> {
+        self.map_err(|errno| FsError::new(operation, path, errno.into()))
+    }
+}
+
+/// Opens for reading.
+pub fn open(path: &Path) -> Result<File, FsError> {
+    File::open(path).context("open", path)
+}
+
+/// Opens a regular file for reading; a directory, device or pipe is an error, so a read cannot block.
+pub fn open_regular(path: &Path) -> Result<(File, Metadata), FsError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .context("open", path)?;
+    let metadata = file.metadata().context("inspect", path)?;
+    if metadata.is_file() {
+        return Ok((file, metadata));
+    }
+    Err(FsError::new("read", path, io::Error::other("not a regular file")))
+}
+
+/// Opens for reading and writing, creating the file if absent and keeping its content.
+pub fn open_writable(path: &Path) -> Result<File, FsError> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).context("open", path)
+}
+
+/// Opens for appending, creating the file if absent.
+pub fn open_append(path: &Path) -> Result<File, FsError> {
+    OpenOptions::new().append(true).create(true).open(path).context("open", path)
+}
+
+/// Creates a new file for reading and writing; an existing one is an error.
+pub fn create_new(path: &Path) -> Result<File, FsError> {
+    OpenOptions::new().read(true).write(true).create_new(true).open(path).context("create", path)
+}
+
+/// Creates or empties a scratch file. Not for anything that must survive a kill: see [`crate::atomic`].
+pub fn create_scratch(path: &Path) -> Result<File, FsError> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).context("create", path)
+}
+
+/// Reads a whole file of at most `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
+    let (file, metadata) = open_regular(path)?;
+    let too_big = |size: u64| {
+        let message = format!("it is {size} bytes or more: at most {limit} are read here");
+        FsError::new("read", path, io::Error::new(io::ErrorKind::FileTooLarge, message))
+    };
+    if metadata.len() > limit {
+        return Err(too_big(metadata.len()));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).context("read", path)?;
+    if bytes.len() as u64 > limit {
+        return Err(too_big(bytes.len() as u64));
+    }
+    Ok(bytes)
+}
+
+/// Reads a whole UTF-8 file of at most `limit` bytes.
+pub fn read_to_string(path: &Path, limit: u64) -> Result<String, FsError> {
+    String::from_utf8(read(path, limit)?).map_err(|error| {
+        let message = format!("not UTF-8 text (byte {} is wrong)", error.utf8_error().valid_up_to());
+        FsError::new("read", path, io::Error::new(io::ErrorKind::InvalidData, message))
+    })
+}
+
+/// Metadata of what the path leads to.
+pub fn metadata(path: &Path) -> Result<Metadata, FsError> {
+    std::fs::metadata(path).context("inspect", path)
+}
+
+/// Metadata, or `None` where the path does not exist.
+pub fn try_metadata(path: &Path) -> Result<Option<Metadata>, FsError> {
+    match metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Metadata of the path itself, symbolic links not followed.
+pub fn symlink_metadata(path: &Path) -> Result<Metadata, FsError> {
+    std::fs::symlink_metadata(path).context("inspect", path)
+}
+
+/// Where a symbolic link points.
+pub fn read_link(path: &Path) -> Result<PathBuf, FsError> {
+    std::fs::read_link(path).context("read link", path)
+}
+
+/// Whether something is at `path`.
+pub fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// The names in a directory, sorted, so that no result depends on the file system's order.
+pub fn read_dir(path: &Path) -> Result<Vec<PathBuf>, FsError> {
+    let mut entries = std::fs::read_dir(path)
+        .context("list", path)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .context("list", path)?;
+    entries.sort();
+    Ok(entries)
+}
+
+/// Creates a directory and its parents; an existing one is fine.
+pub fn create_dir_all(path: &Path) -> Result<(), FsError> {
+    std::fs::create_dir_all(path).context("create directory", path)
+}
+
+/// Removes a file; an absent one is fine.
+pub fn remove_file(path: &Path) -> Result<(), FsError> {
+    absent_is_fine(std::fs::remove_file(path)).context("remove", path)
+}
+
+/// Removes an empty directory; an absent one is fine.
+pub fn remove_dir(path: &Path) -> Result<(), FsError> {
+    absent_is_fine(std::fs::remove_dir(path)).context("remove directory", path)
+}
+
+/// Removes a directory with all that is in it; an absent one is fine.
+pub fn remove_dir_all(path: &Path) -> Result<(), FsError> {
+    absent_is_fine(std::fs::remove_dir_all(path)).context("remove directory", path)
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes a hard link.
+pub fn hard_link(original: &Path, link: &Path) -> Result<(), FsError> {
+    std::fs::hard_link(original, link).context("link", link)
+}
+
+/// Sets the permission bits.
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), FsError> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).context("set permissions of", path)
+}
+
+/// Makes a symbolic link.
+pub fn symlink(target: &Path, link: &Path) -> Result<(), FsError> {
+    std::os::unix::fs::symlink(target, link).context("link", link)
+}
+
+/// Flushes a directory, so that renames and unlinks in it survive a power cut.
+pub fn sync_dir(path: &Path) -> Result<(), FsError> {
+    open(path)?.sync_all().context("flush directory", path)
+}
+
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
+    std::fs::rename(from, to).context("rename onto", to)
+}

@@ -1,0 +1,211 @@
+//! Copies that keep holes and share blocks: reflink where the file system can, else data runs only.
+//!
+//! A root file system image is mostly holes; a copy that filled them would write gigabytes of zeros.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use rustix::fs::{SeekFrom, ioctl_ficlone, seek};
+
+use crate::fs::{Context as _, FsError};
+use crate::hashing::{BUFFER, Hasher};
+
+/// Granularity of hole detection while writing, in bytes: the block size of common file systems.
+pub const BLOCK: usize = 4096;
+
+/// Copies `source` into the empty file `target`, keeping holes; returns the bytes of its length.
+///
+/// `path` names the target in errors. Both files' positions are undefined afterwards.
+pub fn copy(source: &File, target: &File, path: &Path) -> Result<u64, FsError> {
+    let length = source.metadata().context("inspect", path)?.len();
+    if ioctl_ficlone(target, source).is_ok() {
+        return Ok(length);
+    }
+    target.set_len(length).context("size", path)?;
+    copy_data_runs(source, target, length).context("write", path)?;
+    Ok(length)
+}
+
+fn copy_data_runs(source: &File, target: &File, length: u64) -> io::Result<()> {
+    let mut position = 0;
+    while position < length {
+        let Some((start, end)) = next_data(source, position, length)? else { return Ok(()) };
+        copy_run(source, target, start, end)?;
+        position = end;
+    }
+    Ok(())
+}
+
+/// The next run that may hold data, at or after `position`; `None` where only a hole is left.
+pub fn next_data(file: &File, position: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
+    let start = match seek(file, SeekFrom::Data(position)) {
+        Ok(start) => start,
+        // ENXIO: nothing but a hole up to the end.
+        Err(rustix::io::Errno::NXIO) => return Ok(None),
+        // A file system without SEEK_DATA: all of it counts as data.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => return Ok(Some((position, length))),
+        Err(error) => return Err(error.into()),
+    };
+    let end = seek(file, SeekFrom::Hole(start))?;
+    Ok((start < length).then_some((start, end.min(length))))
+}
+
+fn copy_run(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
+    let mut from = start;
+    let mut to = start;
+    while from < end {
+        let count = usize::try_from(end - from).unwrap_or(usize::MAX);
+        match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), count) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            // Another file system, or a kernel that cannot: by hand.
+            Err(_) => return copy_run_by_hand(source, target, from, end),
+        }
+    }
+    Ok(())
+}
+
+fn copy_run_by_hand(source: &File, target: &File, mut position: u64, end: u64) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    while position < end {
+        let count = usize::try_from(end - position).unwrap_or(usize::MAX).min(BUFFER);
+        source.read_exact_at(&mut buffer[..count], position)?;
+        target.write_all_at(&buffer[..count], position)?;
+        position += count as u64;
+    }
+    Ok(())
+}
+
+/// Digest and size of `file`; holes are hashed as zeros without being read.
+pub fn digest(file: &File) -> io::Result<(port_model::Digest, u64)> {
+    let length = file.metadata()?.len();
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; BUFFER];
+    let zeros = vec![0; BUFFER];
+    let mut position = 0;
+    while position < length {
+        let (start, end) = next_data(file, position, length)?.unwrap_or((length, length));
+        for (from, to, hole) in [(position, start, true), (start, end, false)] {
+            let mut at = from;
+            while at < to {
+                let count = usize::try_from(to - at).unwrap_or(usize::MAX).min(BUFFER);
+                if hole {
+                    hasher.update(&zeros[..count]);
+                } else {
+                    file.read_exact_at(&mut buffer[..count], at)?;
+                    hasher.update(&buffer[..count]);
+                }
+                at += count as u64;
+            }
+        }
+        position = end;
+    }
+    let size = hasher.size();
+    Ok((hasher.finish(), size))
+}
+
+/// A writer that turns whole zero blocks into holes. Call [`SparseWriter::finish`] to set the length.
+#[derive(Debug)]
+pub struct SparseWriter<'a> {
+    file: &'a File,
+    position: u64,
+    pending: Vec<u8>,
+}
+
+impl<'a> SparseWriter<'a> {
+    /// Writes to `file` from its start; the file must be empty.
+    pub fn new(file: &'a File) -> Self {
+        Self { file, position: 0, pending: Vec::with_capacity(BLOCK) }
+    }
+
+    fn put(&mut self, block: &[u8]) -> io::Result<()> {
+        if block.iter().any(|byte| *byte != 0) {
+            self.file.write_all_at(block, self.position)?;
+        }
+        self.position += block.len() as u64;
+        Ok(())
+    }
+
+    /// Writes what is pending and sets the file's length; returns it.
+    pub fn finish(mut self) -> io::Result<u64> {
+        let pending = std::mem::take(&mut self.pending);
+        self.put(&pending)?;
+        self.file.set_len(self.position)?;
+        Ok(self.position)
+    }
+}
+
+impl io::Write for SparseWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut rest = bytes;
+        if !self.pending.is_empty() {
+            let take = (BLOCK - self.pending.len()).min(rest.len());
+            self.pending.extend_from_slice(&rest[..take]);
+            rest = &rest[take..];
+            if self.pending.len() < BLOCK {
+                return Ok(bytes.len());
+            }
+            let pending = std::mem::take(&mut self.pending);
+            self.put(&pending)?;
+        }
+        let blocks = rest.chunks_exact(BLOCK);
+        self.pending.extend_from_slice(blocks.remainder());
+        for block in blocks {
+            self.put(block)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs;
+    use crate::hashing::digest_of;
+    use proptest::prelude::*;
+    use std::io::Write as _;
+    use std::os::unix::fs::MetadataExt as _;
+
+    fn image(runs: &[(bool, u16)]) -> Vec<u8> {
+        runs.iter().flat_map(|(data, length)| vec![u8::from(*data) * 7; usize::from(*length)]).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn holes_and_data_round_trip(runs in proptest::collection::vec((any::<bool>(), 0u16..20_000), 0..8)) {
+            let directory = tempfile::tempdir().unwrap();
+            let bytes = image(&runs);
+            let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+            let first = fs::create_new(&one).unwrap();
+            let mut writer = SparseWriter::new(&first);
+            for chunk in bytes.chunks(1000) {
+                writer.write_all(chunk).unwrap();
+            }
+            prop_assert_eq!(writer.finish().unwrap(), bytes.len() as u64);
+            let second = fs::create_new(&two).unwrap();
+            copy(&first, &second, &two).unwrap();
+            prop_assert_eq!(fs::read(&two, 1 << 20).unwrap(), bytes.clone());
+            prop_assert_eq!(digest(&second).unwrap(), (digest_of(&bytes), bytes.len() as u64));
+        }
+    }
+
+    #[test]
+    fn a_copy_keeps_holes() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+        let first = fs::create_new(&one).unwrap();
+        first.set_len(64 * 1024 * 1024).unwrap();
+        first.write_all_at(b"x", 32 * 1024 * 1024).unwrap();
+        let second = fs::create_new(&two).unwrap();
+        copy(&first, &second, &two).unwrap();
+        let metadata = second.metadata().unwrap();
+        assert_eq!(metadata.len(), 64 * 1024 * 1024);
+        assert!(metadata.blocks() * 512 < 1024 * 1024, "{} blocks", metadata.blocks());
+    }
+}

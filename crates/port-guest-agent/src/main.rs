@@ -1,0 +1,2 @@
+//! The agent inside the guest.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The line protocol between Port and its guest agent: requests, responses, frames.

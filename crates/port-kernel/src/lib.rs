@@ -1,0 +1,1 @@
+//! Kernels: bzImage to vmlinux, ELF facts, Debian packages, modules in load order. No network.

@@ -1,0 +1,1 @@
+//! What tests share: a hermetic environment, the port binary, snapshots, contract suites.
