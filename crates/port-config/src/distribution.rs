@@ -1,0 +1,115 @@
+//! Where an artifact is published and fetched from. Push and pull are configured apart (acceptance P-4).
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Where copies are kept unless the file says otherwise (acceptance P-10).
+pub const DEFAULT_CACHE_ROOT: &str = ".port/cache";
+
+/// The `distribution` table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Distribution {
+    /// Root of the local copies, as written.
+    pub cache_root: PathBuf,
+    /// Where push publishes; without it push is refused.
+    pub push: Option<Backend>,
+    /// Where pull fetches; without it pull is refused.
+    pub pull: Option<Backend>,
+}
+
+impl Default for Distribution {
+    fn default() -> Self {
+        Self { cache_root: DEFAULT_CACHE_ROOT.into(), push: None, pull: None }
+    }
+}
+
+/// One direction's backend (acceptance P-7, Pu-4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "backend", rename_all = "kebab-case")]
+pub enum Backend {
+    /// A directory.
+    FileSystem {
+        /// The store's root, as written.
+        root: PathBuf,
+    },
+    /// The registry that the artifact's own reference names (acceptance P-52).
+    OciRegistry {
+        /// TLS or not.
+        transport: Transport,
+        /// How to sign in.
+        auth: RegistryAuth,
+    },
+    /// A control plane of this file (acceptance Pu-14).
+    HostedApi {
+        /// The control plane's endpoint, without a trailing `/`.
+        endpoint: String,
+        /// The name of the control plane with that endpoint.
+        control_plane: String,
+    },
+}
+
+impl Backend {
+    /// The words of `backend` in the file.
+    pub const WORDS: &'static [&'static str] = &["file-system", "oci-registry", "hosted-api"];
+
+    /// The word of `backend` in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::FileSystem { .. } => "file-system",
+            Self::OciRegistry { .. } => "oci-registry",
+            Self::HostedApi { .. } => "hosted-api",
+        }
+    }
+}
+
+/// How bytes travel to a registry (acceptance Pu-5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// TLS.
+    Https,
+    /// No TLS: for a registry on this machine.
+    PlainHttp,
+}
+
+impl Transport {
+    /// The words of the file.
+    pub const WORDS: &'static [&'static str] = &["https", "plain-http"];
+
+    /// The word of the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::PlainHttp => "plain-http",
+        }
+    }
+}
+
+/// How to sign in at a registry. Secrets never sit in the file: it names variables (acceptance Pu-6).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum RegistryAuth {
+    /// Without credentials.
+    Anonymous,
+    /// With a user name and a password from the environment.
+    BasicEnv {
+        /// The variable that holds the user name.
+        username_variable: String,
+        /// The variable that holds the password.
+        password_variable: String,
+    },
+}
+
+impl RegistryAuth {
+    /// The words of `kind` in the file.
+    pub const WORDS: &'static [&'static str] = &["anonymous", "basic-env"];
+
+    /// The word of `kind` in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::BasicEnv { .. } => "basic-env",
+        }
+    }
+}

