@@ -58,17 +58,23 @@ impl AtomicFile {
 
     /// Flushes, renames onto the target, flushes the directory; returns the file, rewound.
     pub fn commit(self) -> Result<File, FsError> {
-        let Self { temporary, target, mode } = self;
-        let step = |result: io::Result<()>, operation| result.context(operation, &target);
+        let target = self.target.clone();
+        self.commit_as(&target)
+    }
+
+    /// As [`AtomicFile::commit`], under a name in the same directory that was not known at the start.
+    pub fn commit_as(self, target: &Path) -> Result<File, FsError> {
+        let Self { temporary, mode, .. } = self;
+        let step = |result: io::Result<()>, operation| result.context(operation, target);
         step(failpoint("atomic.before-sync"), "write")?;
         let permissions = Permissions::from_mode(mode);
         step(temporary.as_file().set_permissions(permissions), "set permissions of")?;
         step(temporary.as_file().sync_all(), "flush")?;
         step(failpoint("atomic.before-rename"), "write")?;
         let mut file =
-            temporary.persist(&target).map_err(|error| FsError::new("rename onto", &target, error.error))?;
+            temporary.persist(target).map_err(|error| FsError::new("rename onto", target, error.error))?;
         step(failpoint("atomic.after-rename"), "write")?;
-        fs::sync_dir(parent(&target))?;
+        fs::sync_dir(parent(target))?;
         step(file.rewind(), "rewind")?;
         Ok(file)
     }
@@ -122,10 +128,17 @@ impl AtomicDir {
         let target = &self.target;
         fs::sync_dir(self.path())?;
         failpoint("swap.before-exchange").context("replace", target)?;
-        if fs::exists(target) {
-            renameat_with(CWD, self.path(), CWD, target, RenameFlags::EXCHANGE).context("replace", target)?;
-        } else {
-            fs::rename(self.path(), target)?;
+        let rename = |flags| renameat_with(CWD, self.path(), CWD, target, flags);
+        // Another process may make or take the target between the two calls; each turn means that one did.
+        loop {
+            match rename(RenameFlags::EXCHANGE) {
+                Err(rustix::io::Errno::NOENT) => {}
+                result => break result.context("replace", target)?,
+            }
+            match rename(RenameFlags::NOREPLACE) {
+                Err(rustix::io::Errno::EXIST) => {}
+                result => break result.context("replace", target)?,
+            }
         }
         failpoint("swap.after-exchange").context("replace", target)?;
         fs::sync_dir(parent(target))

@@ -200,7 +200,3 @@ pub fn symlink(target: &Path, link: &Path) -> Result<(), FsError> {
 pub fn sync_dir(path: &Path) -> Result<(), FsError> {
     open(path)?.sync_all().context("flush directory", path)
 }
-
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
-    std::fs::rename(from, to).context("rename onto", to)
-}

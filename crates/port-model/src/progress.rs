@@ -1,0 +1,54 @@
+//! What long work says while it runs: one event type and one trait, drawn or printed by the command line.
+//!
+//! A library never draws. It sends events; a terminal shows bars, a machine gets one JSON object each.
+
+use serde::Serialize;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A task began. `total` is its size in bytes, where that is known.
+    Started {
+        /// Names the task in later events: "fetch vmlinux".
+        task: String,
+        /// Bytes to be done.
+        total: Option<u64>,
+    },
+    /// A task got further.
+    Advanced {
+        /// Which task.
+        task: String,
+        /// Bytes done since the last event.
+        bytes: u64,
+    },
+    /// A task ended.
+    Finished {
+        /// Which task.
+        task: String,
+    },
+    /// Something that a person should know and that is no error: which source was taken, and why.
+    Note {
+        /// One sentence without a final period.
+        message: String,
+    },
+}
+
+/// Takes events. Called from many threads.
+pub trait Reporter: Send + Sync {
+    /// One thing happened.
+    fn event(&self, event: Event);
+
+    /// Shorthand for [`Event::Note`].
+    fn note(&self, message: String) {
+        self.event(Event::Note { message });
+    }
+}
+
+/// Takes events and says nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn event(&self, _: Event) {}
+}

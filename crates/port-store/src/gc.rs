@@ -1,0 +1,64 @@
+//! Garbage collection: blobs that no name leads to are removed, when nobody is adding any.
+
+use std::collections::BTreeSet;
+
+use port_content::{fs, lock};
+use port_layout::{Descriptor, Manifest};
+use port_model::Digest;
+use serde::Serialize;
+
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// What a collection removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    /// How many blobs.
+    pub blobs: u64,
+    /// Their sizes together, in bytes.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Removes what no name leads to. Waits for running operations to end.
+    pub fn collect_garbage(&self) -> Result<Collected, StoreError> {
+        let lock = lock::lock(&self.root().join("lock"), lock::Mode::Exclusive);
+        let _lock = lock.map_err(|e| self.files(e))?;
+        let live = self.live()?;
+        let mut collected = Collected::default();
+        for path in fs::read_dir(&self.root().join("blobs/sha256")).map_err(|e| self.files(e))? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if live.contains(&name) {
+                continue;
+            }
+            // What is not named like a blob is a leftover of a killed process: with the lock held alone,
+            // nobody is writing it.
+            let size = fs::symlink_metadata(&path).map_err(|e| self.files(e))?.len();
+            fs::remove_file(&path).map_err(|e| self.files(e))?;
+            collected.blobs += 1;
+            collected.bytes += size;
+        }
+        Ok(collected)
+    }
+
+    /// The blobs that `index.json` leads to, by hex digest.
+    fn live(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut live = BTreeSet::new();
+        for descriptor in self.index()?.manifests {
+            let manifest = self.read_document(&descriptor)?;
+            let keep = |digest: &Digest, live: &mut BTreeSet<String>| live.insert(digest.hex().to_owned());
+            keep(&descriptor.digest, &mut live);
+            let manifest: Manifest =
+                serde_json::from_slice(&manifest).map_err(|source| StoreError::Malformed {
+                    path: self.blob_path(&descriptor.digest),
+                    expected: "OCI image manifest",
+                    source,
+                })?;
+            let blobs: Vec<Descriptor> = manifest.layers.into_iter().chain([manifest.config]).collect();
+            blobs.iter().for_each(|blob| {
+                keep(&blob.digest, &mut live);
+            });
+        }
+        Ok(live)
+    }
+}

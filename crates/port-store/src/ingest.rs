@@ -1,0 +1,98 @@
+//! Adding blobs: bytes are written beside their place, hashed where they lie, and only then named.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use port_content::atomic::AtomicFile;
+use port_content::fs::Context as _;
+use port_content::verify::Mismatch;
+use port_content::{fs, hashing, sparse};
+use port_model::Digest;
+
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// A blob that is in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// A blob on its way in. Dropping it leaves nothing behind.
+#[derive(Debug)]
+pub struct Ingest<'a> {
+    store: &'a Store,
+    file: AtomicFile,
+    subject: String,
+}
+
+impl Store {
+    /// Starts a blob; `subject` names it in errors.
+    pub fn ingest(&self, subject: &str) -> Result<Ingest<'_>, StoreError> {
+        // The final name is known only after hashing; the first name just has to lie in the same directory.
+        let place = self.root().join("blobs/sha256/incoming");
+        let file = AtomicFile::create(&place).map_err(|e| self.files(e))?.mode(0o444);
+        Ok(Ingest { store: self, file, subject: subject.to_owned() })
+    }
+
+    /// Adds bytes from memory.
+    pub fn ingest_bytes(&self, subject: &str, bytes: &[u8]) -> Result<Blob, StoreError> {
+        let digest = hashing::digest_of(bytes);
+        let size = bytes.len() as u64;
+        if self.has(&digest) {
+            return Ok(Blob { digest, size });
+        }
+        let mut ingest = self.ingest(subject)?;
+        ingest.file.write_all(bytes).context("write", &self.blob_path(&digest)).map_err(|e| self.files(e))?;
+        ingest.commit(Some((&digest, size)))
+    }
+
+    /// Adds a copy of a file outside the store: a reflink where possible. A file that is known and whose
+    /// blob is here costs nothing.
+    pub fn ingest_file(&self, path: &Path) -> Result<Blob, StoreError> {
+        if let Some((digest, size)) = self.known_digest(path).filter(|(digest, _)| self.has(digest)) {
+            return Ok(Blob { digest, size });
+        }
+        let (source, before) = fs::open_regular(path).map_err(|e| self.files(e))?;
+        let note = self.begin_note(path)?;
+        let mut ingest = self.ingest(&path.display().to_string())?;
+        sparse::copy(&source, ingest.file.file(), path).map_err(|e| self.files(e))?;
+        let blob = ingest.commit(None)?;
+        self.finish_note(note, &before, &blob.digest)?;
+        Ok(blob)
+    }
+}
+
+impl Ingest<'_> {
+    /// The open file to write to. Its content counts, not what was passed by.
+    pub fn file(&mut self) -> &mut File {
+        self.file.file()
+    }
+
+    /// Hashes what lies there, compares it with what was expected, and names it.
+    ///
+    /// # Errors
+    /// [`StoreError::Mismatch`] where it is something else; then nothing is added.
+    pub fn commit(mut self, expected: Option<(&Digest, u64)>) -> Result<Blob, StoreError> {
+        let (digest, size) =
+            sparse::digest(self.file.file()).context("read", self.file.path()).map_err(|e| self.store.files(e))?;
+        if let Some((expected_digest, expected_size)) = expected {
+            let mismatch = |source| StoreError::Mismatch { subject: self.subject.clone(), source };
+            if size != expected_size {
+                let source = Mismatch::Size { expected: expected_size, found: size, more: false };
+                return Err(mismatch(source));
+            }
+            if &digest != expected_digest {
+                let expected = expected_digest.clone();
+                return Err(mismatch(Mismatch::Digest { expected, found: digest, size }));
+            }
+        }
+        let place = self.store.blob_path(&digest);
+        self.file.commit_as(&place).map_err(|e| self.store.files(e))?;
+        Ok(Blob { digest, size })
+    }
+}

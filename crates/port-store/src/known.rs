@@ -1,0 +1,137 @@
+//! Digests of files outside the store, so that an image of gigabytes is not hashed at every use.
+//!
+//! A record holds the file's device, inode, size, modification and change time. It is believed only while
+//! all of them are as recorded, and only if the file had been at rest when hashing began: a write in the same
+//! clock tick would leave all five unchanged (git calls this "racily clean"). The clock is the file
+//! system's own, read off a new file beside the records. A program cannot set a change time back, so
+//! copying an old modification time onto a changed file does not deceive.
+//!
+//! What this does not see is damage below the file system; `verify` reads everything again.
+
+use std::fs::Metadata;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use port_content::atomic::AtomicFile;
+use port_content::fs::Context as _;
+use port_content::{fs, hashing, limit, sparse};
+use port_model::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// How long a file must have been at rest, in nanoseconds: several ticks of the coarsest kernel clock (10 ms).
+const AT_REST: i128 = 30_000_000;
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: i128,
+    changed: i128,
+    digest: Digest,
+    /// When hashing began, in nanoseconds by the clock of the store's file system.
+    began: i128,
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(rest)
+}
+
+fn change_time(metadata: &Metadata) -> i128 {
+    nanoseconds(metadata.ctime(), metadata.ctime_nsec())
+}
+
+impl Record {
+    fn new(path: &Path, metadata: &Metadata, digest: &Digest, began: i128) -> Self {
+        Self {
+            path: path.to_owned(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: change_time(metadata),
+            digest: digest.clone(),
+            began,
+        }
+    }
+}
+
+/// A record being written while its file is hashed.
+#[derive(Debug)]
+pub(crate) struct Note {
+    file: AtomicFile,
+    path: PathBuf,
+    began: i128,
+}
+
+impl Store {
+    /// Digest and size of the file, if it is known and has not changed since.
+    pub fn known_digest(&self, path: &Path) -> Option<(Digest, u64)> {
+        let metadata = fs::metadata(path).ok().filter(Metadata::is_file)?;
+        let record_path = self.record_path(path)?;
+        // A record that cannot be read is no record: the file is hashed again and the record replaced.
+        let bytes = fs::read(&record_path, limit::RECORD).ok()?;
+        let record: Record = serde_json::from_slice(&bytes).ok()?;
+        let unchanged = Record::new(&record.path, &metadata, &record.digest, record.began) == record;
+        (unchanged && record.began - record.changed >= AT_REST).then_some((record.digest, record.size))
+    }
+
+    /// Digest and size of the file: from the record, or hashed now and remembered.
+    pub fn digest_of_file(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        if let Some(known) = self.known_digest(path) {
+            return Ok(known);
+        }
+        let (file, before) = fs::open_regular(path).map_err(|e| self.files(e))?;
+        let note = self.begin_note(path)?;
+        let (digest, size) = sparse::digest(&file).context("read", path).map_err(|e| self.files(e))?;
+        self.finish_note(note, &before, &digest)?;
+        Ok((digest, size))
+    }
+
+    /// Remembers the digest of a file that this process has just written and closed.
+    ///
+    /// Waits until the file has been at rest (at most [`AT_REST`]), so that the very next use finds it known.
+    pub fn remember(&self, path: &Path, digest: &Digest) -> Result<(), StoreError> {
+        let metadata = fs::metadata(path).map_err(|e| self.files(e))?;
+        let age = self.begin_note(path)?.began - change_time(&metadata);
+        if let Ok(wait @ 1..) = u64::try_from(AT_REST - age) {
+            std::thread::sleep(Duration::from_nanos(wait.min(2 * AT_REST.unsigned_abs() as u64)));
+        }
+        let note = self.begin_note(path)?;
+        self.finish_note(note, &metadata, digest)
+    }
+
+    /// Opens the record of `path` for writing; its creation tells the time.
+    pub(crate) fn begin_note(&self, path: &Path) -> Result<Note, StoreError> {
+        let place = self.record_path(path).unwrap_or_else(|| self.root().join("files/none"));
+        let mut file = AtomicFile::create(&place).map_err(|e| self.files(e))?;
+        let metadata = file.file().metadata().context("inspect", &place).map_err(|e| self.files(e))?;
+        Ok(Note { file, path: path.to_owned(), began: change_time(&metadata) })
+    }
+
+    /// Writes the record: `metadata` was read before hashing, `digest` is what hashing gave.
+    pub(crate) fn finish_note(
+        &self,
+        mut note: Note,
+        metadata: &Metadata,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        let record = Record::new(&note.path, metadata, digest, note.began);
+        let bytes = serde_json::to_vec(&record).unwrap_or_default();
+        note.file.write_all(&bytes).context("write", &note.path).map_err(|e| self.files(e))?;
+        note.file.commit().map(|_| ()).map_err(|e| self.files(e))
+    }
+
+    /// One record per path. The path is made absolute, so that it means the same file from anywhere.
+    fn record_path(&self, path: &Path) -> Option<PathBuf> {
+        let absolute = std::path::absolute(path).ok()?;
+        let name = hashing::digest_of(absolute.as_os_str().as_encoded_bytes());
+        Some(self.root().join("files").join(name.hex()))
+    }
+}

@@ -1,0 +1,149 @@
+//! The store as its callers see it.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use port_content::{atomic, fs, hashing::digest_of};
+use port_layout::{Descriptor, media_types, native};
+use port_model::*;
+use port_store::{Store, StoreError};
+
+fn store() -> (tempfile::TempDir, Store) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("store")).unwrap();
+    (directory, store)
+}
+
+/// A tagged kernel bundle with this content.
+fn tagged(store: &Store, name: &str, content: &[u8]) -> Descriptor {
+    let blob = store.ingest_bytes("vmlinux", content).unwrap();
+    let bundle = Bundle {
+        class: ArtifactClass::Kernel,
+        variant: Variant::new(Architecture::X86_64, Substrate::Firecracker, ProtectionMode::Standard),
+        components: vec![Component {
+            kind: ComponentKind::Kernel,
+            format: ComponentFormat::Vmlinux,
+            file_name: "vmlinux".parse().unwrap(),
+            size: blob.size,
+            digest: blob.digest,
+        }],
+        kernel: None,
+        boot_arguments: None,
+        provenance: None,
+    };
+    let encoded = native::encode(&bundle, digest_of);
+    store.ingest_bytes("config", &encoded.config).unwrap();
+    let manifest = store.ingest_bytes("manifest", &encoded.manifest).unwrap();
+    let entry = native::index_entry(&bundle, manifest.digest, manifest.size);
+    store.tag(name, entry.clone()).unwrap();
+    entry
+}
+
+#[test]
+fn a_blob_is_named_only_when_it_is_what_was_expected() {
+    let (_directory, store) = store();
+    let mut ingest = store.ingest("vmlinux").unwrap();
+    ingest.file().write_all(b"kernes").unwrap();
+    let error = ingest.commit(Some((&digest_of(b"kernel"), 6))).unwrap_err();
+    assert!(matches!(&error, StoreError::Mismatch { subject, .. } if subject == "vmlinux"), "{error}");
+    assert_eq!(fs::read_dir(&store.root().join("blobs/sha256")).unwrap().len(), 0);
+    let blob = store.ingest_bytes("vmlinux", b"kernel").unwrap();
+    let mode = fs::metadata(&store.blob_path(&blob.digest)).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o444);
+}
+
+#[test]
+fn names_survive_reopening_and_move_to_the_newest() {
+    let (_directory, store) = store();
+    let one = tagged(&store, "demo:v1", b"one");
+    let two = tagged(&store, "demo:v1", b"two");
+    assert_ne!(one.digest, two.digest);
+    let again = Store::open(store.root()).unwrap();
+    assert_eq!(again.resolve("demo:v1").unwrap().unwrap().digest, two.digest);
+    assert_eq!(again.resolve("demo:v2").unwrap(), None);
+    assert!(again.untag("demo:v1").unwrap() && !again.untag("demo:v1").unwrap());
+}
+
+#[test]
+fn collection_keeps_what_names_lead_to() {
+    let (_directory, store) = store();
+    tagged(&store, "demo:v1", b"one");
+    tagged(&store, "demo:v1", b"two");
+    let collected = store.collect_garbage().unwrap();
+    assert_eq!(collected.blobs, 3, "the first kernel, its config and its manifest");
+    assert!(store.has(&digest_of(b"two")) && !store.has(&digest_of(b"one")));
+    assert_eq!(store.verify().unwrap().damaged, []);
+}
+
+#[test]
+fn verification_names_what_is_damaged_and_what_is_missing() {
+    let (_directory, store) = store();
+    tagged(&store, "demo:v1", b"kernel");
+    let path = store.blob_path(&digest_of(b"kernel"));
+    atomic::write(&path, b"kernes").unwrap();
+    let damaged = store.verify().unwrap().damaged;
+    assert_eq!(damaged.len(), 1);
+    assert_eq!((&damaged[0].digest, &damaged[0].names[..]), (&digest_of(b"kernel"), &["demo:v1".to_owned()][..]));
+    fs::remove_file(&path).unwrap();
+    assert_eq!(store.verify().unwrap().damaged[0].found, "nothing");
+}
+
+#[test]
+fn a_changed_file_is_never_taken_for_the_known_one() {
+    let (directory, store) = store();
+    let path = directory.path().join("rootfs.ext4");
+    for content in [b"one", b"two", b"six"] {
+        // Same size, written in quick succession: the hardest case for a record of times.
+        atomic::write(&path, content).unwrap();
+        assert_eq!(store.digest_of_file(&path).unwrap().0, digest_of(content));
+        let file = fs::open_writable(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"xyz", 0).unwrap();
+        assert_eq!(store.digest_of_file(&path).unwrap().0, digest_of(b"xyz"));
+    }
+}
+
+#[test]
+fn a_materialised_file_is_known_at_once_and_written_once() {
+    let (directory, store) = store();
+    let blob = store.ingest_bytes("rootfs", b"image").unwrap();
+    let target = directory.path().join("cache/rootfs.ext4");
+    assert!(store.materialise(&blob.digest, blob.size, &target).unwrap());
+    assert_eq!(store.known_digest(&target), Some((blob.digest.clone(), blob.size)));
+    assert!(!store.materialise(&blob.digest, blob.size, &target).unwrap());
+    atomic::write(&target, b"imagf").unwrap();
+    assert_eq!(store.known_digest(&target), None);
+    assert!(store.materialise(&blob.digest, blob.size, &target).unwrap());
+    let wrong = store.materialise(&blob.digest, 99, &directory.path().join("other")).unwrap_err();
+    assert!(matches!(wrong, StoreError::Damaged { expected: 99, found: 5, .. }));
+}
+
+#[test]
+fn a_newer_store_is_left_alone() {
+    let (_directory, store) = store();
+    let meta = store.root().join("meta.json");
+    atomic::write(&meta, br#"{"version":2}"#).unwrap();
+    let error = Store::open(store.root()).unwrap_err();
+    assert!(matches!(error, StoreError::Version { found: 2, known: 1, .. }));
+    atomic::write(&meta, br#"{"version":1,"incompatible":["packs"]}"#).unwrap();
+    let error = Store::open(store.root()).unwrap_err();
+    assert!(matches!(error, StoreError::Feature { feature, .. } if feature == "packs"));
+}
+
+#[test]
+fn eight_writers_of_one_name_leave_a_whole_store() {
+    let (_directory, store) = store();
+    std::thread::scope(|scope| {
+        for writer in 0..8u8 {
+            let store = &store;
+            scope.spawn(move || {
+                let _operation = store.operation().unwrap();
+                tagged(store, &format!("demo:v{writer}"), &[writer]);
+                tagged(store, "demo:latest", &[writer]);
+            });
+        }
+    });
+    assert_eq!(store.index().unwrap().manifests.len(), 9);
+    assert_eq!(store.verify().unwrap().damaged, []);
+    let entry = store.resolve("demo:latest").unwrap().unwrap();
+    assert_eq!(entry.media_type, media_types::OCI_MANIFEST);
+}
