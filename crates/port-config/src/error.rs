@@ -5,9 +5,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// How many findings `Display` shows: the rest of a hopeless file helps nobody.
+const MOST_SHOWN: usize = 40;
+
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("{}", render::render(self))]
 pub struct ConfigError {
     /// The file, as the caller named it.
     pub file: String,
@@ -15,7 +17,7 @@ pub struct ConfigError {
     pub findings: Vec<Finding>,
 }
 
-/// One thing that is wrong, and where.
+/// One thing that is wrong, and where. Every text is safe to print: no control characters, bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The line, from 1.
@@ -26,24 +28,42 @@ pub struct Finding {
     pub key: String,
     /// What was expected and what was found.
     pub message: String,
-    /// The line's text, safe to print: clipped, without control characters.
+    /// The line's text, clipped; `…` stands where text was left out.
     pub snippet: String,
     /// Where in `snippet` the marked part starts, in characters from 0.
     pub mark_start: usize,
-    /// How many characters of `snippet` are marked; at least 1.
+    /// How many characters of `snippet` are marked, at least 1.
     pub mark_length: usize,
     /// What to do about it, if there is more to say.
     pub hint: Option<String>,
 }
 
-mod render {
-    pub(super) use super::*;
-    pub(super) fn render(error: &ConfigError) -> String {
-        format!("{}", error.findings.len())
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.findings.len();
+        write!(f, "cannot use `{}`: {count} problem{}", self.file, if count == 1 { "" } else { "s" })?;
+        for finding in self.findings.iter().take(MOST_SHOWN) {
+            write!(f, "\n  {}:{}:{}: {finding}", self.file, finding.line, finding.column)?;
+        }
+        match count.saturating_sub(MOST_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  … and {more} more"),
+        }
     }
 }
+
+/// The message, then the line with a mark below, then the hint.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        if !self.key.is_empty() {
+            write!(f, "`{}`: ", self.key)?;
+        }
+        writeln!(f, "{}", self.message)?;
+        writeln!(f, "{:>7} | {}", self.line, self.snippet)?;
+        write!(f, "{:>7} | {}{}", "", " ".repeat(self.mark_start), "^".repeat(self.mark_length))?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n{:>7} = hint: {hint}", ""),
+            None => Ok(()),
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Text in, text out; the same lock always has the same bytes, so that it can be committed.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 
 use port_model::{Digest, FileName, KernelFacts, Variant};
 
@@ -82,9 +83,53 @@ impl Lock {
 }
 
 /// The text of the file, always the same for the same lock.
-impl std::fmt::Display for Lock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let _ = f;
-        Ok(())
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# This file is made by `port artifacts build`. Commit it.")?;
+        writeln!(f, "version = {LOCK_VERSION}")?;
+        self.entries().try_for_each(|entry| write_entry(f, entry))
+    }
+}
+
+fn write_entry(f: &mut fmt::Formatter<'_>, entry: &LockEntry) -> fmt::Result {
+    let Variant { architecture, substrate, protection_mode } = entry.variant;
+    writeln!(f, "\n[[variants]]\nartifact = {}", Quoted(&entry.artifact))?;
+    writeln!(
+        f,
+        "selector = {{ architecture = \"{architecture}\", substrate = \"{substrate}\", \
+         protection_mode = \"{protection_mode}\" }}"
+    )?;
+    if let Some(kernel) = &entry.kernel {
+        writeln!(f, "\n[variants.kernel]")?;
+        if let Some(release) = &kernel.release {
+            writeln!(f, "release = {}", Quoted(release))?;
+        }
+        let modules: Vec<String> = kernel.modules.iter().map(|module| Quoted(module).to_string()).collect();
+        writeln!(f, "modules = [{}]", modules.join(", "))?;
+    }
+    for LockedInput { source, resolved, digest, size } in &entry.inputs {
+        writeln!(f, "\n[[variants.inputs]]\nsource = {}\nresolved = {}", Quoted(source), Quoted(resolved))?;
+        writeln!(f, "digest = \"{digest}\"\nsize = {size}")?;
+    }
+    for LockedOutput { file, digest, size } in &entry.outputs {
+        writeln!(f, "\n[[variants.outputs]]\nfile = \"{file}\"\ndigest = \"{digest}\"\nsize = {size}")?;
+    }
+    Ok(())
+}
+
+/// A TOML basic string. Written here, since a library's choice of quotes may change with its version.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                c if c.is_control() => write!(f, "\\u{:04X}", u32::from(c))?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
     }
 }

@@ -1,11 +1,113 @@
-//! placeholder
-use crate::*;
+//! From text to checked values. One module per table of the file; all findings of all of them at once.
+
+mod artifacts;
+mod context;
+mod control_planes;
+mod distribution;
+mod findings;
+mod lock;
+mod machines;
+mod node;
+mod recipes;
+mod rules;
+mod sources;
+
 use port_model::Architecture;
+use toml::de::DeTable;
+
+use crate::error::ConfigError;
+use crate::lock::Lock;
+use crate::project::{OpaqueTables, Project, SourceSettings};
+use context::Context;
+use findings::{Findings, Place};
+use node::{Node, Table};
+
+/// Largest text that is looked at, in bytes: both files are written by hand or hold a few lines per variant.
+pub(crate) const LARGEST_TEXT: usize = 1024 * 1024;
+
+/// Reads a `port.toml`.
 pub(crate) fn project(file: &str, text: &str, host: Architecture) -> Result<Project, ConfigError> {
-    let _ = (file, text, host);
-    unimplemented!()
+    document(file, text, |findings, root| root_table(&root, &mut Context::new(findings, host)))
 }
+
+/// Reads a `port.lock`.
 pub(crate) fn lock(file: &str, text: &str) -> Result<Lock, ConfigError> {
-    let _ = (file, text);
-    unimplemented!()
+    document(file, text, |findings, root| lock::read(findings, &root))
+}
+
+/// Parses `text` and has `read` read its root table.
+fn document<T>(
+    file: &str,
+    text: &str,
+    read: impl FnOnce(&Findings, Table<'_>) -> Option<T>,
+) -> Result<T, ConfigError> {
+    let findings = Findings::default();
+    let start = Place { key: String::new(), span: 0..0 };
+    if text.len() > LARGEST_TEXT {
+        findings.add(&start, format!("expected at most {LARGEST_TEXT} bytes, found {}", text.len()));
+        return findings.conclude(file, "", None);
+    }
+    let parsed = DeTable::parse(text);
+    let value = match &parsed {
+        Ok(root) => read(&findings, Table::root(&findings, root.get_ref())),
+        Err(error) => {
+            syntax_error(&findings, text, error);
+            None
+        }
+    };
+    findings.conclude(file, text, value)
+}
+
+fn syntax_error(findings: &Findings, text: &str, error: &toml::de::Error) {
+    let place = Place { key: String::new(), span: error.span().unwrap_or(0..0) };
+    let message = format!("not TOML: {}", error.message());
+    let line = text.get(..place.span.start).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
+    let rest = text.get(place.span.start..).unwrap_or_default();
+    if ["<<<<<<<", "=======", ">>>>>>>"]
+        .iter()
+        .any(|marker| line.starts_with(marker) || rest.starts_with(marker))
+    {
+        findings.add_with_hint(&place, message, "this is the mark of a merge conflict: take one side of it");
+    } else {
+        findings.add(&place, message);
+    }
+}
+
+fn root_table(root: &Table<'_>, context: &mut Context<'_>) -> Option<Project> {
+    let store_root = root.maybe("store_root", |node| node.path());
+    let sources = root.maybe("sources", |node| source_settings(node, context));
+    let control_planes = control_planes::read(root, context);
+    let artifacts = artifacts::read(root, context);
+    let machines = machines::read(root, context);
+    let hosts = opaque(root, "hosts");
+    let nodes = opaque(root, "nodes");
+    let host_groups = opaque(root, "host_groups");
+    root.finish();
+    Some(Project {
+        store_root: store_root?.unwrap_or_else(|| crate::project::DEFAULT_STORE_ROOT.into()),
+        sources: sources?.unwrap_or_default(),
+        artifacts: artifacts?,
+        control_planes: control_planes?,
+        machines: machines?,
+        opaque: OpaqueTables { hosts: hosts?, nodes: nodes?, host_groups: host_groups? },
+    })
+}
+
+fn source_settings(node: Node<'_>, context: &Context<'_>) -> Option<SourceSettings> {
+    let table = node.table()?;
+    let url = table.maybe("firecracker_ci_url", |node| context.url(&node, rules::Query::Refused));
+    table.finish();
+    Some(match url? {
+        Some(firecracker_ci_url) => SourceSettings { firecracker_ci_url },
+        None => SourceSettings::default(),
+    })
+}
+
+/// A table that is kept as it is (acceptance Pu-1).
+fn opaque(root: &Table<'_>, key: &'static str) -> Option<toml::Table> {
+    let Some(node) = root.optional(key) else { return Some(toml::Table::new()) };
+    match node.detached()? {
+        toml::Value::Table(table) => Some(table),
+        other => node.wrong(format!("expected a table, found {}", other.type_str())),
+    }
 }

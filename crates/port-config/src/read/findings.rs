@@ -1,0 +1,222 @@
+//! Findings while they are gathered, by byte range; and how a range becomes line, column and snippet.
+//!
+//! The text comes from outside and its pieces end on a terminal: everything that leaves here is bounded
+//! and holds no control characters.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use crate::error::{ConfigError, Finding};
+
+/// Longest snippet, in characters.
+const LONGEST_SNIPPET: usize = 120;
+/// Longest message, key or hint, in characters.
+const LONGEST_TEXT: usize = 400;
+/// Most findings kept of one file.
+const MOST_KEPT: usize = 1000;
+
+/// Where something stands in the file.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The dotted key path.
+    pub(super) key: String,
+    /// The byte range.
+    pub(super) span: Range<usize>,
+}
+
+impl Place {
+    /// The place of a key below this one.
+    pub(super) fn below(&self, key: &str, span: Range<usize>) -> Self {
+        let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let key = if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") };
+        let key = if self.key.is_empty() { key } else { format!("{}.{key}", self.key) };
+        Self { key, span }
+    }
+
+    /// The place of an array's item.
+    pub(super) fn item(&self, index: usize, span: Range<usize>) -> Self {
+        Self { key: format!("{}[{index}]", self.key), span }
+    }
+}
+
+struct Gathered {
+    place: Place,
+    message: String,
+    hint: Option<String>,
+    secret: bool,
+}
+
+/// Everything found so far. Shared by all readers of one file, so it takes `&self`.
+#[derive(Default)]
+pub(super) struct Findings(RefCell<Vec<Gathered>>);
+
+impl Findings {
+    /// Something is wrong at `place`.
+    pub(super) fn add(&self, place: &Place, message: impl Into<String>) {
+        self.push(place, message.into(), None, false);
+    }
+
+    /// Something is wrong at `place`, and there is more to say about it.
+    pub(super) fn add_with_hint(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
+        self.push(place, message.into(), Some(hint.into()), false);
+    }
+
+    /// Something is wrong with what may be a secret: the snippet leaves it out, since messages end in logs.
+    pub(super) fn add_secret(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
+        self.push(place, message.into(), Some(hint.into()), true);
+    }
+
+    fn push(&self, place: &Place, message: String, hint: Option<String>, secret: bool) {
+        let mut list = self.0.borrow_mut();
+        if list.len() < MOST_KEPT {
+            list.push(Gathered { place: place.clone(), message, hint, secret });
+        }
+    }
+
+    /// The value, unless anything was found.
+    pub(super) fn conclude<T>(self, file: &str, text: &str, value: Option<T>) -> Result<T, ConfigError> {
+        let mut gathered = self.0.into_inner();
+        match value {
+            Some(value) if gathered.is_empty() => return Ok(value),
+            // Readers give up only after they said why; this keeps the promise of ConfigError all the same.
+            None if gathered.is_empty() => gathered.push(Gathered {
+                place: Place { key: String::new(), span: 0..0 },
+                message: "cannot be read, and Port does not know why: this is a bug in Port".to_owned(),
+                hint: None,
+                secret: false,
+            }),
+            _ => {}
+        }
+        // Stable: findings of one place stay in the order in which they were made.
+        gathered.sort_by_key(|finding| finding.place.span.start);
+        let findings = gathered.into_iter().map(|gathered| locate(text, gathered)).collect();
+        Err(ConfigError { file: printable(file, LONGEST_TEXT), findings })
+    }
+}
+
+fn locate(text: &str, gathered: Gathered) -> Finding {
+    let start = boundary(text, gathered.place.span.start);
+    let end = boundary(text, gathered.place.span.end.max(start));
+    let before = text.get(..start).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let column = text.get(line_start..start).unwrap_or_default().chars().count();
+    // A value over several lines is marked on its first.
+    let marked = text.get(start..end).and_then(|marked| marked.lines().next()).unwrap_or_default();
+    let marked = marked.trim_end().chars().count().max(1);
+    let (snippet, mark_start, mark_length) = clip(line, column, marked, gathered.secret);
+    Finding {
+        line: before.matches('\n').count() + 1,
+        column: column + 1,
+        key: printable(&gathered.place.key, LONGEST_TEXT),
+        message: printable(&gathered.message, LONGEST_TEXT),
+        snippet,
+        mark_start,
+        mark_length,
+        hint: gathered.hint.map(|hint| printable(&hint, LONGEST_TEXT)),
+    }
+}
+
+/// The character boundary at or before `offset`.
+fn boundary(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+/// The part of `line` around the mark, with one printable character per character kept.
+fn clip(line: &str, start: usize, length: usize, secret: bool) -> (String, usize, usize) {
+    let safe = |c: char| {
+        if c == '\t' {
+            ' '
+        } else if is_safe(c) {
+            c
+        } else {
+            '\u{fffd}'
+        }
+    };
+    let mut characters: Vec<char> = line.trim_end().chars().map(safe).collect();
+    let mut length = length;
+    if secret {
+        let from = start.min(characters.len());
+        characters.splice(from..(start + length).min(characters.len()), ['…']);
+        length = 1;
+    }
+    let skipped =
+        if start + length > LONGEST_SNIPPET { start.saturating_sub(LONGEST_SNIPPET / 3) } else { 0 };
+    let rest = characters.len().saturating_sub(skipped);
+    let mut snippet: String = characters.into_iter().skip(skipped).take(LONGEST_SNIPPET).collect();
+    let mut start = start - skipped;
+    if rest > LONGEST_SNIPPET {
+        snippet.push('…');
+    }
+    if skipped > 0 {
+        snippet.insert(0, '…');
+        start += 1;
+    }
+    (snippet, start, length.min(LONGEST_SNIPPET + 1 - start.min(LONGEST_SNIPPET)))
+}
+
+/// Control characters and those that turn the direction of text could make a message lie.
+fn is_safe(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn printable(text: &str, longest: usize) -> String {
+    let mut out = String::new();
+    for (index, c) in text.chars().enumerate() {
+        if index >= longest {
+            out.push('…');
+            break;
+        }
+        if is_safe(c) { out.push(c) } else { out.extend(c.escape_default()) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str, span: Range<usize>, secret: bool) -> Finding {
+        let place = Place { key: "a".to_owned(), span };
+        locate(text, Gathered { place, message: "m".to_owned(), hint: None, secret })
+    }
+
+    #[test]
+    fn columns_count_characters_and_marks_stay_on_their_line() {
+        let found = one("x = 1\ny = \"ä\" # é\nz", 6..30, false);
+        assert_eq!((found.line, found.column, found.mark_length), (2, 1, 11));
+        let found = one("é = 1", 5..6, false);
+        assert_eq!((found.line, found.column, found.snippet.as_str()), (1, 5, "é = 1"));
+        let end = one("a\n", 2..2, false);
+        assert_eq!((end.line, end.column, end.mark_start, end.mark_length), (2, 1, 0, 1));
+    }
+
+    #[test]
+    fn a_long_line_is_clipped_around_its_mark() {
+        let text = format!("a = [{}, 7]", "1,".repeat(500));
+        let found = one(&text, text.len() - 2..text.len() - 1, false);
+        assert_eq!(found.snippet.chars().nth(found.mark_start), Some('7'));
+        assert!(found.snippet.chars().count() <= LONGEST_SNIPPET + 2);
+        assert!(found.snippet.starts_with('…'));
+        let all = one(&text, 4..text.len(), false);
+        assert!(all.mark_start + all.mark_length <= LONGEST_SNIPPET + 2, "{all:?}");
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        let found = one("a = \"hunter2\" # x", 4..13, true);
+        assert_eq!((found.snippet.as_str(), found.mark_start, found.mark_length), ("a = … # x", 4, 1));
+    }
+
+    #[test]
+    fn nothing_can_steer_the_terminal() {
+        let found = one("a = '\u{202e}\t\u{7f}'", 4..5, false);
+        assert_eq!(found.snippet, "a = '\u{fffd} \u{fffd}'");
+        assert_eq!(printable("\u{1b}[2J\n", 99), "\\u{1b}[2J\\n");
+    }
+}

@@ -1,0 +1,242 @@
+//! Reading a spanned TOML document: typed access that reports instead of failing, and knows its place.
+//!
+//! The invariant of every method that gives an `Option`: `None` means that a finding was made (or, for
+//! [`Table::optional`], that the key is absent). So a reader asks for everything first and gives up after.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use port_model::{UnknownWord, suggest};
+use toml::de::{DeTable, DeValue};
+
+use super::findings::{Findings, Place};
+
+/// A table, and which keys were asked for: the others are unknown.
+pub(super) struct Table<'d> {
+    findings: &'d Findings,
+    entries: &'d DeTable<'d>,
+    pub(super) place: Place,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+/// A value and its place.
+pub(super) struct Node<'d> {
+    findings: &'d Findings,
+    value: &'d DeValue<'d>,
+    pub(super) place: Place,
+}
+
+impl<'d> Table<'d> {
+    /// The document itself.
+    pub(super) fn root(findings: &'d Findings, entries: &'d DeTable<'d>) -> Self {
+        let place = Place { key: String::new(), span: 0..0 };
+        Self { findings, entries, place, asked: RefCell::default() }
+    }
+
+    /// The value of `key`, if it is there.
+    pub(super) fn optional(&self, key: &'static str) -> Option<Node<'d>> {
+        self.asked.borrow_mut().push(key);
+        let value = self.entries.get(key)?;
+        let place = self.place.below(key, value.span());
+        Some(Node { findings: self.findings, value: value.get_ref(), place })
+    }
+
+    /// The value of `key`, which must be there.
+    pub(super) fn required(&self, key: &'static str) -> Option<Node<'d>> {
+        let node = self.optional(key);
+        if node.is_none() {
+            self.findings.add(&self.place, format!("the key `{key}` is missing"));
+        }
+        node
+    }
+
+    /// What `read` makes of `key`; `Some(None)` where it is absent.
+    pub(super) fn maybe<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(Node<'d>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.optional(key) {
+            None => Some(None),
+            Some(node) => read(node).map(Some),
+        }
+    }
+
+    /// Every entry of a table whose keys are names; each name's place is its key's.
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'d str, Place, Node<'d>)> {
+        self.entries.iter().map(|(key, value)| {
+            let name = key.get_ref().as_ref();
+            let place = self.place.below(name, value.span());
+            let node = Node { findings: self.findings, value: value.get_ref(), place };
+            (name, self.place.below(name, key.span()), node)
+        })
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn finish(&self) {
+        let asked = self.asked.borrow();
+        for key in self.entries.keys().filter(|key| !asked.contains(&key.get_ref().as_ref())) {
+            let place = self.place.below(key.get_ref(), key.span());
+            let nearest = suggest::did_you_mean(key.get_ref(), &asked);
+            if nearest.is_empty() {
+                let mut known = asked.clone();
+                known.sort_unstable();
+                known.dedup();
+                let hint = format!("known here: {}", known.join(", "));
+                self.findings.add_with_hint(&place, "unknown key", hint);
+            } else {
+                self.findings.add(&place, format!("unknown key{nearest}"));
+            }
+        }
+    }
+}
+
+impl<'d> Node<'d> {
+    /// Reports that something is wrong here.
+    pub(super) fn wrong<T>(&self, message: impl Into<String>) -> Option<T> {
+        self.findings.add(&self.place, message);
+        None
+    }
+
+    fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+        let found = match self.value {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        self.wrong(format!("expected {expected}, found {found}"))
+    }
+
+    /// A table.
+    pub(super) fn table(self) -> Option<Table<'d>> {
+        match self.value {
+            DeValue::Table(entries) => {
+                Some(Table { findings: self.findings, entries, place: self.place, asked: RefCell::default() })
+            }
+            _ => self.wrong_type("a table"),
+        }
+    }
+
+    /// Whether this is a table with a non-empty array at `key`; reports nothing.
+    pub(super) fn has_items(&self, key: &str) -> bool {
+        match self.value {
+            DeValue::Table(entries) => entries
+                .get(key)
+                .and_then(|value| value.get_ref().as_array())
+                .is_some_and(|items| !items.is_empty()),
+            _ => false,
+        }
+    }
+
+    /// An array's items.
+    pub(super) fn items(self) -> Option<Vec<Node<'d>>> {
+        let DeValue::Array(items) = self.value else { return self.wrong_type("an array") };
+        let node = |(index, item): (usize, &'d toml::Spanned<DeValue<'d>>)| Node {
+            findings: self.findings,
+            value: item.get_ref(),
+            place: self.place.item(index, item.span()),
+        };
+        Some(items.iter().enumerate().map(node).collect())
+    }
+
+    /// What `read` makes of every item; `None` only after all were read.
+    pub(super) fn each<T>(self, read: impl FnMut(Node<'d>) -> Option<T>) -> Option<Vec<T>> {
+        let read: Vec<Option<T>> = self.items()?.into_iter().map(read).collect();
+        read.into_iter().collect()
+    }
+
+    /// A boolean.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        match self.value {
+            DeValue::Boolean(value) => Some(*value),
+            _ => self.wrong_type("`true` or `false`"),
+        }
+    }
+
+    /// An integer in `range`.
+    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let DeValue::Integer(integer) = self.value else { return self.wrong_type("an integer") };
+        match u64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(value) if range.contains(&value) => Some(value),
+            _ => self.wrong(format!(
+                "expected an integer from {} to {}, found {integer}",
+                range.start(),
+                range.end()
+            )),
+        }
+    }
+
+    /// An integer in `range` that fits 32 bits by that range.
+    pub(super) fn integer32(&self, range: RangeInclusive<u32>) -> Option<u32> {
+        let value = self.integer(u64::from(*range.start())..=u64::from(*range.end()))?;
+        u32::try_from(value).ok()
+    }
+
+    /// A string, maybe empty.
+    pub(super) fn string(&self) -> Option<&'d str> {
+        match self.value {
+            DeValue::String(text) => Some(text.as_ref()),
+            _ => self.wrong_type("a string"),
+        }
+    }
+
+    /// A string with something in it and without control characters.
+    pub(super) fn text(&self) -> Option<&'d str> {
+        let text = self.string()?;
+        if text.trim().is_empty() {
+            return self.wrong("must not be empty");
+        }
+        match text.chars().find(|c| c.is_control()) {
+            Some(c) => self.wrong(format!("must not hold the control character {c:?}")),
+            None => Some(text),
+        }
+    }
+
+    /// A path, as written.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        self.text().map(PathBuf::from)
+    }
+
+    /// What the string parses to.
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&self) -> Option<T> {
+        self.string()?.parse().or_else(|error: T::Err| self.wrong(error.to_string()).ok_or(())).ok()
+    }
+
+    /// A text that obeys `rule`; what the rule says of another one completes "expected …".
+    pub(super) fn obeying(&self, rule: impl FnOnce(&str) -> Result<(), String>) -> Option<String> {
+        let text = self.text()?;
+        match rule(text) {
+            Ok(()) => Some(text.to_owned()),
+            Err(reason) => self.wrong(reason),
+        }
+    }
+
+    /// One of `words`.
+    pub(super) fn word(&self, what: &'static str, words: &'static [&'static str]) -> Option<&'static str> {
+        let found = self.string()?;
+        words.iter().find(|word| **word == found).copied().or_else(|| {
+            self.wrong(UnknownWord { what, found: found.to_owned(), expected: words }.to_string())
+        })
+    }
+
+    /// The value itself, detached from the document.
+    pub(super) fn detached(&self) -> Option<toml::Value> {
+        use serde::Deserialize as _;
+        let spanned = toml::Spanned::new(self.place.span.clone(), self.value.clone());
+        toml::Value::deserialize(toml::de::ValueDeserializer::from(spanned))
+            .or_else(|error| self.wrong(error.message().to_owned()).ok_or(()))
+            .ok()
+    }
+
+    /// The findings, for a reader that reports at another place.
+    pub(super) fn findings(&self) -> &'d Findings {
+        self.findings
+    }
+}
