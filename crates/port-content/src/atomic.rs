@@ -36,7 +36,11 @@ impl AtomicFile {
     pub fn create(target: &Path) -> Result<Self, FsError> {
         let directory = parent(target);
         fs::create_dir_all(directory)?;
-        let temporary = tempfile::Builder::new().prefix(&prefix(target)).suffix(SUFFIX).tempfile_in(directory).context("create a file in", directory)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(&prefix(target))
+            .suffix(SUFFIX)
+            .tempfile_in(directory)
+            .context("create a file in", directory)?;
         Ok(Self { temporary, target: target.to_owned(), mode: 0o644 })
     }
 
@@ -109,7 +113,11 @@ impl AtomicDir {
     pub fn create(target: &Path) -> Result<Self, FsError> {
         let directory = parent(target);
         fs::create_dir_all(directory)?;
-        let temporary = tempfile::Builder::new().prefix(&prefix(target)).suffix(SUFFIX).tempdir_in(directory).context("create a directory in", directory)?;
+        let temporary = tempfile::Builder::new()
+            .prefix(&prefix(target))
+            .suffix(SUFFIX)
+            .tempdir_in(directory)
+            .context("create a directory in", directory)?;
         fs::set_mode(temporary.path(), 0o755)?;
         Ok(Self { temporary, target: target.to_owned() })
     }

@@ -51,9 +51,7 @@ pub fn failpoint(name: &'static str) -> io::Result<()> {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             Ok(())
         }
-        Some((armed, Action::Error)) if armed == name => {
-            Err(io::Error::other(format!("failpoint {name}")))
-        }
+        Some((armed, Action::Error)) if armed == name => Err(io::Error::other(format!("failpoint {name}"))),
         _ => Ok(()),
     }
 }

@@ -211,7 +211,10 @@ mod tests {
                 component(ComponentKind::Rootfs, ComponentFormat::Ext4, "rootfs.ext4"),
                 component(ComponentKind::Initrd, ComponentFormat::CpioGz, "initrd.cpio.gz"),
             ],
-            kernel: Some(KernelFacts { release: Some("6.1.0".to_owned()), modules: vec!["virtio".to_owned()] }),
+            kernel: Some(KernelFacts {
+                release: Some("6.1.0".to_owned()),
+                modules: vec!["virtio".to_owned()],
+            }),
             boot_arguments: None,
             provenance: None,
         }

@@ -261,7 +261,10 @@ mod tests {
         let check = |text: &str, expected: &str| {
             assert_eq!(text.parse::<Reference>().unwrap_err().to_string(), expected);
         };
-        check("vmlinux", "`vmlinux` is not a reference: expected `registry/repository:version`, found no `/`");
+        check(
+            "vmlinux",
+            "`vmlinux` is not a reference: expected `registry/repository:version`, found no `/`",
+        );
         check(
             "ghcr.io/acme/demo",
             "`ghcr.io/acme/demo` is not a reference: expected `registry/repository:version`, found no version",

@@ -38,7 +38,9 @@ impl FromStr for ArchitectureSelector {
         match text {
             "native" => Ok(Self::Native),
             "x86-64" => Ok(Self::Exact(Architecture::X86_64)),
-            _ => text.parse().map(Self::Exact).map_err(|error| UnknownWord { expected: Self::WORDS, ..error }),
+            _ => {
+                text.parse().map(Self::Exact).map_err(|error| UnknownWord { expected: Self::WORDS, ..error })
+            }
         }
     }
 }
@@ -142,7 +144,8 @@ mod tests {
 
     #[test]
     fn p_18_p_24_flags_resolve_to_concrete_words() {
-        let resolve = |text: &str| text.parse::<ArchitectureSelector>().unwrap().resolve(Architecture::Aarch64);
+        let resolve =
+            |text: &str| text.parse::<ArchitectureSelector>().unwrap().resolve(Architecture::Aarch64);
         assert_eq!(resolve("native"), Architecture::Aarch64);
         assert_eq!(resolve("x86-64"), Architecture::X86_64);
         assert_eq!(resolve("x86_64"), Architecture::X86_64);

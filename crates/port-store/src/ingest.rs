@@ -78,8 +78,9 @@ impl Ingest<'_> {
     /// # Errors
     /// [`StoreError::Mismatch`] where it is something else; then nothing is added.
     pub fn commit(mut self, expected: Option<(&Digest, u64)>) -> Result<Blob, StoreError> {
-        let (digest, size) =
-            sparse::digest(self.file.file()).context("read", self.file.path()).map_err(|e| self.store.files(e))?;
+        let (digest, size) = sparse::digest(self.file.file())
+            .context("read", self.file.path())
+            .map_err(|e| self.store.files(e))?;
         if let Some((expected_digest, expected_size)) = expected {
             let mismatch = |source| StoreError::Mismatch { subject: self.subject.clone(), source };
             if size != expected_size {

@@ -33,8 +33,11 @@ impl Store {
             Err(error) if error.is_not_found() => return Ok(Index::default()),
             other => other.map_err(|e| self.files(e))?,
         };
-        serde_json::from_slice(&bytes)
-            .map_err(|source| StoreError::Malformed { path, expected: "OCI image index", source })
+        serde_json::from_slice(&bytes).map_err(|source| StoreError::Malformed {
+            path,
+            expected: "OCI image index",
+            source,
+        })
     }
 
     fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T, StoreError> {

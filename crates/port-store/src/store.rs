@@ -77,9 +77,8 @@ impl Store {
         };
         let mut hasher = port_content::hashing::Hasher::default();
         hasher.update(&bytes);
-        port_content::verify::check(hasher, &descriptor.digest, Some(descriptor.size)).map_err(|source| {
-            StoreError::Mismatch { subject: path.display().to_string(), source }
-        })?;
+        port_content::verify::check(hasher, &descriptor.digest, Some(descriptor.size))
+            .map_err(|source| StoreError::Mismatch { subject: path.display().to_string(), source })?;
         Ok(bytes)
     }
 

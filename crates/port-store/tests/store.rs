@@ -83,7 +83,10 @@ fn verification_names_what_is_damaged_and_what_is_missing() {
     atomic::write(&path, b"kernes").unwrap();
     let damaged = store.verify().unwrap().damaged;
     assert_eq!(damaged.len(), 1);
-    assert_eq!((&damaged[0].digest, &damaged[0].names[..]), (&digest_of(b"kernel"), &["demo:v1".to_owned()][..]));
+    assert_eq!(
+        (&damaged[0].digest, &damaged[0].names[..]),
+        (&digest_of(b"kernel"), &["demo:v1".to_owned()][..])
+    );
     fs::remove_file(&path).unwrap();
     assert_eq!(store.verify().unwrap().damaged[0].found, "nothing");
 }

@@ -1,1 +1,12 @@
-//! What tests share: a hermetic environment, the port binary, snapshots, contract suites.
+//! What tests share; a development dependency only, used from integration tests.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "test code: a panic is the report, and tests look at files the plain way"
+)]
+
+pub mod backend_contract;
+pub mod http;
+pub mod project;
+pub mod skip;

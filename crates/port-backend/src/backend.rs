@@ -1,0 +1,93 @@
+//! The trait and the plain data that it speaks.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use port_model::{Digest, FileName, Reference, Reporter, Variant};
+
+use crate::error::BackendError;
+
+/// One file to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedFile {
+    /// Its base name.
+    pub name: FileName,
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where its bytes are, read-only.
+    pub path: PathBuf,
+}
+
+/// What describes the files: kept as bytes, since digests are over bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Documents {
+    /// The manifest.
+    pub manifest: Vec<u8>,
+    /// The config that the manifest names.
+    pub config: Vec<u8>,
+}
+
+/// One variant, ready to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// Under which name.
+    pub reference: Reference,
+    /// Which variant.
+    pub variant: Variant,
+    /// The files, the main one first.
+    pub files: Vec<PublishedFile>,
+    /// The documents.
+    pub documents: Documents,
+}
+
+/// One file that a backend has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Its base name.
+    pub name: FileName,
+    /// Its size in bytes, as the backend says.
+    pub size: u64,
+    /// Its digest, where the backend keeps one; a store that others filled may have none (acceptance C-5).
+    pub digest: Option<Digest>,
+}
+
+/// One variant, as a backend has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The files, by name.
+    pub files: Vec<FoundFile>,
+    /// The documents, where the backend keeps them.
+    pub documents: Option<Documents>,
+}
+
+/// A place where variants are published.
+///
+/// Publishing is all or nothing: whoever resolves while another publishes sees the old variant or the new
+/// one. Publishing the same variant again replaces it. Implementations may be called from many tasks.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// What it is, for reports: `filesystem artifact-store/demo-fs`.
+    fn describe(&self) -> String;
+
+    /// Where one file of a variant is, as the user would write it: a path or a remote reference.
+    fn location(&self, reference: &Reference, variant: Variant, file: &FileName) -> String;
+
+    /// Publishes a variant; returns the bytes moved.
+    async fn push(&self, publication: &Publication, reporter: &dyn Reporter) -> Result<u64, BackendError>;
+
+    /// Finds out what the backend has of a variant. Absence is [`crate::ErrorKind::NotFound`].
+    async fn resolve(&self, reference: &Reference, variant: Variant) -> Result<Found, BackendError>;
+
+    /// Brings the bytes of one file into the empty file `target`. The caller checks them.
+    async fn fetch(
+        &self,
+        reference: &Reference,
+        variant: Variant,
+        file: &FoundFile,
+        target: &File,
+        reporter: &dyn Reporter,
+    ) -> Result<(), BackendError>;
+}

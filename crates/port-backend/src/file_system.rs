@@ -1,0 +1,176 @@
+//! A directory as a backend (acceptance P-37, P-44, docs/formats/paths.md).
+//!
+//! ```text
+//! <root>/<registry>/<repository>/<version>/<arch>/<substrate>/<mode>/
+//!    vmlinux              the file, exactly as published; holes stay holes
+//!    vmlinux.sha256       its digest, for `sha256sum -c`
+//!    .manifest.json       the OCI manifest of the variant
+//!    .config.json         the config that it names
+//! ```
+//!
+//! The last directory belongs to the backend. A push prepares a new one beside it and swaps it in whole, so
+//! that a file, its side-car and its companions always belong together. A directory that another tool
+//! filled has no side-cars or documents; it is read all the same, with digests unknown.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use port_content::atomic::{self, AtomicDir, AtomicFile};
+use port_content::{FsError, fs, limit, sparse};
+use port_model::{Event, FileName, Reference, Reporter, Variant};
+
+use crate::backend::{Backend, Documents, Found, FoundFile, Publication, PublishedFile};
+use crate::error::{BackendError, ErrorKind};
+use crate::sidecar;
+
+const MANIFEST: &str = ".manifest.json";
+const CONFIG: &str = ".config.json";
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct FileSystem {
+    root: PathBuf,
+}
+
+impl FileSystem {
+    /// The directory at `root`; it is made by the first push.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    fn directory(&self, reference: &Reference, variant: Variant) -> PathBuf {
+        self.root.join(reference.variant_directory(variant))
+    }
+}
+
+fn failed(operation: impl Into<String>, directory: &Path) -> impl FnOnce(FsError) -> BackendError {
+    let (operation, location) = (operation.into(), directory.display().to_string());
+    move |source| {
+        let kind = match source.source.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+            _ => ErrorKind::Unavailable,
+        };
+        BackendError::new(kind, location, operation, source)
+    }
+}
+
+/// Runs blocking file work off the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[async_trait]
+impl Backend for FileSystem {
+    fn describe(&self) -> String {
+        format!("filesystem {}", self.root.display())
+    }
+
+    fn location(&self, reference: &Reference, variant: Variant, file: &FileName) -> String {
+        self.directory(reference, variant).join(file).display().to_string()
+    }
+
+    async fn push(&self, publication: &Publication, reporter: &dyn Reporter) -> Result<u64, BackendError> {
+        let directory = self.directory(&publication.reference, publication.variant);
+        let error = |operation: &str| failed(operation.to_owned(), &directory);
+        let next = AtomicDir::create(&directory).map_err(error("publish"))?;
+        let mut bytes = 0;
+        for file in &publication.files {
+            let task = format!("publish {}", file.name);
+            reporter.event(Event::Started { task: task.clone(), total: Some(file.size) });
+            let (file, to) = (file.clone(), next.path().to_owned());
+            bytes += blocking(move || put(&file, &to)).await.map_err(error("publish"))?;
+            reporter.event(Event::Finished { task });
+        }
+        let documents = &publication.documents;
+        atomic::write(&next.path().join(MANIFEST), &documents.manifest).map_err(error("publish"))?;
+        atomic::write(&next.path().join(CONFIG), &documents.config).map_err(error("publish"))?;
+        next.commit().map_err(error("publish"))?;
+        Ok(bytes)
+    }
+
+    async fn resolve(&self, reference: &Reference, variant: Variant) -> Result<Found, BackendError> {
+        find(&self.directory(reference, variant))
+    }
+
+    async fn fetch(
+        &self,
+        reference: &Reference,
+        variant: Variant,
+        file: &FoundFile,
+        target: &File,
+        reporter: &dyn Reporter,
+    ) -> Result<(), BackendError> {
+        let directory = self.directory(reference, variant);
+        let path = directory.join(&file.name);
+        let task = format!("fetch {}", file.name);
+        let error = |operation: &str| failed(format!("{operation} `{}`", file.name), &directory);
+        reporter.event(Event::Started { task: task.clone(), total: Some(file.size) });
+        let (source, _) = fs::open_regular(&path).map_err(error("open"))?;
+        let clone = target.try_clone();
+        let target = fs::Context::context(clone, "copy", &path).map_err(error("fetch"))?;
+        blocking(move || sparse::copy(&source, &target, &path)).await.map_err(error("fetch"))?;
+        reporter.event(Event::Finished { task });
+        Ok(())
+    }
+}
+
+/// Copies one file and its side-car into `directory`.
+fn put(file: &PublishedFile, directory: &Path) -> Result<u64, FsError> {
+    let (source, _) = fs::open_regular(&file.path)?;
+    let mut target = AtomicFile::create(&directory.join(&file.name))?;
+    let path = target.path().to_owned();
+    let bytes = sparse::copy(&source, target.file(), &path)?;
+    target.commit()?;
+    let sidecar = directory.join(format!("{}{}", file.name, sidecar::SUFFIX));
+    atomic::write(&sidecar, sidecar::render(&file.digest, &file.name).as_bytes())?;
+    Ok(bytes)
+}
+
+fn find(directory: &Path) -> Result<Found, BackendError> {
+    let mut files = Vec::new();
+    for path in fs::read_dir(directory).map_err(failed("find", directory))? {
+        // Hidden files and side-cars are ours or nobody's; a name that could not be published was not.
+        let Ok(name) = FileName::of_path(&path) else { continue };
+        let metadata = fs::metadata(&path).map_err(failed("find", directory))?;
+        if metadata.is_file() && !name.as_str().ends_with(sidecar::SUFFIX) {
+            files.push(FoundFile { digest: digest_beside(directory, &path)?, size: metadata.len(), name });
+        }
+    }
+    if files.is_empty() {
+        let reason = "the directory holds no published file";
+        return Err(BackendError::new(ErrorKind::NotFound, directory.display().to_string(), "find", reason));
+    }
+    Ok(Found { files, documents: documents(directory)? })
+}
+
+fn digest_beside(directory: &Path, path: &Path) -> Result<Option<port_model::Digest>, BackendError> {
+    let mut sidecar = path.as_os_str().to_owned();
+    sidecar.push(sidecar::SUFFIX);
+    let Some(text) = optional(directory, fs::read_to_string(Path::new(&sidecar), limit::RECORD))? else {
+        return Ok(None);
+    };
+    sidecar::parse(&text).map(Some).map_err(|source| {
+        let operation = format!("read the side-car `{}`", Path::new(&sidecar).display());
+        BackendError::new(ErrorKind::Corrupt, directory.display().to_string(), operation, source)
+    })
+}
+
+fn documents(directory: &Path) -> Result<Option<Documents>, BackendError> {
+    let read = |name: &str| optional(directory, fs::read(&directory.join(name), limit::DOCUMENT));
+    Ok(match (read(MANIFEST)?, read(CONFIG)?) {
+        (Some(manifest), Some(config)) => Some(Documents { manifest, config }),
+        _ => None,
+    })
+}
+
+fn optional<T>(directory: &Path, result: Result<T, FsError>) -> Result<Option<T>, BackendError> {
+    match result {
+        Err(error) if error.is_not_found() => Ok(None),
+        other => other.map(Some).map_err(failed("read", directory)),
+    }
+}

@@ -1,0 +1,21 @@
+//! Where bundles are published and fetched from: one trait, one implementation per kind of place.
+//!
+//! ```text
+//! ops ── push(Publication) ──► Backend ──► file-system: <root>/<registry>/<repository>/<version>/<variant>/
+//! ops ◄─ resolve, fetch ────── Backend
+//! ```
+//!
+//! A backend moves files and documents. It knows neither layouts nor the store: what the documents mean is
+//! for the caller, and so is checking digests: [`Backend::fetch`] only brings bytes.
+//!
+//! Off-spec: `file-system` is the only backend of this version; configuration may name others, which
+//! [`BackendError`] refuses with kind [`ErrorKind::Unsupported`] at the caller.
+
+mod backend;
+mod error;
+mod file_system;
+mod sidecar;
+
+pub use backend::{Backend, Documents, Found, FoundFile, Publication, PublishedFile};
+pub use error::{BackendError, ErrorKind};
+pub use file_system::FileSystem;
