@@ -1,2 +1,104 @@
-//! Development tasks.
-fn main() {}
+//! `cargo xtask`: everything a contributor runs, with nothing to install but Rust.
+//!
+//! One file per task. This crate is not part of the product: it depends on no crate of the workspace, so that a
+//! broken product can still be checked, and it prints and reads files freely, which the product's crates may not.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's tool that prints, reads the environment and uses std::fs; the walls are for the product"
+)]
+
+mod acceptance;
+mod agent;
+mod bench;
+mod ci;
+mod demo;
+mod failure;
+mod generate;
+mod layers;
+mod process;
+mod rust_source;
+mod sizes;
+mod system;
+mod table;
+mod workspace;
+
+use std::process::ExitCode;
+
+use failure::{Failure, Outcome};
+
+const HELP: &str = "\
+Development tasks of Port.
+
+Usage: cargo xtask TASK [OPTIONS]
+
+Tasks:
+  test                  Set up what the tests need, then do everything that `ci` does
+  ci                    Every check and every test; all failures are listed at the end
+  demo                  Set up, then the main job with the real binary: build, validate, push, delete, pull,
+                        compare, validate, boot
+  setup                 Only the set-up: system packages and the guest agents
+
+  layers                Crate dependencies against the layer table of ARCHITECTURE.md
+  sizes                 File and function lengths, module docs
+  acceptance            The tests named in docs/acceptance.md exist; how many lines are shown
+  generate [--check]    docs/cli.md from `port --help`; --check fails where the committed file differs
+
+  bench build [--pairs N]   The second build of unchanged input (goal: under 100 ms)
+  bench boot [--pairs N]    `port run` beside the bare QEMU command line (goal: at most 50 ms plus 5 % more)
+
+`test` and `demo` install missing system packages on Debian and Ubuntu, as root or with sudo without a password;
+elsewhere they name what is missing, with the command to run, and stop. `ci` installs nothing: what is missing is
+named, and the tests that need it say that they skip.
+";
+
+fn main() -> ExitCode {
+    match run(lexopt::Parser::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut arguments: lexopt::Parser) -> Outcome {
+    use lexopt::prelude::*;
+
+    let task = match arguments.next()? {
+        None | Some(Short('h') | Long("help")) => {
+            print!("{HELP}");
+            return Ok(());
+        }
+        Some(Value(task)) => task.string()?,
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    match task.as_str() {
+        "bench" => return bench::run(arguments),
+        "generate" => return generate::run(arguments),
+        _ => {}
+    }
+    match arguments.next()? {
+        None => {}
+        Some(Short('h') | Long("help")) => {
+            print!("{HELP}");
+            return Ok(());
+        }
+        Some(other) => return Err(other.unexpected().into()),
+    }
+    match task.as_str() {
+        "acceptance" => acceptance::check(),
+        "ci" => ci::run(system::Setup::Report),
+        "demo" => demo::run(),
+        "help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        "layers" => layers::check(),
+        "setup" => ci::set_up(system::Setup::Install).map(drop),
+        "sizes" => sizes::check(),
+        "test" => ci::run(system::Setup::Install),
+        other => Err(Failure::new(format!("no task `{other}`; `cargo xtask --help` lists them"))),
+    }
+}

@@ -1,0 +1,122 @@
+//! The guest agents: static programs for the host's architecture and, where the compiler can, for the other one.
+//!
+//! Their bytes are part of guest images, so they must not depend on where the clone lies: paths are remapped, and the
+//! compiler is pinned. A target directory of their own keeps these flags from building everything else again.
+
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Outcome};
+use crate::system::Setup;
+use crate::{process, workspace};
+
+const PACKAGE: &str = "port-guest-agent";
+
+/// Where `port` and its tests look for the host's agent.
+const NATIVE_VARIABLE: &str = "PORT_GUEST_AGENT_BIN";
+
+/// What `rustup target add` may take, in seconds, before the tests go on without the other architecture.
+const TARGET_PATIENCE: &str = "90";
+
+/// The agents that were built, as the environment of tests and demo.
+pub(crate) struct Agents {
+    variables: Vec<(String, PathBuf)>,
+}
+
+impl Agents {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.variables.iter().map(|(name, path)| (name.as_str(), path.as_path()))
+    }
+}
+
+/// Builds both agents. The host's must succeed; without the other one, its tests skip, and it is said why.
+pub(crate) fn build(setup: Setup) -> Outcome<Agents> {
+    let native = std::env::consts::ARCH;
+    let agent = build_native(native)?;
+    println!("agent: {native} at {}", shown(&agent));
+    let mut variables = vec![(NATIVE_VARIABLE.to_owned(), agent.clone()), (test_variable(native), agent)];
+    let other = if native == "x86_64" { "aarch64" } else { "x86_64" };
+    match build_other(other, setup) {
+        Ok(agent) => {
+            println!("agent: {other} at {}", shown(&agent));
+            variables.push((test_variable(other), agent));
+        }
+        Err(failure) => {
+            println!(
+                "note: no {other} guest agent, so its boot test will skip: {}",
+                failure.findings().join("; ")
+            );
+        }
+    }
+    Ok(Agents { variables })
+}
+
+/// The host's agent only, for what boots nothing else.
+pub(crate) fn build_for_host() -> Outcome<Agents> {
+    let agent = build_native(std::env::consts::ARCH)?;
+    println!("agent: {}", shown(&agent));
+    Ok(Agents { variables: vec![(NATIVE_VARIABLE.to_owned(), agent)] })
+}
+
+/// `PORT_TEST_GUEST_AGENT_X86_64`, `PORT_TEST_GUEST_AGENT_AARCH64`.
+fn test_variable(architecture: &str) -> String {
+    format!("PORT_TEST_GUEST_AGENT_{}", architecture.to_ascii_uppercase())
+}
+
+fn build_native(architecture: &str) -> Outcome<PathBuf> {
+    cargo_build(&format!("{architecture}-unknown-linux-gnu"), &["-Ctarget-feature=+crt-static"])
+}
+
+/// musl brings its own start files, and rust-lld links for any architecture: no cross compiler is needed.
+fn build_other(architecture: &str, setup: Setup) -> Outcome<PathBuf> {
+    let target = format!("{architecture}-unknown-linux-musl");
+    if !is_installed(&target) {
+        if setup == Setup::Report {
+            return Err(Failure::new(format!(
+                "its target is not installed; run: rustup target add {target}"
+            )));
+        }
+        process::run(process::program("timeout").args([
+            TARGET_PATIENCE,
+            "rustup",
+            "target",
+            "add",
+            &target,
+        ]))?;
+    }
+    cargo_build(&target, &["-Clinker=rust-lld"])
+}
+
+fn is_installed(target: &str) -> bool {
+    let library =
+        process::read(process::program("rustc").args(["--print", "target-libdir", "--target", target]));
+    library.is_ok_and(|path| Path::new(path.trim()).is_dir())
+}
+
+fn cargo_build(target: &str, flags: &[&str]) -> Outcome<PathBuf> {
+    let directory = workspace::target_directory().join("agent");
+    let mut encoded: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    encoded.push(format!("--remap-path-prefix={}=/port", workspace::root().display()));
+    encoded.push(format!("--remap-path-prefix={}=/cargo", cargo_home().display()));
+    let mut command = process::cargo();
+    command
+        .args(["build", "--quiet", "--release", "--package", PACKAGE, "--bin", PACKAGE, "--target", target])
+        .arg("--target-dir")
+        .arg(&directory)
+        .env("CARGO_ENCODED_RUSTFLAGS", encoded.join("\u{1f}"))
+        // The agent is read at every boot and does little: small is fast here.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")
+        .env("CARGO_PROFILE_RELEASE_LTO", "fat");
+    process::run(&mut command)?;
+    Ok(directory.join(target).join("release").join(PACKAGE))
+}
+
+fn cargo_home() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo");
+    std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
+}
+
+fn shown(path: &Path) -> String {
+    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let root = workspace::root();
+    format!("{} ({size} bytes)", path.strip_prefix(root).unwrap_or(path).display())
+}
