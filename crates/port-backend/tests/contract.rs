@@ -1,4 +1,5 @@
 //! The contract suite over every backend, and what is particular to each.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests: a panic is the report")]
 
 use std::os::unix::fs::MetadataExt as _;
 

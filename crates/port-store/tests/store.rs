@@ -1,4 +1,5 @@
 //! The store as its callers see it.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests: a panic is the report")]
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,5 @@
 //! Downloads from servers that behave and servers that do not.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests: a panic is the report")]
 
 use std::io::Read as _;
 use std::time::Duration;
