@@ -10,7 +10,7 @@ use crate::suggest;
 
 /// A word that is not in the list it must come from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{found}` is not a {what}: expected one of {}{}", expected.join(", "), suggest::did_you_mean(found, expected))]
+#[error("`{found}` is not {} {what}: expected one of {}{}", article(what), expected.join(", "), suggest::did_you_mean(found, expected))]
 pub struct UnknownWord {
     /// What was asked for, as "architecture".
     pub what: &'static str,
@@ -18,6 +18,10 @@ pub struct UnknownWord {
     pub found: String,
     /// The words that exist.
     pub expected: &'static [&'static str],
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
 /// Declares an enum of words: one spelling each in code, CLI, TOML, paths and wire formats.
