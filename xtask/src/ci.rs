@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::agent::{self, Agents};
 use crate::failure::{Failure, Outcome};
-use crate::system::Setup;
+use crate::system::{Purpose, Setup};
 use crate::{acceptance, generate, layers, process, sizes, system};
 
 type Check = (&'static str, fn() -> Outcome);
@@ -24,7 +24,7 @@ const CHECKS: &[Check] = &[
 /// What tests and demo need from outside: the system's programs and the guest agents.
 pub(crate) fn set_up(setup: Setup) -> Outcome<Agents> {
     heading("set-up");
-    system::ensure(setup)?;
+    system::ensure(setup, Purpose::Tests)?;
     agent::build(setup)
 }
 
@@ -66,6 +66,7 @@ fn clippy() -> Outcome {
     process::run(process::cargo().args([
         "clippy",
         "--quiet",
+        "--keep-going",
         "--workspace",
         "--all-targets",
         "--",
@@ -78,7 +79,7 @@ fn clippy() -> Outcome {
 fn docs() -> Outcome {
     process::run(
         process::cargo()
-            .args(["doc", "--quiet", "--workspace", "--no-deps"])
+            .args(["doc", "--quiet", "--keep-going", "--workspace", "--no-deps"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
 }

@@ -28,7 +28,7 @@ struct Demo {
 pub(crate) fn run() -> Outcome {
     let start = Instant::now();
     println!("== set-up");
-    system::ensure(system::Setup::Install)?;
+    system::ensure(system::Setup::Install, system::Purpose::Demo)?;
     let agents = agent::build_for_host()?;
     let port = generate::port("release")?;
     println!("port: {}", process::read(Command::new(&port).arg("--version"))?.trim());

@@ -14,6 +14,13 @@ pub(crate) enum Setup {
     Report,
 }
 
+/// What the programs are for: a newcomer's demo must not fail for want of what only tests use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Tests,
+    Demo,
+}
+
 /// A Debian package and the programs it is needed for.
 struct Package {
     name: &'static str,
@@ -33,6 +40,9 @@ const PACKAGES: &[Package] = &[
 /// The one program that is not enough by name: a guest has no C library for a dynamic one.
 const BUSYBOX: &str = "busybox";
 
+/// What the demo uses besides the host's QEMU.
+const DEMO_PROGRAMS: &[&str] = &[BUSYBOX, "e2fsck", "debugfs"];
+
 /// Who may install, and how.
 enum Installer {
     Root,
@@ -41,10 +51,10 @@ enum Installer {
 }
 
 /// Installs what is missing, or says exactly what it is and which command installs it.
-pub(crate) fn ensure(setup: Setup) -> Outcome {
-    let missing = missing();
+pub(crate) fn ensure(setup: Setup, purpose: Purpose) -> Outcome {
+    let missing = missing(purpose);
     if missing.is_empty() {
-        println!("system: every program that the tests use is here");
+        println!("system: every program that is needed is here");
         return Ok(());
     }
     let packages: Vec<_> = missing.iter().map(|(package, _)| *package).collect();
@@ -62,9 +72,12 @@ pub(crate) fn ensure(setup: Setup) -> Outcome {
         (Setup::Install, Installer::Sudo) => &["sudo", "-n"],
     };
     println!("system: installing {}", packages.join(", "));
-    apt_get(prefix, &["update", "-qq"])?;
-    apt_get(prefix, &[&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat())?;
-    let still = self::missing();
+    let install = [&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat();
+    let installed = apt_get(prefix, &["update", "-qq"]).and_then(|()| apt_get(prefix, &install));
+    if let Err(failure) = installed {
+        return Failure::from_findings([failure.findings(), &advice(&missing, true)].concat());
+    }
+    let still = self::missing(purpose);
     Failure::from_findings(
         still
             .iter()
@@ -74,16 +87,21 @@ pub(crate) fn ensure(setup: Setup) -> Outcome {
 }
 
 /// Package and what of it is missing.
-fn missing() -> Vec<(&'static str, String)> {
+fn missing(purpose: Purpose) -> Vec<(&'static str, String)> {
     let mut missing = Vec::new();
     for package in PACKAGES {
         let absent: Vec<_> =
-            package.programs.iter().copied().filter(|program| !is_present(program)).collect();
+            package.programs.iter().copied().filter(|program| is_needed(program, purpose) && !is_present(program)).collect();
         if !absent.is_empty() {
             missing.push((package.name, absent.join(", ")));
         }
     }
     missing
+}
+
+fn is_needed(program: &str, purpose: Purpose) -> bool {
+    let hosts_qemu = || program.strip_prefix("qemu-system-") == Some(std::env::consts::ARCH);
+    purpose == Purpose::Tests || DEMO_PROGRAMS.contains(&program) || hosts_qemu()
 }
 
 fn is_present(program: &str) -> bool {
@@ -171,6 +189,16 @@ mod tests {
             ]
         );
         assert!(advice(&missing, false).last().unwrap().starts_with("install these programs"));
+    }
+
+    #[test]
+    fn the_demo_needs_less_than_the_tests() {
+        let needed = |purpose| {
+            let programs = PACKAGES.iter().flat_map(|package| package.programs);
+            programs.filter(|program| is_needed(program, purpose)).count()
+        };
+        assert_eq!(needed(Purpose::Demo), 4);
+        assert!(is_needed("skopeo", Purpose::Tests) && !is_needed("skopeo", Purpose::Demo));
     }
 
     #[test]

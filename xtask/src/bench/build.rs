@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::pairs::{self, summary};
 use super::report::Report;
 use crate::agent::Agents;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::{agent, demo, generate, process};
 
 const GOAL_MILLISECONDS: f64 = 100.0;
@@ -48,9 +48,14 @@ fn command(port: &Path, agents: &Agents, artifact: &str) -> Command {
     command
 }
 
-/// Milliseconds from start to end; a failure is no measurement.
+/// Milliseconds from start to end; a failure is no measurement, nor is a guest that panicked.
 pub(super) fn timed(command: &mut Command) -> Outcome<f64> {
     let start = Instant::now();
-    process::read(command)?;
-    Ok(start.elapsed().as_secs_f64() * 1000.0)
+    let said = process::read(command)?;
+    let elapsed = start.elapsed().as_secs_f64() * 1000.0;
+    // QEMU ends with status 0 when a guest that panicked restarts into `-no-reboot`.
+    if said.contains("Kernel panic") {
+        return Err(Failure::new(format!("`{}`: the guest panicked:\n{said}", process::shown(command))));
+    }
+    Ok(elapsed)
 }
