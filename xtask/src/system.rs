@@ -90,8 +90,12 @@ pub(crate) fn ensure(setup: Setup, purpose: Purpose) -> Outcome {
 fn missing(purpose: Purpose) -> Vec<(&'static str, String)> {
     let mut missing = Vec::new();
     for package in PACKAGES {
-        let absent: Vec<_> =
-            package.programs.iter().copied().filter(|program| is_needed(program, purpose) && !is_present(program)).collect();
+        let absent: Vec<_> = package
+            .programs
+            .iter()
+            .copied()
+            .filter(|program| is_needed(program, purpose) && !is_present(program))
+            .collect();
         if !absent.is_empty() {
             missing.push((package.name, absent.join(", ")));
         }

@@ -63,7 +63,8 @@ fn conditions() -> String {
     let count = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let commit =
-        process::read(process::program("git").args(["describe", "--always", "--dirty", "--abbrev=10"])).unwrap_or_default();
+        process::read(process::program("git").args(["describe", "--always", "--dirty", "--abbrev=10"]))
+            .unwrap_or_default();
     format!(
         "Machine: {model}, {count} processors, Linux {}; Port at commit {}.",
         kernel.trim(),
