@@ -105,9 +105,5 @@ fn source_settings(node: Node<'_>, context: &Context<'_>) -> Option<SourceSettin
 
 /// A table that is kept as it is (acceptance Pu-1).
 fn opaque(root: &Table<'_>, key: &'static str) -> Option<toml::Table> {
-    let Some(node) = root.optional(key) else { return Some(toml::Table::new()) };
-    match node.detached()? {
-        toml::Value::Table(table) => Some(table),
-        other => node.wrong(format!("expected a table, found {}", other.type_str())),
-    }
+    root.optional(key).map_or_else(|| Some(toml::Table::new()), |node| node.detached_table())
 }

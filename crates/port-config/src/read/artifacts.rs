@@ -111,50 +111,61 @@ fn variants(
     inherited: Option<&Recipe>,
     node: Node<'_>,
 ) -> Option<Vec<VariantConfig>> {
-    let mut seen: BTreeMap<Variant, String> = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     node.each(|node| {
         let place = node.place.clone();
         let table = node.table()?;
-        let selector = table.required("selector");
-        let selector_place = selector.as_ref().map_or(place.clone(), |node| node.place.clone());
-        let variant = selector.and_then(|node| self::selector(context, node));
-        let unique = variant.map(|variant| unique(context, &mut seen, &place, &selector_place, variant));
+        let selector = table.required("selector").and_then(|node| {
+            let selector = Placed { variant: place.key.clone(), selector: node.place.clone() };
+            Some((self::selector(context, node)?, selector))
+        });
+        let variant = selector.as_ref().map(|((variant, _), _)| *variant);
+        let unique = selector
+            .map(|((variant, is_native), placed)| unique(context, &mut seen, variant, is_native, placed));
         let config = variant_config(context, class, inherited, &table, variant);
         unique?.and(config)
     })
 }
 
+/// Where a variant stands.
+struct Placed {
+    variant: String,
+    selector: Place,
+}
+
 /// One selector, one variant (acceptance Pu-11), `native` resolved.
 fn unique(
     context: &Context<'_>,
-    seen: &mut BTreeMap<Variant, String>,
-    place: &Place,
-    selector: &Place,
+    seen: &mut BTreeMap<Variant, (String, bool)>,
     variant: Variant,
+    is_native: bool,
+    placed: Placed,
 ) -> Option<()> {
-    match seen.get(&variant) {
-        None => {
-            seen.insert(variant, place.key.clone());
-            Some(())
-        }
-        Some(earlier) => {
-            let message = format!("`{variant}` is the selector of `{earlier}` already");
-            let hint = format!("`native` is `{}` on this host", context.host);
-            context.findings.add_with_hint(selector, message, hint);
-            None
-        }
+    let Some((earlier, earlier_is_native)) = seen.get(&variant) else {
+        seen.insert(variant, (placed.variant, is_native));
+        return Some(());
+    };
+    let message = format!("`{variant}` is the selector of `{earlier}` already");
+    if is_native || *earlier_is_native {
+        let hint = format!("`native` is `{}` on this host", context.host);
+        context.findings.add_with_hint(&placed.selector, message, hint);
+    } else {
+        context.findings.add(&placed.selector, message);
     }
+    None
 }
 
-fn selector(context: &Context<'_>, node: Node<'_>) -> Option<Variant> {
+/// The variant, and whether its architecture is written as `native`.
+fn selector(context: &Context<'_>, node: Node<'_>) -> Option<(Variant, bool)> {
     let table = node.table()?;
     let architecture = table.required("architecture").and_then(|node| architecture(&node));
     let substrate = table.required("substrate").and_then(|node| node.parsed::<Substrate>());
     let mode = table.required("protection_mode").and_then(|node| node.parsed::<ProtectionMode>());
     table.finish();
-    let variant = Variant::new(architecture?.resolve(context.host), substrate?, mode?);
+    let (architecture, substrate, mode) = (architecture?, substrate?, mode?);
+    let variant = Variant::new(architecture.resolve(context.host), substrate, mode);
     context.protection(&table.place, variant)?;
-    Some(variant)
+    Some((variant, architecture == ArchitectureSelector::Native))
 }
 
 /// An architecture of the file. `x86-64` is the flag's spelling only (acceptance P-23).

@@ -56,7 +56,7 @@ impl<'d> Context<'d> {
             Ok(name) => Some(name.to_string()),
             Err(_) => {
                 let message = format!("`{name}` is not a usable name");
-                let hint = "a name holds letters, digits, `.`, `_` and `-`, and starts with none of `.`";
+                let hint = "a name becomes a directory: letters, digits, `.`, `_` and `-`, no `.` first";
                 self.findings.add_with_hint(place, message, hint);
                 None
             }
@@ -151,7 +151,12 @@ impl<'d> Context<'d> {
             Err(UrlError::Bad(reason)) => node.wrong(reason),
             Err(UrlError::Credentials) => {
                 let hint = "the file is no place for secrets; this one should be changed if it was shared";
-                self.findings.add_secret(&node.place, "a URL must not carry a user name or password", hint);
+                self.findings.hide(node.place.span.clone());
+                self.findings.add_with_hint(
+                    &node.place,
+                    "a URL must not carry a user name or password",
+                    hint,
+                );
                 None
             }
         }
@@ -164,7 +169,8 @@ impl<'d> Context<'d> {
             return Some(name.to_owned());
         }
         let message = "expected the name of an environment variable: letters, digits and `_`, no digit first";
-        self.findings.add_secret(
+        self.findings.hide(node.place.span.clone());
+        self.findings.add_with_hint(
             &node.place,
             message,
             "the file names the variable; it never holds the secret",

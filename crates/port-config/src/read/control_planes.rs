@@ -49,7 +49,7 @@ fn auth(node: Node<'_>, context: &Context<'_>) -> Option<ControlPlaneAuth> {
 
 fn token_source(node: Node<'_>, context: &Context<'_>) -> Option<TokenSource> {
     let table = node.table()?;
-    table.required("kind")?.word("kind of token source", &["env"])?;
+    table.decisive("kind")?.word("kind of token source", &["env"])?;
     let variable = table.required("variable").and_then(|node| context.variable(&node));
     table.finish();
     variable.map(|variable| TokenSource::Env { variable })

@@ -21,7 +21,7 @@ pub(super) fn read(node: Node<'_>, context: &Context<'_>) -> Option<Distribution
 fn backend(node: Node<'_>, context: &Context<'_>) -> Option<Backend> {
     let table = node.table()?;
     // With an unknown backend nothing can be said of the other keys.
-    let kind = table.required("backend")?.word("backend", Backend::WORDS)?;
+    let kind = table.decisive("backend")?.word("backend", Backend::WORDS)?;
     let backend = match kind {
         "file-system" => {
             let root = table.required("root").and_then(|node| node.path());
@@ -50,7 +50,7 @@ fn oci_registry(table: &Table<'_>, context: &Context<'_>) -> Option<Backend> {
 
 fn registry_auth(node: Node<'_>, context: &Context<'_>) -> Option<RegistryAuth> {
     let table = node.table()?;
-    let kind = table.required("kind")?.word("kind of registry auth", RegistryAuth::WORDS)?;
+    let kind = table.decisive("kind")?.word("kind of registry auth", RegistryAuth::WORDS)?;
     let auth = if kind == "basic-env" {
         let username = table.required("username_variable").and_then(|node| context.variable(&node));
         let password = table.required("password_variable").and_then(|node| context.variable(&node));

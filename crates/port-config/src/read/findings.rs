@@ -43,39 +43,41 @@ struct Gathered {
     place: Place,
     message: String,
     hint: Option<String>,
-    secret: bool,
 }
 
 /// Everything found so far. Shared by all readers of one file, so it takes `&self`.
 #[derive(Default)]
-pub(super) struct Findings(RefCell<Vec<Gathered>>);
+pub(super) struct Findings {
+    gathered: RefCell<Vec<Gathered>>,
+    secrets: RefCell<Vec<Range<usize>>>,
+}
 
 impl Findings {
     /// Something is wrong at `place`.
     pub(super) fn add(&self, place: &Place, message: impl Into<String>) {
-        self.push(place, message.into(), None, false);
+        self.push(place, message.into(), None);
     }
 
     /// Something is wrong at `place`, and there is more to say about it.
     pub(super) fn add_with_hint(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
-        self.push(place, message.into(), Some(hint.into()), false);
+        self.push(place, message.into(), Some(hint.into()));
     }
 
-    /// Something is wrong with what may be a secret: the snippet leaves it out, since messages end in logs.
-    pub(super) fn add_secret(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
-        self.push(place, message.into(), Some(hint.into()), true);
+    /// What may be a secret stands in `span`: no snippet shows it, since messages end in logs.
+    pub(super) fn hide(&self, span: Range<usize>) {
+        self.secrets.borrow_mut().push(span);
     }
 
-    fn push(&self, place: &Place, message: String, hint: Option<String>, secret: bool) {
-        let mut list = self.0.borrow_mut();
-        if list.len() < MOST_KEPT {
-            list.push(Gathered { place: place.clone(), message, hint, secret });
+    fn push(&self, place: &Place, message: String, hint: Option<String>) {
+        let mut gathered = self.gathered.borrow_mut();
+        if gathered.len() < MOST_KEPT {
+            gathered.push(Gathered { place: place.clone(), message, hint });
         }
     }
 
     /// The value, unless anything was found.
     pub(super) fn conclude<T>(self, file: &str, text: &str, value: Option<T>) -> Result<T, ConfigError> {
-        let mut gathered = self.0.into_inner();
+        let mut gathered = self.gathered.into_inner();
         match value {
             Some(value) if gathered.is_empty() => return Ok(value),
             // Readers give up only after they said why; this keeps the promise of ConfigError all the same.
@@ -83,28 +85,36 @@ impl Findings {
                 place: Place { key: String::new(), span: 0..0 },
                 message: "cannot be read, and Port does not know why: this is a bug in Port".to_owned(),
                 hint: None,
-                secret: false,
             }),
             _ => {}
         }
         // Stable: findings of one place stay in the order in which they were made.
         gathered.sort_by_key(|finding| finding.place.span.start);
-        let findings = gathered.into_iter().map(|gathered| locate(text, gathered)).collect();
+        // A line may be shown for another finding than the one that makes part of it a secret.
+        let secrets = self.secrets.into_inner();
+        let findings = gathered.into_iter().map(|gathered| locate(text, gathered, &secrets)).collect();
         Err(ConfigError { file: printable(file, LONGEST_TEXT), findings })
     }
 }
 
-fn locate(text: &str, gathered: Gathered) -> Finding {
+fn locate(text: &str, gathered: Gathered, secrets: &[Range<usize>]) -> Finding {
     let start = boundary(text, gathered.place.span.start);
     let end = boundary(text, gathered.place.span.end.max(start));
     let before = text.get(..start).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-    let column = text.get(line_start..start).unwrap_or_default().chars().count();
+    // A place between the two characters of a line's end is the end of that line.
+    let column = text.get(line_start..start).unwrap_or_default().chars().count().min(line.chars().count());
     // A value over several lines is marked on its first.
     let marked = text.get(start..end).and_then(|marked| marked.lines().next()).unwrap_or_default();
     let marked = marked.trim_end().chars().count().max(1);
-    let (snippet, mark_start, mark_length) = clip(line, column, marked, gathered.secret);
+    let shown = line.char_indices().map(|(offset, c)| match line_start + offset {
+        at if secrets.iter().any(|secret| secret.contains(&at)) => '*',
+        _ if c == '\t' => ' ',
+        _ if is_safe(c) => c,
+        _ => '\u{fffd}',
+    });
+    let (snippet, mark_start, mark_length) = clip(&shown.collect::<Vec<char>>(), column, marked);
     Finding {
         line: before.matches('\n').count() + 1,
         column: column + 1,
@@ -126,28 +136,12 @@ fn boundary(text: &str, offset: usize) -> usize {
     offset
 }
 
-/// The part of `line` around the mark, with one printable character per character kept.
-fn clip(line: &str, start: usize, length: usize, secret: bool) -> (String, usize, usize) {
-    let safe = |c: char| {
-        if c == '\t' {
-            ' '
-        } else if is_safe(c) {
-            c
-        } else {
-            '\u{fffd}'
-        }
-    };
-    let mut characters: Vec<char> = line.trim_end().chars().map(safe).collect();
-    let mut length = length;
-    if secret {
-        let from = start.min(characters.len());
-        characters.splice(from..(start + length).min(characters.len()), ['…']);
-        length = 1;
-    }
+/// The part of a line around its mark.
+fn clip(line: &[char], start: usize, length: usize) -> (String, usize, usize) {
     let skipped =
         if start + length > LONGEST_SNIPPET { start.saturating_sub(LONGEST_SNIPPET / 3) } else { 0 };
-    let rest = characters.len().saturating_sub(skipped);
-    let mut snippet: String = characters.into_iter().skip(skipped).take(LONGEST_SNIPPET).collect();
+    let rest = line.len().saturating_sub(skipped);
+    let mut snippet: String = line.iter().skip(skipped).take(LONGEST_SNIPPET).collect();
     let mut start = start - skipped;
     if rest > LONGEST_SNIPPET {
         snippet.push('…');
@@ -183,7 +177,8 @@ mod tests {
 
     fn one(text: &str, span: Range<usize>, secret: bool) -> Finding {
         let place = Place { key: "a".to_owned(), span };
-        locate(text, Gathered { place, message: "m".to_owned(), hint: None, secret })
+        let secrets = if secret { vec![place.span.clone()] } else { Vec::new() };
+        locate(text, Gathered { place, message: "m".to_owned(), hint: None }, &secrets)
     }
 
     #[test]
@@ -194,6 +189,12 @@ mod tests {
         assert_eq!((found.line, found.column, found.snippet.as_str()), (1, 5, "é = 1"));
         let end = one("a\n", 2..2, false);
         assert_eq!((end.line, end.column, end.mark_start, end.mark_length), (2, 1, 0, 1));
+    }
+
+    #[test]
+    fn a_line_ends_before_its_carriage_return() {
+        let found = one("abc\r\nd", 4..5, false);
+        assert_eq!((found.line, found.column, found.mark_start), (1, 4, 3));
     }
 
     #[test]
@@ -210,7 +211,10 @@ mod tests {
     #[test]
     fn what_may_be_a_secret_is_not_shown() {
         let found = one("a = \"hunter2\" # x", 4..13, true);
-        assert_eq!((found.snippet.as_str(), found.mark_start, found.mark_length), ("a = … # x", 4, 1));
+        assert_eq!(
+            (found.snippet.as_str(), found.mark_start, found.mark_length),
+            ("a = ********* # x", 4, 9)
+        );
     }
 
     #[test]

@@ -6,10 +6,13 @@ use super::findings::Findings;
 use super::node::{Node, Table};
 use crate::lock::{LOCK_VERSION, Lock, LockEntry, LockedInput, LockedOutput};
 
+/// TOML's integers have 64 bits and a sign; other readers of the file take no larger ones.
+const LARGEST_SIZE: u64 = i64::MAX.unsigned_abs();
+
 /// Reads the lock. Of another version nothing is read but the number.
 pub(super) fn read(findings: &Findings, root: &Table<'_>) -> Option<Lock> {
-    let version = root.required("version")?;
-    let found = version.integer(0..=u64::MAX)?;
+    let version = root.decisive("version")?;
+    let found = version.integer(0..=LARGEST_SIZE)?;
     if found != LOCK_VERSION {
         let message = format!("expected lock version {LOCK_VERSION}, found version {found}");
         let hint = "use the Port that wrote the file, or remove it and build again";
@@ -77,7 +80,7 @@ fn input(node: Node<'_>) -> Option<LockedInput> {
     let source = text("source");
     let resolved = text("resolved");
     let digest = table.required("digest").and_then(|node| node.parsed::<Digest>());
-    let size = table.required("size").and_then(|node| node.integer(0..=u64::MAX));
+    let size = table.required("size").and_then(|node| node.integer(0..=LARGEST_SIZE));
     table.finish();
     Some(LockedInput { source: source?, resolved: resolved?, digest: digest?, size: size? })
 }
@@ -86,7 +89,7 @@ fn output(node: Node<'_>) -> Option<LockedOutput> {
     let table = node.table()?;
     let file = table.required("file").and_then(|node| node.parsed::<FileName>());
     let digest = table.required("digest").and_then(|node| node.parsed::<Digest>());
-    let size = table.required("size").and_then(|node| node.integer(0..=u64::MAX));
+    let size = table.required("size").and_then(|node| node.integer(0..=LARGEST_SIZE));
     table.finish();
     Some(LockedOutput { file: file?, digest: digest?, size: size? })
 }

@@ -20,6 +20,7 @@ pub(super) struct Table<'d> {
     entries: &'d DeTable<'d>,
     pub(super) place: Place,
     asked: RefCell<Vec<&'static str>>,
+    missing: RefCell<Vec<&'static str>>,
 }
 
 /// A value and its place.
@@ -33,7 +34,7 @@ impl<'d> Table<'d> {
     /// The document itself.
     pub(super) fn root(findings: &'d Findings, entries: &'d DeTable<'d>) -> Self {
         let place = Place { key: String::new(), span: 0..0 };
-        Self { findings, entries, place, asked: RefCell::default() }
+        Self { findings, entries, place, asked: RefCell::default(), missing: RefCell::default() }
     }
 
     /// The value of `key`, if it is there.
@@ -44,13 +45,26 @@ impl<'d> Table<'d> {
         Some(Node { findings: self.findings, value: value.get_ref(), place })
     }
 
-    /// The value of `key`, which must be there.
+    /// The value of `key`, which must be there; [`Table::finish`] reports it otherwise.
     pub(super) fn required(&self, key: &'static str) -> Option<Node<'d>> {
         let node = self.optional(key);
         if node.is_none() {
-            self.findings.add(&self.place, format!("the key `{key}` is missing"));
+            self.missing.borrow_mut().push(key);
         }
         node
+    }
+
+    /// The value of `key`, without which the other keys say nothing: a tag or a version.
+    pub(super) fn decisive(&self, key: &'static str) -> Option<Node<'d>> {
+        let node = self.optional(key);
+        if node.is_none() {
+            self.report_missing(key);
+        }
+        node
+    }
+
+    fn report_missing(&self, key: &str) {
+        self.findings.add(&self.place, format!("the key `{key}` is missing"));
     }
 
     /// What `read` makes of `key`; `Some(None)` where it is absent.
@@ -75,22 +89,33 @@ impl<'d> Table<'d> {
         })
     }
 
-    /// Reports the keys that nobody asked for.
+    /// Reports the keys that nobody asked for, and those that were asked for in vain.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();
-        for key in self.entries.keys().filter(|key| !asked.contains(&key.get_ref().as_ref())) {
+        let mut missing = self.missing.borrow_mut();
+        for (key, value) in self.entries.iter().filter(|(key, _)| !asked.contains(&key.get_ref().as_ref())) {
             let place = self.place.below(key.get_ref(), key.span());
-            let nearest = suggest::did_you_mean(key.get_ref(), &asked);
-            if nearest.is_empty() {
+            if ["password", "secret", "token"].iter().any(|word| key.get_ref().to_lowercase().contains(word))
+            {
+                self.findings.hide(value.span());
+            }
+            if let Some(nearest) = suggest::nearest(key.get_ref(), &asked) {
+                // One slip is one finding: the key is not also missing.
+                missing.retain(|key| *key != nearest);
+                let suggestion = suggest::did_you_mean(key.get_ref(), &asked);
+                self.findings.add(&place, format!("unknown key{suggestion}"));
+            } else {
                 let mut known = asked.clone();
                 known.sort_unstable();
                 known.dedup();
-                let hint = format!("known here: {}", known.join(", "));
-                self.findings.add_with_hint(&place, "unknown key", hint);
-            } else {
-                self.findings.add(&place, format!("unknown key{nearest}"));
+                self.findings.add_with_hint(
+                    &place,
+                    "unknown key",
+                    format!("known here: {}", known.join(", ")),
+                );
             }
         }
+        missing.iter().for_each(|key| self.report_missing(key));
     }
 }
 
@@ -117,9 +142,13 @@ impl<'d> Node<'d> {
     /// A table.
     pub(super) fn table(self) -> Option<Table<'d>> {
         match self.value {
-            DeValue::Table(entries) => {
-                Some(Table { findings: self.findings, entries, place: self.place, asked: RefCell::default() })
-            }
+            DeValue::Table(entries) => Some(Table {
+                findings: self.findings,
+                entries,
+                place: self.place,
+                asked: RefCell::default(),
+                missing: RefCell::default(),
+            }),
             _ => self.wrong_type("a table"),
         }
     }
@@ -226,12 +255,15 @@ impl<'d> Node<'d> {
         })
     }
 
-    /// The value itself, detached from the document.
-    pub(super) fn detached(&self) -> Option<toml::Value> {
+    /// A table as it is, detached from the document.
+    pub(super) fn detached_table(&self) -> Option<toml::Table> {
         use serde::Deserialize as _;
+        if !self.value.is_table() {
+            return self.wrong_type("a table");
+        }
         let spanned = toml::Spanned::new(self.place.span.clone(), self.value.clone());
-        toml::Value::deserialize(toml::de::ValueDeserializer::from(spanned))
-            .or_else(|error| self.wrong(error.message().to_owned()).ok_or(()))
+        toml::Table::deserialize(toml::de::ValueDeserializer::from(spanned))
+            .or_else(|_| self.wrong("holds a number that is out of TOML's range").ok_or(()))
             .ok()
     }
 

@@ -10,19 +10,24 @@ pub(super) fn url(text: &str, query: Query) -> Result<String, UrlError> {
     let bad = |reason: String| Err(UrlError::Bad(reason));
     let expected = "expected `http://` or `https://` and a host";
     let Some((scheme, rest)) = text.split_once("://") else {
-        return bad(format!("{expected}, found `{text}`"));
-    };
-    let scheme = scheme.to_ascii_lowercase();
-    let default_port = match scheme.as_str() {
-        "http" => ":80",
-        "https" => ":443",
-        _ => return bad(format!("{expected}, found the scheme `{scheme}`")),
+        // A slip in the scheme does not make a password less secret.
+        return if text.contains('@') {
+            Err(UrlError::Credentials)
+        } else {
+            bad(format!("{expected}, found `{text}`"))
+        };
     };
     let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(split);
     if authority.contains('@') {
         return Err(UrlError::Credentials);
     }
+    let scheme = scheme.to_ascii_lowercase();
+    let default_port = match scheme.as_str() {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return bad(format!("{expected}, found the scheme `{scheme}`")),
+    };
     if let Some(c) = text.chars().find(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '#')) {
         return bad(format!("must not hold {c:?}"));
     }

@@ -50,7 +50,7 @@ fn misfit(source: &KernelSource, variant: Variant) -> Option<(String, &'static s
 
 fn source(table: &Table<'_>, context: &Context<'_>) -> Option<KernelSource> {
     // With an unknown kind nothing can be said of the other keys.
-    let kind = table.required("kind")?.word("kind of kernel source", KINDS)?;
+    let kind = table.decisive("kind")?.word("kind of kernel source", KINDS)?;
     let source = match kind {
         "firecracker-ci" => firecracker_ci(table),
         "debian-package" => {
