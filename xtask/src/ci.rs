@@ -80,7 +80,7 @@ fn docs() -> Outcome {
     process::run(
         process::cargo()
             .args(["doc", "--quiet", "--keep-going", "--workspace", "--no-deps", "--document-private-items"])
-            .env("RUSTDOCFLAGS", "-D warnings"),
+            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links"),
     )
 }
 
