@@ -25,6 +25,9 @@ use crate::store::Store;
 
 /// How long a file must have been at rest, in nanoseconds: several ticks of the coarsest kernel clock (10 ms).
 const AT_REST: i128 = 30_000_000;
+/// Bounds of one wait, in nanoseconds: longer than a clock tick, so that each wait moves the clock.
+const SHORTEST_WAIT: u64 = 12_000_000;
+const LONGEST_WAIT: u64 = 30_000_000;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
@@ -99,11 +102,16 @@ impl Store {
     /// Waits until the file has been at rest (at most [`AT_REST`]), so that the very next use finds it known.
     pub fn remember(&self, path: &Path, digest: &Digest) -> Result<(), StoreError> {
         let metadata = fs::metadata(path).map_err(|e| self.files(e))?;
-        let age = self.begin_note(path)?.began - change_time(&metadata);
-        if let Ok(wait @ 1..) = u64::try_from(AT_REST - age) {
-            std::thread::sleep(Duration::from_nanos(wait.min(2 * AT_REST.unsigned_abs() as u64)));
+        let mut note = self.begin_note(path)?;
+        // Each turn waits for what is missing; the file system's clock may lag a tick behind the sleep.
+        while let Ok(missing @ 1..) = u64::try_from(change_time(&metadata) + AT_REST - note.began) {
+            std::thread::sleep(Duration::from_nanos(missing.clamp(SHORTEST_WAIT, LONGEST_WAIT)));
+            let previous = std::mem::replace(&mut note, self.begin_note(path)?).began;
+            if note.began <= previous {
+                // A clock that stands still or runs backwards: the record will not be believed, which is safe.
+                break;
+            }
         }
-        let note = self.begin_note(path)?;
         self.finish_note(note, &metadata, digest)
     }
 
