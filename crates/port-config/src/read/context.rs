@@ -91,6 +91,7 @@ impl<'d> Context<'d> {
                 described(class),
                 described(known.class)
             )),
+            None if self.findings.are_full() => None,
             None => {
                 let names: Vec<String> = self.artifacts.iter().filter_map(of_class).collect();
                 let nearest = suggest::did_you_mean(name, &names);
@@ -130,7 +131,7 @@ impl<'d> Context<'d> {
             return Some((endpoint, name.clone()));
         }
         // A control plane with an unreadable endpoint may be the one that is meant; it has its finding.
-        if self.endpoints_complete {
+        if self.endpoints_complete && !self.findings.are_full() {
             let known: Vec<&str> = self.endpoints.keys().map(String::as_str).collect();
             let nearest = suggest::did_you_mean(&endpoint, &known);
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

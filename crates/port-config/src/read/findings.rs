@@ -68,10 +68,14 @@ impl Findings {
         self.secrets.borrow_mut().push(span);
     }
 
+    /// Whether no more findings are kept: looking for suggestions is in vain then.
+    pub(super) fn are_full(&self) -> bool {
+        self.gathered.borrow().len() >= MOST_KEPT
+    }
+
     fn push(&self, place: &Place, message: String, hint: Option<String>) {
-        let mut gathered = self.gathered.borrow_mut();
-        if gathered.len() < MOST_KEPT {
-            gathered.push(Gathered { place: place.clone(), message, hint });
+        if !self.are_full() {
+            self.gathered.borrow_mut().push(Gathered { place: place.clone(), message, hint });
         }
     }
 
@@ -108,13 +112,9 @@ fn locate(text: &str, gathered: Gathered, secrets: &[Range<usize>]) -> Finding {
     // A value over several lines is marked on its first.
     let marked = text.get(start..end).and_then(|marked| marked.lines().next()).unwrap_or_default();
     let marked = marked.trim_end().chars().count().max(1);
-    let shown = line.char_indices().map(|(offset, c)| match line_start + offset {
-        at if secrets.iter().any(|secret| secret.contains(&at)) => '*',
-        _ if c == '\t' => ' ',
-        _ if is_safe(c) => c,
-        _ => '\u{fffd}',
+    let (snippet, mark_start, mark_length) = clip(line, column, marked, |offset| {
+        secrets.iter().any(|secret| secret.contains(&(line_start + offset)))
     });
-    let (snippet, mark_start, mark_length) = clip(&shown.collect::<Vec<char>>(), column, marked);
     Finding {
         line: before.matches('\n').count() + 1,
         column: column + 1,
@@ -136,14 +136,25 @@ fn boundary(text: &str, offset: usize) -> usize {
     offset
 }
 
-/// The part of a line around its mark.
-fn clip(line: &[char], start: usize, length: usize) -> (String, usize, usize) {
+/// The part of `line` around its mark; what `is_secret` by its offset is masked.
+fn clip(
+    line: &str,
+    start: usize,
+    length: usize,
+    is_secret: impl Fn(usize) -> bool,
+) -> (String, usize, usize) {
     let skipped =
         if start + length > LONGEST_SNIPPET { start.saturating_sub(LONGEST_SNIPPET / 3) } else { 0 };
-    let rest = line.len().saturating_sub(skipped);
-    let mut snippet: String = line.iter().skip(skipped).take(LONGEST_SNIPPET).collect();
+    let mut rest = line.char_indices().skip(skipped);
+    let shown = rest.by_ref().take(LONGEST_SNIPPET).map(|(offset, c)| match c {
+        _ if is_secret(offset) => '*',
+        '\t' => ' ',
+        _ if is_safe(c) => c,
+        _ => '\u{fffd}',
+    });
+    let mut snippet: String = shown.collect();
     let mut start = start - skipped;
-    if rest > LONGEST_SNIPPET {
+    if rest.next().is_some() {
         snippet.push('…');
     }
     if skipped > 0 {

@@ -99,6 +99,9 @@ impl<'d> Table<'d> {
             {
                 self.findings.hide(value.span());
             }
+            if self.findings.are_full() {
+                continue;
+            }
             if let Some(nearest) = suggest::nearest(key.get_ref(), &asked) {
                 // One slip is one finding: the key is not also missing.
                 missing.retain(|key| *key != nearest);

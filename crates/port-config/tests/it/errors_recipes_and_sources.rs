@@ -253,3 +253,18 @@ cannot use `port.toml`: 5 problems
         |           ^"#,
     );
 }
+
+#[test]
+fn an_erofs_label_leaves_room_for_its_zero() {
+    check(
+        r#"
+[artifacts.guest_images.g]
+reference = { registry = "r", repository = "p/g", version = "v1" }
+recipe = { format = "erofs", label = "port-demo-rootfs" }"#,
+        r#"
+cannot use `port.toml`: 1 problem
+  port.toml:3:38: `artifacts.guest_images.g.recipe.label`: expected a label of at most 15 bytes, found 16
+      3 | recipe = { format = "erofs", label = "port-demo-rootfs" }
+        |                                      ^^^^^^^^^^^^^^^^^^"#,
+    );
+}

@@ -1,6 +1,7 @@
 //! Tests of `port-config` from outside, as a caller sees it.
 
 mod errors_artifacts;
+mod errors_distribution;
 mod errors_recipes_and_sources;
 mod errors_settings;
 mod lock;

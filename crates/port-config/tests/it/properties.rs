@@ -35,6 +35,35 @@ fn reads_soundly(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Large texts that make the most work: they must still end at once.
+#[test]
+fn hostile_texts_are_refused_in_bounded_time() {
+    let full = |line: &dyn Fn(usize) -> String| {
+        let mut text = String::new();
+        for number in 0.. {
+            let line = line(number);
+            if text.len() + line.len() > 300_000 {
+                break;
+            }
+            text.push_str(&line);
+        }
+        text
+    };
+    let unknown_in_one_line = format!(
+        "machines = {{ {} }}",
+        &full(&|n| format!("token{n}=1,"))[..290_000].rsplit_once(',').unwrap().0
+    );
+    let names = full(&|n| format!("[artifacts.kernels.k{n}]\n[machines.m{n}]\nkernel = 'x{n}'\n"));
+    let deep = format!("a = {}", "[".repeat(150_000));
+    let wide = format!("[a{}]", ".b".repeat(150_000));
+    for text in [unknown_in_one_line, names, deep, wide] {
+        let start = std::time::Instant::now();
+        let error = Project::parse("port.toml", &text, Architecture::X86_64).expect_err("it is wrong");
+        assert!(error.to_string().len() < 200_000);
+        assert!(start.elapsed().as_secs() < 20);
+    }
+}
+
 fn entries() -> impl Strategy<Value = Vec<LockEntry>> {
     let variant = (0..2_usize, 0..4_usize, 0..2_usize)
         .prop_map(|(a, s, m)| Variant::new(Architecture::ALL[a], Substrate::ALL[s], ProtectionMode::ALL[m]));
