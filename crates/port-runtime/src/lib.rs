@@ -1,1 +1,44 @@
-//! Boots a machine: one MachineSpec, rendered purely, run by a driver, reached through its agent.
+//! Boots a machine: one [`MachineSpec`], rendered purely, run by a [`Driver`], reached through its agent.
+//!
+//! ```text
+//! MachineSpec ─┬─ check ─► render(spec, HostFacts) ─► arguments      (pure)
+//!              │                    ▲
+//!              │   accelerator (probe or kept verdict), channel, tsc
+//!              ▼
+//!           Driver::boot ─► Machine ─┬─ agent: AgentClient ─► guest
+//!                                    └─ console, timings, shut_down
+//! ```
+//!
+//! Invariants: this crate prints nothing and reads no environment; nothing that it starts or makes outlives the
+//! [`Machine`], not even when Port is killed; a VMM never gets Port's environment.
+//!
+//! Not here: which bundle is booted and whether it is trusted (the caller passes verified paths), networks, and the
+//! rendering for Firecracker and Cloud Hypervisor.
+
+pub mod accelerator;
+pub mod agent;
+mod channel;
+mod console;
+pub mod doctor;
+pub mod driver;
+pub mod error;
+pub mod host;
+pub mod machine_spec;
+mod process_group;
+pub mod qemu;
+pub mod refusal;
+mod run_directory;
+pub mod search_path;
+#[cfg(test)]
+mod testing;
+mod vmm_process;
+
+pub use accelerator::{Accelerator, AcceleratorVerdict};
+pub use agent::{AgentClient, AgentError, GuestCommand};
+pub use console::{ConsoleInput, ConsoleStream};
+pub use driver::{Driver, Ending, Machine, Timings};
+pub use error::{RuntimeError, Tail};
+pub use machine_spec::{AgentChannel, ChannelKind, Console, Disk, DiskAccess, MachineSpec};
+pub use qemu::QemuDriver;
+pub use refusal::{RunFacts, Runnable, WhyNot, can_run};
+pub use search_path::SearchPath;

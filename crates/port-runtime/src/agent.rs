@@ -1,0 +1,346 @@
+//! The asynchronous client of the guest agent: one method for each operation of the guest protocol.
+//!
+//! Over vsock each request has a connection of its own, so requests run side by side. Over virtio-serial there is
+//! one stream, so requests wait for each other; a request whose future is dropped leaves the stream out of step, and
+//! the next one gets it back in step first (an empty line, a ping, and everything up to its answer skipped).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use port_content::FsError;
+use port_guest_protocol::{
+    Endpoint, ExecResult, ForwardDirection, HostFrame, Operation, PingResult, ProtocolError, RequestId,
+    Response, ShutdownMode,
+};
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+
+mod connection;
+mod copy;
+mod link;
+mod stream;
+
+pub use connection::Stream;
+pub(crate) use link::Link;
+use link::Session;
+pub use port_guest_protocol::Channel;
+pub use stream::OnOutput;
+use stream::{End, Input, Output, carry};
+
+/// A request to the agent that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The agent cannot be reached.
+    #[error("cannot connect to the guest's agent")]
+    Connect {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The stream to the agent.
+    #[error("`{operation}` in the guest broke off")]
+    Protocol {
+        /// What was asked for.
+        operation: &'static str,
+        /// Why.
+        #[source]
+        source: ProtocolError,
+    },
+    /// The agent refused, or could not go on.
+    #[error("`{operation}` in the guest failed: {message}")]
+    Failed {
+        /// What was asked for.
+        operation: &'static str,
+        /// The agent's words.
+        message: String,
+        /// What a shell would report: 127 for a command not found, 126 for one that cannot run.
+        exit_code: Option<i32>,
+    },
+    /// The agent answered with something else.
+    #[error("`{operation}` in the guest: expected {expected}, found {found}")]
+    Unexpected {
+        /// What was asked for.
+        operation: &'static str,
+        /// What should have come.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// The agent's result has another shape.
+    #[error("`{operation}` in the guest gave a result of another shape")]
+    Result {
+        /// What was asked for.
+        operation: &'static str,
+        /// In which way.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// This side of the stream.
+    #[error("cannot {what} of `{operation}`")]
+    Local {
+        /// What was asked for.
+        operation: &'static str,
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file on this side.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+impl AgentError {
+    /// The error in a response that is not the one hoped for.
+    pub(crate) fn refused(operation: &'static str, response: Response) -> Self {
+        match response {
+            Response::Failed { message, exit_code, .. } => Self::Failed { operation, message, exit_code },
+            Response::Accepted { stream, .. } => Self::Unexpected {
+                operation,
+                expected: "a completed operation".to_owned(),
+                found: format!("an accepted stream `{}`", stream.0),
+            },
+            Response::Completed { exit_code, .. } => Self::Unexpected {
+                operation,
+                expected: "an accepted stream".to_owned(),
+                found: format!("a completed operation with exit code {exit_code}"),
+            },
+        }
+    }
+
+    /// Whether the guest may have gone away, so that its console says more than this error.
+    pub fn is_broken_off(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Protocol { .. })
+    }
+}
+
+/// A command for the guest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GuestCommand {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Added to the agent's environment.
+    pub environment: BTreeMap<String, String>,
+    /// Where it runs; the root when absent.
+    pub directory: Option<String>,
+}
+
+impl GuestCommand {
+    /// A command without a particular environment or directory.
+    pub fn new(command: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { command: command.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+}
+
+/// The agent of one machine. Cloning shares the way to it.
+#[derive(Debug, Clone)]
+pub struct AgentClient {
+    link: Arc<Link>,
+    counter: Arc<AtomicU64>,
+}
+
+impl AgentClient {
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link: Arc::new(link), counter: Arc::default() }
+    }
+
+    /// A client over a stream that is connected already, which carries all requests.
+    pub fn over(stream: Box<dyn Stream>) -> Self {
+        Self::new(Link::serial(stream))
+    }
+
+    /// A client over a Unix socket that speaks `CONNECT <port>`: that of Firecracker, Cloud Hypervisor or
+    /// `vhost-device-vsock`.
+    pub fn over_vsock_socket(socket: &Path, port: u32) -> Self {
+        Self::new(Link::HelperVsock { socket: socket.to_owned(), port })
+    }
+
+    fn next_id(&self) -> RequestId {
+        RequestId::Number(self.counter.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Waits until the agent answers; the caller limits the time.
+    ///
+    /// # Errors
+    /// The stream ended, or what answers is no agent.
+    pub async fn ready(&self) -> Result<PingResult, AgentError> {
+        self.link.ready(&|| self.next_id()).await
+    }
+
+    /// Asks whether the agent is there.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn ping(&self) -> Result<PingResult, AgentError> {
+        let mut session = self.link.session(&self.next_id()).await?;
+        link::ping(session.connection(), &self.next_id()).await
+    }
+
+    /// Runs a command to its end and returns what it wrote, up to the protocol's limit.
+    ///
+    /// # Errors
+    /// [`AgentError`]; a command that ran and failed is no error.
+    pub async fn exec(&self, command: GuestCommand) -> Result<(i32, ExecResult), AgentError> {
+        let (exit_code, result) = self.complete("exec", exec(command, Captured::Yes)).await?;
+        let result = serde_json::from_value(result);
+        Ok((exit_code, result.map_err(|source| AgentError::Result { operation: "exec", source })?))
+    }
+
+    /// Runs a command, passing `stdin` in and its outputs to `on_output` as they come; returns its exit code.
+    ///
+    /// # Errors
+    /// [`AgentError`]; a command that ran and failed is no error.
+    pub async fn exec_streaming(
+        &self,
+        command: GuestCommand,
+        stdin: &mut (dyn AsyncRead + Send + Unpin),
+        on_output: OnOutput<'_>,
+    ) -> Result<i32, AgentError> {
+        let operation = exec(command, Captured::No);
+        let end = self.stream("exec", operation, Input::Reader(stdin), Output::Call(on_output)).await?;
+        exit_code("exec", &end)
+    }
+
+    /// Runs a command on a terminal of `size` (columns, lines). `frames` carries what is typed and new sizes.
+    ///
+    /// # Errors
+    /// [`AgentError`]; a command that ran and failed is no error.
+    pub async fn pty(
+        &self,
+        command: GuestCommand,
+        size: (u16, u16),
+        frames: &mut mpsc::Receiver<HostFrame>,
+        on_output: OnOutput<'_>,
+    ) -> Result<i32, AgentError> {
+        let GuestCommand { command, environment: env, directory: cwd } = command;
+        let operation = Operation::Pty { command, cols: size.0, rows: size.1, cwd, env };
+        let end = self.stream("pty", operation, Input::Frames(frames), Output::Call(on_output)).await?;
+        exit_code("pty", &end)
+    }
+
+    /// Reads a log file of the guest; with `follow`, until the future is dropped.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn logs(
+        &self,
+        path: &str,
+        follow: bool,
+        tail_lines: Option<u64>,
+        on_output: OnOutput<'_>,
+    ) -> Result<(), AgentError> {
+        let operation = Operation::Logs { path: path.to_owned(), follow, tail_lines };
+        self.stream("logs", operation, Input::Unused, Output::Call(on_output)).await.map(|_| ())
+    }
+
+    /// Carries one connection, taken at `listen` on the host, to `target` in the guest.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn forward(
+        &self,
+        listen: Endpoint,
+        target: Endpoint,
+        connection: impl Stream,
+    ) -> Result<(), AgentError> {
+        let (mut reader, mut writer) = tokio::io::split(connection);
+        let direction = ForwardDirection::HostToGuest;
+        let operation = Operation::Forward { listen, target, direction };
+        let (input, output) = (Input::Reader(&mut reader), Output::Writer(&mut writer));
+        self.stream("forward", operation, input, output).await.map(|_| ())
+    }
+
+    /// Copies a file into the guest; returns its size.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn copy_in(&self, source: &Path, destination: &str) -> Result<u64, AgentError> {
+        copy::into_guest(self, source, destination).await
+    }
+
+    /// Copies a file of at most `limit` bytes out of the guest; it appears whole or not at all. Returns its size.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn copy_out(&self, source: &str, destination: &Path, limit: u64) -> Result<u64, AgentError> {
+        copy::out_of_guest(self, source, destination, limit).await
+    }
+
+    /// Has the agent flush the disks and end the machine. Returns when the agent has agreed.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub async fn shutdown(&self, mode: ShutdownMode) -> Result<(), AgentError> {
+        self.complete("shutdown", Operation::Shutdown { mode }).await.map(|_| ())
+    }
+
+    /// An operation with one answer.
+    async fn complete(
+        &self,
+        name: &'static str,
+        operation: Operation,
+    ) -> Result<(i32, serde_json::Value), AgentError> {
+        let (_session, response) = self.ask(name, operation).await?;
+        match response.1 {
+            Response::Completed { exit_code, result, .. } => Ok((exit_code, result)),
+            other => Err(AgentError::refused(name, other)),
+        }
+    }
+
+    /// An operation with frames.
+    async fn stream(
+        &self,
+        name: &'static str,
+        operation: Operation,
+        input: Input<'_>,
+        output: Output<'_>,
+    ) -> Result<End, AgentError> {
+        let (mut session, (id, response)) = self.ask(name, operation).await?;
+        match response {
+            Response::Accepted { .. } => carry(session.connection(), name, &id, input, output).await,
+            other => Err(AgentError::refused(name, other)),
+        }
+    }
+
+    async fn ask(
+        &self,
+        name: &'static str,
+        operation: Operation,
+    ) -> Result<(Session, (RequestId, Response)), AgentError> {
+        let protocol = |source| AgentError::Protocol { operation: name, source };
+        let mut session = self.link.session(&self.next_id()).await?;
+        let id = self.next_id();
+        session.connection().request(&id, operation).await.map_err(protocol)?;
+        let response = session.connection().response(&id).await.map_err(protocol)?;
+        Ok((session, (id, response)))
+    }
+}
+
+/// Whether the agent keeps a command's output until its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Captured {
+    Yes,
+    No,
+}
+
+fn exec(command: GuestCommand, captured: Captured) -> Operation {
+    let GuestCommand { command, environment: env, directory: cwd } = command;
+    Operation::Exec { command, cwd, env, stream: captured == Captured::No }
+}
+
+fn exit_code(operation: &'static str, end: &End) -> Result<i32, AgentError> {
+    match end {
+        End::Exit(code) => Ok(*code),
+        End::Eof => Err(AgentError::Unexpected {
+            operation,
+            expected: "an exit code".to_owned(),
+            found: "the end of the stream".to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
