@@ -6,19 +6,17 @@
 //! Invariant: a path given to a caller is relative, has no `..`, and is UTF-8; one that is not refuses the
 //! whole package, because no kernel package has one.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Component, Path};
 
 use port_content::fs;
-use port_model::Architecture;
 
 use crate::ar::{self, Member, Region};
 use crate::bytes::read_up_to;
+use crate::control::Control;
 use crate::decompress::Compression;
-use crate::dependency::Dependency;
 use crate::error::KernelError;
 
 /// The most that a package may unpack to, in bytes. The largest kernel packages (debug symbols) have 6 GB.
@@ -37,73 +35,6 @@ pub struct Deb {
     file: File,
     control: Member,
     data: Member,
-}
-
-/// What a package says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Control {
-    /// Its name.
-    pub package: String,
-    /// Its version.
-    pub version: String,
-    /// Its architecture in Debian's words: `amd64`, `arm64`, `all`.
-    pub architecture: String,
-    /// What it depends on: all elements, any alternative of each.
-    pub depends: Vec<Vec<Dependency>>,
-}
-
-impl Control {
-    /// For a meta package, such as `linux-image-cloud-amd64`: the kernel package that it stands for.
-    pub fn kernel_dependency(&self) -> Option<&Dependency> {
-        let mut all = self.depends.iter().flatten();
-        all.find(|dependency| {
-            dependency.package.starts_with("linux-image-") && dependency.package != self.package
-        })
-    }
-
-    /// The architecture in Port's words.
-    pub fn port_architecture(&self) -> Option<Architecture> {
-        Architecture::ALL.iter().copied().find(|architecture| architecture.oci_name() == self.architecture)
-    }
-
-    fn parse(text: &str, subject: &str) -> Result<Self, KernelError> {
-        let mut fields: BTreeMap<String, String> = BTreeMap::new();
-        let mut last: Option<String> = None;
-        for line in text.lines().take_while(|line| !line.is_empty()) {
-            match (line.starts_with([' ', '\t']), line.split_once(':'), &last) {
-                (true, _, Some(name)) => fields.entry(name.clone()).or_default().push_str(line),
-                (false, Some((name, value)), _) => {
-                    let name = name.to_ascii_lowercase();
-                    fields.insert(name.clone(), value.trim().to_owned());
-                    last = Some(name);
-                }
-                _ => {
-                    return Err(KernelError::malformed(
-                        subject,
-                        "`Field: value` lines in control",
-                        line.escape_debug().to_string(),
-                    ));
-                }
-            }
-        }
-        let field = |name: &str| {
-            let missing = || KernelError::malformed(subject, format!("a `{name}` field in control"), "none");
-            fields
-                .get(&name.to_ascii_lowercase())
-                .filter(|value| !value.is_empty())
-                .cloned()
-                .ok_or_else(missing)
-        };
-        Ok(Self {
-            package: field("Package")?,
-            version: field("Version")?,
-            architecture: field("Architecture")?,
-            depends: fields
-                .get("depends")
-                .map(|depends| Dependency::parse_field(depends))
-                .unwrap_or_default(),
-        })
-    }
 }
 
 /// A regular file of a package.
@@ -323,6 +254,7 @@ impl<R: Read> Read for Bounded<R> {
 mod tests {
     use super::*;
     use crate::samples::{self, Package};
+    use port_model::Architecture;
 
     fn open(package: &Package) -> Result<(tempfile::TempDir, Deb), String> {
         open_bytes(&package.build())

@@ -18,6 +18,7 @@ mod ar;
 mod bytes;
 pub mod bzimage;
 pub mod config;
+pub mod control;
 pub mod deb;
 pub mod decompress;
 pub mod dependency;
@@ -40,7 +41,8 @@ mod samples;
 mod scan;
 
 pub use config::{KernelConfig, Setting};
-pub use deb::{Control, Deb};
+pub use control::Control;
+pub use deb::Deb;
 pub use decompress::Compression;
 pub use dependency::Dependency;
 pub use elf::ElfFacts;

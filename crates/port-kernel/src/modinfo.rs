@@ -12,6 +12,8 @@ use crate::error::KernelError;
 
 /// The largest module that is read, in bytes. The largest of Debian's has 20 MB.
 pub(crate) const LARGEST_MODULE: u64 = 128 * 1024 * 1024;
+/// The longest `.modinfo` section, in bytes. Drivers for many devices have some 100 KB.
+const LONGEST_INFO: usize = 1024 * 1024;
 /// A section header, in bytes.
 const SECTION_HEADER: usize = 64;
 
@@ -76,6 +78,14 @@ impl ModuleInfo {
                 found,
             )
         })?;
+        if section.len() > LONGEST_INFO {
+            let expected = format!("a `.modinfo` section of at most {LONGEST_INFO} bytes");
+            return Err(KernelError::malformed(
+                &format!("module `{path}`"),
+                expected,
+                section.len().to_string(),
+            ));
+        }
         let mut info = Self::default();
         for entry in section.split(|byte| *byte == 0) {
             if let Some((key, value)) =
@@ -85,6 +95,11 @@ impl ModuleInfo {
             }
         }
         Ok(info)
+    }
+
+    /// How many names it holds.
+    pub(crate) fn names(&self) -> usize {
+        self.depends.len() + self.soft_depends.len() + self.aliases.len()
     }
 
     fn add(&mut self, key: &str, value: &str) {
@@ -192,6 +207,8 @@ mod tests {
             unpack_module("x.ko.xz", b"junk".to_vec()).unwrap_err().to_string(),
             "cannot unpack the XZ data in module `x.ko.xz`"
         );
+        let long = samples::module(&[&"x".repeat(LONGEST_INFO)]);
+        assert!(ModuleInfo::parse(&long, "x.ko").unwrap_err().to_string().ends_with("found 1048577"));
         assert_eq!(
             ModuleInfo::parse(b"hello\n", "x.ko").unwrap_err().to_string(),
             "module `x.ko` is malformed: expected a 64-bit ELF file with a `.modinfo` section, found a text file"

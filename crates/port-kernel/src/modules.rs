@@ -188,13 +188,21 @@ impl ModuleIndex {
     /// Decides what to load for `wanted`. `config` tells what is built in where `modules.builtin` is not known.
     pub fn plan(&self, release: &str, config: Option<&KernelConfig>, wanted: &[Wanted]) -> ModulePlan {
         let mut plan = ModulePlan { release: release.to_owned(), ..ModulePlan::default() };
+        let mut planned = BTreeSet::new();
         for wish in wanted {
-            self.add_wish(wish, config, &mut plan);
+            self.add_wish(wish, config, &mut plan, &mut planned);
         }
         plan
     }
 
-    fn add_wish(&self, wish: &Wanted, config: Option<&KernelConfig>, plan: &mut ModulePlan) {
+    /// `planned` holds the names of the modules that are in the plan already.
+    fn add_wish(
+        &self,
+        wish: &Wanted,
+        config: Option<&KernelConfig>,
+        plan: &mut ModulePlan,
+        planned: &mut BTreeSet<String>,
+    ) {
         let mut order = Vec::new();
         let mut missing = BTreeSet::new();
         for (module, option) in &wish.modules {
@@ -213,8 +221,7 @@ impl ModuleIndex {
             plan.built_in.push(wish.name.clone());
         }
         for name in order {
-            let known = plan.modules.iter().any(|entry| entry.name == name);
-            if let Some(module) = self.get(&name).filter(|_| !known) {
+            if let Some(module) = self.get(&name).filter(|_| planned.insert(name.clone())) {
                 plan.modules.push(ModuleEntry { name, path_in_package: module.path.clone() });
             }
         }
@@ -399,7 +406,10 @@ kernel/net/vmw_vsock/vmw_vsock_virtio_transport.ko: kernel/net/vmw_vsock/vmw_vso
             let info = ModuleInfo { depends: vec![format!("m{}", number + 1)], ..ModuleInfo::default() };
             chain.add_module(&format!("m{number}.ko"), &info);
         }
-        let plan = chain.plan("6.1", None, &[Wanted::module("m0", Need::Required)]);
-        assert_eq!(plan.missing[0].module, "m50000");
+        let wanted = [Wanted::module("m0", Need::Required)];
+        assert_eq!(chain.plan("6.1", None, &wanted).missing[0].module, "m50000");
+        chain.add_module("m50000.ko", &ModuleInfo::default());
+        let names = chain.plan("6.1", None, &wanted).names();
+        assert_eq!((names.len(), names[0].as_str()), (50_001, "m50000"));
     }
 }

@@ -3,7 +3,7 @@
 //! The package is read as a stream three times at most (what is in it, the kernel, the chosen modules), never
 //! unpacked: a full kernel has 4000 modules and a guest needs fifteen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -11,7 +11,8 @@ use std::path::Path;
 use port_model::Architecture;
 
 use crate::config::{self, KernelConfig};
-use crate::deb::{Control, Deb, Entry, read_limited};
+use crate::control::Control;
+use crate::deb::{Deb, Entry, read_limited};
 use crate::error::KernelError;
 use crate::facts::is_release;
 use crate::index::ModuleIndex;
@@ -21,6 +22,11 @@ use crate::prepare::{Prepared, prepare_stream};
 
 /// The longest list of modules that is read, in bytes. `modules.builtin.modinfo` has 1 MB.
 const LONGEST_LIST: u64 = 16 * 1024 * 1024;
+
+/// The most that all modules of a package unpack to, in bytes. Debian's full kernel has 400 MB.
+const LARGEST_MODULES: u64 = 8 * 1024 * 1024 * 1024;
+/// The most names that the modules of a package hold. Debian's full kernel has 10,000.
+const MOST_NAMES: usize = 1_000_000;
 
 /// A kernel package that was looked through.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ struct Contents {
     kernel: Option<(String, String)>,
     config: Option<KernelConfig>,
     index: ModuleIndex,
+    modules_size: u64,
+    names: usize,
 }
 
 /// Opens a kernel package and looks through it. One without a kernel is [`KernelError::NoKernel`], which names
@@ -91,10 +99,23 @@ impl Contents {
             }
             Some((_, path)) if module_name(path).is_some() => {
                 let bytes = unpack_module(entry.path, read_limited(reader, LARGEST_MODULE, &part)?)?;
-                self.index.add_module(entry.path, &ModuleInfo::parse(&bytes, entry.path)?);
+                self.take_module(entry.path, &bytes, subject)?;
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn take_module(&mut self, path: &str, module: &[u8], subject: &str) -> Result<(), KernelError> {
+        let info = ModuleInfo::parse(module, path)?;
+        self.modules_size = self.modules_size.saturating_add(module.len() as u64);
+        self.names = self.names.saturating_add(info.names());
+        if self.modules_size > LARGEST_MODULES || self.names > MOST_NAMES {
+            let expected =
+                format!("modules of at most {LARGEST_MODULES} bytes with at most {MOST_NAMES} names");
+            return Err(KernelError::malformed(subject, expected, "more"));
+        }
+        self.index.add_module(path, &info);
         Ok(())
     }
 
@@ -175,14 +196,16 @@ impl KernelPackage {
     /// Reads the modules of a plan, unpacked, in the plan's order, each with its name.
     pub fn read_modules(&self, plan: &ModulePlan) -> Result<Vec<(String, Vec<u8>)>, KernelError> {
         let mut found: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        let wanted = |path: &str| plan.modules.iter().any(|module| module.path_in_package == path);
+        let paths: BTreeSet<&str> =
+            plan.modules.iter().map(|module| module.path_in_package.as_str()).collect();
+        let wanted = |path: &str| paths.contains(path);
         if !plan.modules.is_empty() {
             self.deb.extract(wanted, |entry, reader| {
                 let subject = format!("`{}` of {}", entry.path, self.deb.subject());
                 let bytes = unpack_module(entry.path, read_limited(reader, LARGEST_MODULE, &subject)?)?;
                 self.check_release(&bytes, entry.path)?;
                 found.insert(entry.path.to_owned(), bytes);
-                Ok(if found.len() == plan.modules.len() {
+                Ok(if found.len() == paths.len() {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn p_70_a_kernel_in_its_stored_format_keeps_every_byte() {
+    fn pu_35_p_70_a_kernel_in_its_stored_format_keeps_every_byte() {
         let elf = samples::elf(62, b"Linux version 6.1.155 (root@ci) #1 SMP\n\0");
         let image = samples::arm64_image(b"Linux version 6.1.155 (root@ci) #1 SMP\n\0");
         for (bytes, architecture) in [(elf, Architecture::X86_64), (image, Architecture::Aarch64)] {

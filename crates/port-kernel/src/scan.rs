@@ -16,10 +16,17 @@ const OVERLAP: usize = 512 * 1024;
 /// How much is searched at once.
 const WINDOW: usize = 4 * OVERLAP;
 
+/// How many matches are looked at before the scan gives up. A kernel has one or two of each; a file made of
+/// nothing but matches must not keep us busy.
+const MOST_BANNERS: usize = 4096;
+const MOST_CONFIGS: usize = 16;
+
 /// A writer that keeps nothing but what it found.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
     window: Vec<u8>,
+    banners_tried: usize,
+    configs_tried: usize,
     findings: Findings,
 }
 
@@ -31,19 +38,25 @@ impl Scanner {
     }
 
     fn is_done(&self) -> bool {
-        self.findings.banner.is_some() && self.findings.config.is_some()
+        let banner = self.findings.banner.is_some() || self.banners_tried >= MOST_BANNERS;
+        banner && (self.findings.config.is_some() || self.configs_tried >= MOST_CONFIGS)
     }
 
     /// Searches for matches that start in the first `decided` bytes, then forgets these.
     fn search(&mut self, decided: usize) {
-        let matches = |needle| find_iter(&self.window, needle).take_while(|at| *at < decided);
-        let from = |at: usize| self.window.get(at..).unwrap_or_default();
+        let window = &self.window;
+        let matches = |needle| find_iter(window, needle).take_while(move |at| *at < decided);
+        let from = |at: usize| window.get(at..).unwrap_or_default();
         if self.findings.banner.is_none() {
-            self.findings.banner = matches(BANNER).find_map(|at| Banner::parse(from(at)));
+            let left = matches(BANNER).take(MOST_BANNERS.saturating_sub(self.banners_tried));
+            self.findings.banner =
+                left.inspect(|_| self.banners_tried += 1).find_map(|at| Banner::parse(from(at)));
         }
         if self.findings.config.is_none() {
             let piece = |at| from(at).get(..OVERLAP).unwrap_or(from(at));
-            self.findings.config = matches(CONFIG_START).find_map(|at| embedded_config(piece(at)));
+            let left = matches(CONFIG_START).take(MOST_CONFIGS.saturating_sub(self.configs_tried));
+            let tried = left.inspect(|_| self.configs_tried += 1);
+            self.findings.config = tried.map(piece).find_map(embedded_config);
         }
         self.window.drain(..decided);
     }
@@ -97,6 +110,16 @@ mod tests {
                 assert_eq!(findings.config.unwrap().get("EROFS_FS"), Some(&Setting::Module), "{at}");
             }
         }
+    }
+
+    #[test]
+    fn a_file_of_nothing_but_matches_ends_the_search() {
+        let mut scanner = Scanner::default();
+        let matches = b"Linux version xIKCFG_ST\x1f\x8b\x08".repeat(1 << 16);
+        scanner.write_all(&matches).unwrap();
+        scanner.write_all(&matches).unwrap();
+        assert!(scanner.is_done());
+        assert_eq!((scanner.banners_tried, scanner.configs_tried), (MOST_BANNERS, MOST_CONFIGS));
     }
 
     #[test]
