@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::{AgentFrame, HostFrame, OPERATIONS, ProtocolError, Request, RequestId, Response};
 
 /// A line from the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum HostLine {
     /// It has `operation`.
     Request(Request),
@@ -18,12 +19,37 @@ pub enum HostLine {
 }
 
 /// A line from the agent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum AgentLine {
     /// It has `status`.
     Response(Response),
     /// It has `type`.
     Frame(AgentFrame),
+}
+
+impl From<Response> for AgentLine {
+    fn from(response: Response) -> Self {
+        Self::Response(response)
+    }
+}
+
+impl From<AgentFrame> for AgentLine {
+    fn from(frame: AgentFrame) -> Self {
+        Self::Frame(frame)
+    }
+}
+
+impl From<Request> for HostLine {
+    fn from(request: Request) -> Self {
+        Self::Request(request)
+    }
+}
+
+impl From<HostFrame> for HostLine {
+    fn from(frame: HostFrame) -> Self {
+        Self::Frame(frame)
+    }
 }
 
 /// A host's line that is no message, with the id to answer to where it could be read.
