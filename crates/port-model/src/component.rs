@@ -40,6 +40,8 @@ words! {
         Squashfs = "squashfs",
         /// An EROFS file system.
         Erofs = "erofs",
+        /// Bytes whose format Port does not know; carried as they are.
+        Raw = "raw",
     }
 }
 

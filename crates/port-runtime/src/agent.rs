@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use port_content::FsError;
 use port_guest_protocol::{
-    Endpoint, ExecResult, ForwardDirection, HostFrame, Operation, PingResult, ProtocolError, RequestId,
+    Endpoint, ExecResult, ForwardDirection, Operation, PingResult, ProtocolError, RequestId,
     Response, ShutdownMode,
 };
 use tokio::io::AsyncRead;
@@ -25,7 +25,7 @@ mod stream;
 pub use connection::Stream;
 pub(crate) use link::Link;
 use link::Session;
-pub use port_guest_protocol::Channel;
+pub use port_guest_protocol::{Channel, HostFrame};
 pub use stream::OnOutput;
 use stream::{End, Input, Output, carry};
 

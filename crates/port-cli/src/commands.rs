@@ -1,0 +1,37 @@
+//! One file per verb: its arguments, the call into `port-ops`, the report.
+
+pub mod artifacts;
+pub mod completions;
+pub mod doctor;
+pub mod run;
+pub mod store;
+
+use port_ops::Workspace;
+
+use crate::args::{Cli, Command, Global};
+use crate::error::CommandError;
+use crate::ui::Ui;
+use crate::{env_vars, host, progress};
+
+/// Runs the command; the number is the exit code of a success (or of the guest's command).
+pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
+    match cli.command {
+        Command::Artifacts(command) => artifacts::run(command, &cli.global, ui).await.map(|()| 0),
+        Command::Run(arguments) => run::run(arguments, &cli.global, ui).await,
+        Command::Store(command) => store::run(&command, &cli.global, ui).map(|()| 0),
+        Command::Doctor(arguments) => doctor::run(&arguments, &cli.global, ui).await.map(|()| 0),
+        Command::Completions(arguments) => completions::run(&arguments, ui).map(|()| 0),
+    }
+}
+
+/// Opens the workspace that the global flags name.
+pub fn workspace(global: &Global, ui: Ui) -> Result<Workspace, CommandError> {
+    let architecture = host::architecture()?;
+    let environment = env_vars::environment(architecture);
+    let reporter = progress::reporter(ui, global.progress);
+    Workspace::open(&global.config, architecture, environment, reporter).map_err(|error| {
+        let missing = matches!(&error, port_ops::OpsError::Files(files) if files.is_not_found());
+        let error = CommandError::from(error);
+        if missing { error.hint("name the configuration file with `--config FILE`") } else { error }
+    })
+}

@@ -1,0 +1,47 @@
+//! `port doctor`.
+
+use clap::Args;
+use port_ops::DoctorReport;
+use port_runtime::doctor::Status;
+
+use crate::args::Global;
+use crate::error::CommandError;
+use crate::ui::{self, Ui};
+use crate::{env_vars, host};
+
+/// Arguments of doctor.
+#[derive(Debug, Args)]
+pub struct Arguments {}
+
+/// Looks at the host; needs no configuration.
+pub async fn run(_: &Arguments, _: &Global, ui: Ui) -> Result<(), CommandError> {
+    let architecture = host::architecture()?;
+    let environment = env_vars::environment(architecture);
+    let report = port_ops::doctor(architecture, &environment, None).await;
+    ui.report(&report, || text(&report));
+    Ok(())
+}
+
+fn text(report: &DoctorReport) -> String {
+    let word = |status| match status {
+        Status::Ok => "ok",
+        Status::Limited => "limited",
+        Status::Missing => "missing",
+    };
+    let heading = ["STATUS", "WHAT", "FOUND", "FOR"].map(str::to_owned).to_vec();
+    let rows = report.facts.iter().map(|fact| {
+        vec![word(fact.status).to_owned(), fact.name.clone(), fact.found.clone(), fact.purpose.clone()]
+    });
+    let mut text = ui::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
+    for fact in report.facts.iter().filter(|fact| fact.status != Status::Ok) {
+        if let Some(remedy) = &fact.remedy {
+            text += &format!("\n{}: {remedy}", fact.name);
+        }
+    }
+    let verdict = if report.ready {
+        "this host can build and boot native variants"
+    } else {
+        "this host lacks something that building or booting needs"
+    };
+    format!("{text}\n\n{verdict}\n")
+}

@@ -1,0 +1,64 @@
+//! Every environment variable that Port reads, once. The only reader of the environment.
+#![expect(clippy::disallowed_methods, reason = "this is the one place that the wall points to")]
+
+use std::path::{Path, PathBuf};
+
+use port_model::Architecture;
+use port_ops::Environment;
+
+/// Where tests arm a failpoint: `name=kill` or `name=error` (see `port_content::failpoint`).
+pub const FAILPOINT: &str = "PORT_FAILPOINT";
+/// The BusyBox binary of guest images (acceptance P-32).
+pub const BUSYBOX: &str = "PORT_BUSYBOX_BIN";
+/// The guest agent's binary; else `port-guest-agent` beside `port`.
+pub const GUEST_AGENT: &str = "PORT_GUEST_AGENT_BIN";
+/// The flake that the PVM guest kernel is built from (acceptance P-68).
+pub const PVM_FLAKE_REF: &str = "PORT_PVM_BUILD_FLAKE_REF";
+/// The flake's attribute (acceptance Pu-37).
+pub const PVM_ATTRIBUTE: &str = "PORT_PVM_GUEST_KERNEL_ATTR";
+/// The patched Firecracker of a PVM host (acceptance Pu-46).
+pub const PVM_FIRECRACKER: &str = "PORT_PVM_FIRECRACKER_BINARY";
+/// The base URL of the Firecracker CI bucket or of its mirror; before `sources.firecracker_ci_url`.
+pub const FIRECRACKER_CI_URL: &str = "PORT_FIRECRACKER_CI_URL";
+
+/// The value of a variable that is set, is text, and is not empty.
+pub fn get(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// What the verbs need to know of the environment.
+pub fn environment(host: Architecture) -> Environment {
+    let executable = std::env::current_exe().ok();
+    Environment {
+        path: search_path(),
+        agent: agents(host, executable.as_deref()),
+        busybox: get(BUSYBOX).map(PathBuf::from),
+        pvm_flake_ref: get(PVM_FLAKE_REF),
+        pvm_attribute: get(PVM_ATTRIBUTE),
+        pvm_firecracker: get(PVM_FIRECRACKER).map(PathBuf::from),
+        firecracker_ci_url: get(FIRECRACKER_CI_URL),
+    }
+}
+
+/// PATH, and the directories of `e2fsck` and `debugfs`, which are not on the PATH of ordinary users.
+fn search_path() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories: Vec<PathBuf> =
+        std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect();
+    for sbin in ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from) {
+        if !directories.contains(&sbin) {
+            directories.push(sbin);
+        }
+    }
+    directories
+}
+
+/// Where the guest agent may be: the variable alone if it is set, else beside `port`.
+fn agents(host: Architecture, executable: Option<&Path>) -> Vec<PathBuf> {
+    if let Some(agent) = get(GUEST_AGENT) {
+        return vec![agent.into()];
+    }
+    let beside = executable.and_then(Path::parent);
+    let names = [format!("port-guest-agent-{host}"), "port-guest-agent".to_owned()];
+    beside.iter().flat_map(|directory| names.iter().map(|name| directory.join(name))).collect()
+}

@@ -1,0 +1,190 @@
+//! The edge: the one place where a library's failure becomes advice and an exit code.
+
+use port_backend::ErrorKind;
+use port_ops::OpsError;
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::ui::Ui;
+
+/// Exit codes (docs/cli.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    /// It was tried and failed.
+    Failed = 1,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// A place cannot be reached.
+    Unreachable = 4,
+    /// A thing is not there.
+    NotFound = 5,
+    /// A bug in Port.
+    Bug = 70,
+}
+
+/// A failed command, ready to be said.
+#[derive(Debug, Serialize)]
+pub struct CommandError {
+    /// What happened.
+    pub message: String,
+    /// Why, from the outside in.
+    pub causes: Vec<String>,
+    /// What may help.
+    pub hints: Vec<String>,
+    /// The exit code.
+    pub exit: Exit,
+}
+
+impl CommandError {
+    /// An error with one sentence.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { message: message.into(), causes: Vec::new(), hints: Vec::new(), exit }
+    }
+
+    /// Adds a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Says it.
+    pub fn print(&self, ui: Ui) {
+        match ui.format {
+            Format::Text => ui.error(&self.message, &self.causes, &self.hints),
+            Format::Json => ui.error_json(&serde_json::json!({ "error": self })),
+        }
+    }
+}
+
+impl From<OpsError> for CommandError {
+    fn from(error: OpsError) -> Self {
+        let (exit, hints) = advice(&error);
+        Self { message: error.to_string(), causes: causes(&error), hints, exit }
+    }
+}
+
+/// Every cause below an error, without the ones that repeat what was said already.
+fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    let mut said = error.to_string();
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !said.contains(&text) {
+            said = text.clone();
+            causes.push(text);
+        }
+        next = cause.source();
+    }
+    causes
+}
+
+/// Exit code and hints for each kind of failure.
+fn advice(error: &OpsError) -> (Exit, Vec<String>) {
+    let one = |exit, hint: String| (exit, vec![hint]);
+    match error {
+        OpsError::Config(_) | OpsError::WrongClass { .. } | OpsError::Machine { .. } => (Exit::Usage, vec![]),
+        OpsError::UnknownName(_) => (Exit::NotFound, vec![]),
+        OpsError::NoSuchVariant(_) => {
+            let hint = "variants never fall back; ask for one that exists, or add it to `port.toml`";
+            one(Exit::NotFound, hint.to_owned())
+        }
+        OpsError::ForeignArchitecture { artifact, .. } => one(
+            Exit::Usage,
+            format!("push and pull work for every architecture: `port artifacts pull --artifact {artifact} --architecture …`"),
+        ),
+        OpsError::ResearchOnly { .. } => (Exit::Usage, vec![]),
+        OpsError::StandardInPvm { .. } => {
+            one(Exit::Failed, "build the PVM kernel from `PORT_PVM_BUILD_FLAKE_REF` or a configured path".to_owned())
+        }
+        OpsError::NoLocalFile { artifact, .. } => one(
+            Exit::NotFound,
+            format!("build it with `port artifacts build --artifact {artifact}`, or fetch it with `port artifacts pull --artifact {artifact}`"),
+        ),
+        OpsError::NoBackend { artifact, direction } => one(
+            Exit::Usage,
+            format!("add `distribution.{direction} = {{ backend = \"file-system\", root = \"…\" }}` to `{artifact}`"),
+        ),
+        OpsError::UnsupportedBackend { .. } => (Exit::Usage, vec![]),
+        OpsError::Backend(error) => backend(error.kind),
+        OpsError::WrongContent { .. } | OpsError::Documents { .. } => {
+            one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
+        }
+        OpsError::Store(error) => store(error),
+        OpsError::Build(error) => build(error),
+        OpsError::KernelMismatch { guest_image, .. } => one(
+            Exit::Failed,
+            format!("build both from the same kernel: `port artifacts build --artifact {guest_image}`, or pull both"),
+        ),
+        OpsError::Runtime(error) => runtime(error),
+        OpsError::Agent(_) => (Exit::Failed, vec![]),
+        OpsError::CannotRun { .. } => one(Exit::Failed, "`port doctor` says what this host can do".to_owned()),
+        OpsError::Files(error) if error.is_not_found() => (Exit::NotFound, vec![]),
+        OpsError::Kernel(_) | OpsError::Image(_) | OpsError::Files(_) => (Exit::Failed, vec![]),
+        OpsError::Worker(_) => (Exit::Bug, vec![]),
+    }
+}
+
+fn backend(kind: ErrorKind) -> (Exit, Vec<String>) {
+    match kind {
+        ErrorKind::NotFound => (Exit::NotFound, vec!["push it first with `port artifacts push`".to_owned()]),
+        ErrorKind::Unavailable => (Exit::Unreachable, vec![]),
+        ErrorKind::Unsupported => (Exit::Usage, vec![]),
+        ErrorKind::Corrupt => {
+            (Exit::Failed, vec!["nothing was changed; push the artifact again to repair it".to_owned()])
+        }
+        ErrorKind::Denied => (Exit::Failed, vec![]),
+    }
+}
+
+fn store(error: &port_store::StoreError) -> (Exit, Vec<String>) {
+    use port_store::StoreError::{Damaged, Feature, Malformed, Mismatch, NoBlob, Version};
+    let hint = match error {
+        Version { .. } | Feature { .. } => "use the newer Port that wrote it, or another `store_root`",
+        Damaged { .. } | NoBlob { .. } | Malformed { .. } => "find the damage with `port store verify`",
+        Mismatch { .. } => "what was fetched is not what was published; push the artifact again to repair it",
+        port_store::StoreError::Files { .. } => return (Exit::Failed, vec![]),
+    };
+    (Exit::Failed, vec![hint.to_owned()])
+}
+
+fn build(error: &port_build::BuildError) -> (Exit, Vec<String>) {
+    use port_build::BuildError as B;
+    let (exit, hint) = match error {
+        B::NoneReached { .. } => {
+            (Exit::Unreachable, "add a source that this machine can reach, or point `PORT_FIRECRACKER_CI_URL` at a mirror")
+        }
+        B::Transport(_) => return (Exit::Unreachable, vec![]),
+        B::NotBuildable { .. } | B::NoSuchSource { .. } | B::MixedVariants { .. } | B::ResearchOnly { .. } => {
+            return (Exit::Usage, vec![]);
+        }
+        B::LockMissing { .. } | B::LockChanged { .. } => {
+            (Exit::Failed, "build without `--locked`, and commit the lock file")
+        }
+        B::WrongBytes { .. } => {
+            (Exit::Failed, "the source changed or something in between changes bytes; nothing was replaced")
+        }
+        B::NoProgram { .. } => (Exit::NotFound, "`port doctor` says what this host lacks and how to get it"),
+        B::Image(port_image::ImageError::Tool(_)) => {
+            (Exit::Failed, "`port doctor` says what this host lacks and how to get it")
+        }
+        _ => return (Exit::Failed, vec![]),
+    };
+    (exit, vec![hint.to_owned()])
+}
+
+fn runtime(error: &port_runtime::RuntimeError) -> (Exit, Vec<String>) {
+    use port_runtime::RuntimeError as R;
+    let (exit, hint) = match error {
+        R::QemuMissing { .. } => (Exit::NotFound, "`port doctor` says what this host lacks and how to get it"),
+        R::MemoryTooSmall { .. } => (Exit::Usage, "raise `memory_mib` of the machine"),
+        R::Spec(_) => return (Exit::Usage, vec![]),
+        R::AgentSilent { .. } | R::KernelPanic { .. } => {
+            (Exit::Failed, "see the whole console with `port run MACHINE`, or keep it with `guest.console_log`")
+        }
+        _ => return (Exit::Failed, vec![]),
+    };
+    (exit, vec![hint.to_owned()])
+}

@@ -1,0 +1,106 @@
+//! stdout and stderr: data on the one, talk on the other. Nothing else in Port prints.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one place that the wall points to")]
+
+use std::io::Write as _;
+
+use anstream::{eprintln, println};
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+
+use crate::args::Format;
+
+/// How to speak.
+#[derive(Debug, Clone, Copy)]
+pub struct Ui {
+    /// Text or JSON on stdout.
+    pub format: Format,
+    /// Whether notes are kept back.
+    pub quiet: bool,
+}
+
+impl Ui {
+    /// Prints a report: `text` for people, `value` for machines.
+    pub fn report<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) {
+        match self.format {
+            Format::Text => {
+                let text = text();
+                if !text.is_empty() {
+                    println!("{}", text.trim_end());
+                }
+            }
+            Format::Json => println!("{}", serde_json::to_string_pretty(value).unwrap_or_default()),
+        }
+    }
+
+    /// Writes bytes to stdout as they are.
+    pub fn raw_stdout(self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(bytes)?;
+        stdout.flush()
+    }
+
+    /// Writes bytes to stderr as they are.
+    pub fn raw_stderr(self, bytes: &[u8]) -> std::io::Result<()> {
+        std::io::stderr().lock().write_all(bytes)
+    }
+
+    /// Says something that is no error.
+    pub fn note(self, message: &str) {
+        if !self.quiet {
+            eprintln!("{} {message}", "note:".cyan().bold());
+        }
+    }
+
+    /// Says what went wrong, and what may help.
+    pub fn error(self, message: &str, causes: &[String], hints: &[String]) {
+        eprintln!("{} {message}", "error:".red().bold());
+        for cause in causes {
+            eprintln!("  {} {}", "caused by:".dimmed(), cause.replace('\n', "\n  "));
+        }
+        for (index, hint) in hints.iter().enumerate() {
+            let gap = if index == 0 { "\n" } else { "" };
+            eprintln!("{gap}{} {hint}", "hint:".green().bold());
+        }
+    }
+
+    /// The same for machines: one JSON object on stderr.
+    pub fn error_json<T: Serialize>(self, value: &T) {
+        eprintln!("{}", serde_json::to_string(value).unwrap_or_default());
+    }
+}
+
+/// A size for people: binary multiples, one decimal.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Columns padded to their widest cell; the first row is the heading.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(|row| line(row) + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_tables_read_well() {
+        assert_eq!((size(0), size(1023), size(1024), size(5 << 30)), ("0 B".into(), "1023 B".into(), "1.0 KiB".into(), "5.0 GiB".into()));
+        let rows = [["NAME", "STATE"], ["demo-kernel", "local"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&rows), "NAME         STATE\ndemo-kernel  local\n");
+    }
+}

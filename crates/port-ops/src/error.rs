@@ -1,0 +1,167 @@
+//! What a verb can fail with. Each library's error stays whole, so that the command line can tell it apart.
+
+use std::path::PathBuf;
+
+use port_config::UnknownName;
+use port_content::FsError;
+use port_model::{ArtifactClass, Digest, NoSuchVariant, Variant};
+
+/// A failed verb.
+#[derive(Debug, thiserror::Error)]
+pub enum OpsError {
+    /// `port.toml` or `port.lock` cannot be used.
+    #[error(transparent)]
+    Config(#[from] port_config::ConfigError),
+    /// A name that the configuration does not have.
+    #[error(transparent)]
+    UnknownName(#[from] UnknownName),
+    /// A variant that the artifact does not have.
+    #[error(transparent)]
+    NoSuchVariant(#[from] NoSuchVariant),
+    /// An artifact of the other class was expected.
+    #[error("`{name}` is a {found}: expected a {expected}")]
+    WrongClass {
+        /// Its name.
+        name: String,
+        /// What it is.
+        found: ArtifactClass,
+        /// What was expected.
+        expected: ArtifactClass,
+    },
+    /// Build and validate run only on the variant's own architecture (acceptance P-26).
+    #[error("cannot {verb} `{artifact}` for `{variant}` on this {host} host: {verb} runs natively only")]
+    ForeignArchitecture {
+        /// The verb.
+        verb: &'static str,
+        /// Which artifact.
+        artifact: String,
+        /// Which variant.
+        variant: Variant,
+        /// The host's architecture.
+        host: port_model::Architecture,
+    },
+    /// A lane that exists for research only (acceptance P-29).
+    #[error("cannot {verb} `{artifact}` for `{variant}`: PVM is research-only there; it exists for x86_64/firecracker/pvm")]
+    ResearchOnly {
+        /// The verb.
+        verb: &'static str,
+        /// Which artifact.
+        artifact: String,
+        /// Which variant.
+        variant: Variant,
+    },
+    /// A PVM lane holds a standard artifact (acceptance P-69, P-82).
+    #[error("`{artifact}` for `{variant}` is byte for byte its `{standard}` variant ({digest}): PVM is never served by standard artifacts")]
+    StandardInPvm {
+        /// Which artifact.
+        artifact: String,
+        /// The PVM variant.
+        variant: Variant,
+        /// The variant whose bytes they are.
+        standard: Variant,
+        /// The digest.
+        digest: Digest,
+    },
+    /// The local file is not there (acceptance Pu-18).
+    #[error("there is no `{}`, the local file of `{artifact}` for `{variant}`", path.display())]
+    NoLocalFile {
+        /// Which artifact.
+        artifact: String,
+        /// Which variant.
+        variant: Variant,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The artifact has no backend for this direction.
+    #[error("`{artifact}` has no `distribution.{direction}`")]
+    NoBackend {
+        /// Which artifact.
+        artifact: String,
+        /// `push` or `pull`.
+        direction: &'static str,
+    },
+    /// The configured backend is not in this version of Port.
+    #[error("the backend `{kind}` of `{artifact}` is not available in this version of Port: only `file-system` is")]
+    UnsupportedBackend {
+        /// Which artifact.
+        artifact: String,
+        /// The backend's word.
+        kind: &'static str,
+    },
+    /// The backend failed.
+    #[error(transparent)]
+    Backend(#[from] port_backend::BackendError),
+    /// What the backend has is not this variant.
+    #[error("what `{location}` holds is not `{artifact}` for `{variant}`: {reason}")]
+    WrongContent {
+        /// Where.
+        location: String,
+        /// Which artifact.
+        artifact: String,
+        /// Which variant.
+        variant: Variant,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The documents at the backend cannot be read.
+    #[error("the documents at `{location}` cannot be read")]
+    Documents {
+        /// Where.
+        location: String,
+        /// Why.
+        #[source]
+        source: port_layout::DecodeError,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] port_store::StoreError),
+    /// A build failed.
+    #[error(transparent)]
+    Build(#[from] port_build::BuildError),
+    /// A kernel file is not one.
+    #[error(transparent)]
+    Kernel(#[from] port_kernel::KernelError),
+    /// An image is not one.
+    #[error(transparent)]
+    Image(#[from] port_image::ImageError),
+    /// Kernel and guest image do not fit.
+    #[error("the guest image `{guest_image}` carries modules for kernel {wanted}, `{kernel}` is {found}")]
+    KernelMismatch {
+        /// The guest image.
+        guest_image: String,
+        /// The release that its modules fit.
+        wanted: String,
+        /// The kernel.
+        kernel: String,
+        /// The kernel's release.
+        found: String,
+    },
+    /// A machine asks for something that contradicts itself.
+    #[error("the machine `{machine}` cannot boot: {reason}")]
+    Machine {
+        /// Which machine.
+        machine: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// This host cannot run the variant.
+    #[error("cannot run `{variant}` on this host: {}", reasons.join("; "))]
+    CannotRun {
+        /// Which variant.
+        variant: Variant,
+        /// Everything that is in the way.
+        reasons: Vec<String>,
+    },
+    /// The guest's agent.
+    #[error(transparent)]
+    Agent(#[from] port_runtime::AgentError),
+    /// The machine could not be run.
+    #[error(transparent)]
+    Runtime(#[from] port_runtime::RuntimeError),
+    /// A file operation failed.
+    #[error(transparent)]
+    Files(#[from] FsError),
+    /// A thread of ours died.
+    #[error("a worker thread ended unexpectedly")]
+    Worker(#[from] tokio::task::JoinError),
+}

@@ -1,0 +1,42 @@
+//! The verbs, one file each, without a terminal: the place to start reading.
+//!
+//! ```text
+//! build     sources and recipes ─► local path, port.lock
+//! validate  local path ─► findings
+//! push      local path ─► store ─► backend, cache path
+//! pull      backend ─► store ─► cache path ─► local path
+//! list      what is where          inspect   what a variant is
+//! run       local path ─► driver ─► guest agent
+//! ```
+//!
+//! Every verb starts from a [`Workspace`] and a [`Target`]: one variant of one artifact, resolved once. What was
+//! verified is what is used: digests are taken from bytes that lie where they will be read.
+
+mod build;
+mod describe;
+mod doctor;
+mod error;
+mod inspect;
+mod list;
+mod local;
+mod lock_file;
+mod pull;
+mod push;
+mod pvm;
+pub mod run;
+mod store;
+mod target;
+mod validate;
+mod workspace;
+
+pub use build::{BuildOptions, BuildReport, build};
+pub use doctor::{DoctorReport, doctor};
+pub use error::OpsError;
+pub use inspect::{InspectReport, inspect};
+pub use list::{ListReport, ListRow, Presence, list};
+pub use pull::pull;
+pub use push::{FileReport, TransferReport, push};
+pub use store::{StoreRow, collect_garbage, store_rows, verify_store};
+pub use target::Target;
+pub use validate::{Finding, ValidateOptions, ValidateReport, validate};
+pub use workspace::{Environment, Workspace};

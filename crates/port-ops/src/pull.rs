@@ -1,0 +1,159 @@
+//! pull: backend → store → cache path → local path (acceptance P-45, P-46).
+//!
+//! The local path is the last to change. A kill on the way leaves the old local file and blobs that the next
+//! pull finds in the store.
+
+use port_backend::{Backend, BackendError, ErrorKind, Found, FoundFile};
+use port_layout::native;
+use port_model::{ArtifactClass, Bundle, Component, ComponentKind, Digest};
+use port_store::Blob;
+
+use crate::describe;
+use crate::error::OpsError;
+use crate::local::HashedFile;
+use crate::push::{TransferReport, open, record, report};
+use crate::target::{INITRD, Target};
+use crate::workspace::Workspace;
+use crate::pvm;
+
+/// How often a pull starts again because somebody published meanwhile.
+const TRIES: u32 = 3;
+
+/// Fetches `target` and restores its local files.
+pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferReport, OpsError> {
+    let backend = open(target, "pull", target.artifact.distribution.pull.as_ref())?;
+    let _operation = workspace.store.operation()?;
+    let mut tries = 1;
+    let (bundle, bytes) = loop {
+        let found = backend.resolve(&target.artifact.reference, target.variant()).await?;
+        match bring(workspace, target, backend.as_ref(), &found).await {
+            Ok(result) => break result,
+            // Somebody may have published between resolve and fetch: then what is there now is another.
+            Err(error) if tries == TRIES => return Err(error),
+            Err(error) => {
+                let now = backend.resolve(&target.artifact.reference, target.variant()).await?;
+                if now == found {
+                    return Err(error);
+                }
+                tries += 1;
+            }
+        }
+    };
+    if let Some(main) = bundle.main() {
+        pvm::refuse_standard(workspace, target, &main.digest)?;
+    }
+    let (_, manifest) = record(workspace, target, &bundle)?;
+    restore(workspace, target, &bundle)?;
+    Ok(report(target, backend.as_ref(), &bundle, manifest, bytes))
+}
+
+/// Brings every file of one publication into the store; returns what they are and the bytes moved.
+async fn bring(
+    workspace: &Workspace,
+    target: Target<'_>,
+    backend: &dyn Backend,
+    found: &Found,
+) -> Result<(Bundle, u64), OpsError> {
+    let wrong = |reason: String| OpsError::WrongContent {
+        location: backend.location(&target.artifact.reference, target.variant(), &target.config.file_name),
+        artifact: target.artifact.name.clone(),
+        variant: target.variant(),
+        reason,
+    };
+    let Some(documents) = &found.documents else {
+        return bring_undescribed(workspace, target, backend, found).await;
+    };
+    let location = || backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
+    let bundle = native::decode(&documents.manifest, &documents.config)
+        .map_err(|source| OpsError::Documents { location: location(), source })?;
+    check_identity(target, &bundle).map_err(wrong)?;
+    let mut bytes = 0;
+    for component in &bundle.components {
+        let file = found
+            .files
+            .iter()
+            .find(|file| file.name == component.file_name)
+            .ok_or_else(|| wrong(format!("its documents name `{}`, which is not there", component.file_name)))?;
+        if let Some(other) = file.digest.as_ref().filter(|digest| **digest != component.digest) {
+            let name = &component.file_name;
+            let expected = &component.digest;
+            return Err(wrong(format!("`{name}` is {expected} by its documents, {other} by its side-car")));
+        }
+        let expected = Some((&component.digest, component.size));
+        bytes += fetch(workspace, target, backend, file, expected).await?.1;
+    }
+    Ok((bundle, bytes))
+}
+
+fn check_identity(target: Target<'_>, bundle: &Bundle) -> Result<(), String> {
+    if bundle.class != target.artifact.class {
+        return Err(format!("it is a {}, expected a {}", bundle.class, target.artifact.class));
+    }
+    if bundle.variant != target.variant() {
+        return Err(format!("it was made for `{}`", bundle.variant));
+    }
+    match bundle.main().map(|main| &main.file_name).filter(|name| **name != target.config.file_name) {
+        Some(name) => Err(format!("its main file is `{name}`, expected `{}`", target.config.file_name)),
+        None => Ok(()),
+    }
+}
+
+/// A directory that another tool filled: the main file, and the companion if it is there (acceptance C-5).
+async fn bring_undescribed(
+    workspace: &Workspace,
+    target: Target<'_>,
+    backend: &dyn Backend,
+    found: &Found,
+) -> Result<(Bundle, u64), OpsError> {
+    let mut files = Vec::new();
+    let mut moved = 0;
+    let main = target.config.file_name.as_str();
+    for (name, kind) in [(main, target.main_kind()), (INITRD, ComponentKind::Initrd)] {
+        let Some(file) = found.files.iter().find(|file| file.name.as_str() == name) else { continue };
+        if kind == ComponentKind::Initrd && target.artifact.class == ArtifactClass::Kernel {
+            continue;
+        }
+        let expected = file.digest.as_ref().map(|digest| (digest, file.size));
+        let (digest, bytes) = fetch(workspace, target, backend, file, expected).await?;
+        moved += bytes;
+        let blob = Blob { digest, size: file.size };
+        files.push(HashedFile::stored(workspace, kind, file.name.clone(), blob));
+    }
+    if !files.first().is_some_and(|file| file.kind == target.main_kind()) {
+        let location = backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
+        return Err(BackendError::new(ErrorKind::NotFound, location, "find", "there is no such file").into());
+    }
+    Ok((describe::bundle(workspace, target, &files)?, moved))
+}
+
+/// Brings one file into the store, unless it is there; returns its digest and the bytes moved.
+async fn fetch(
+    workspace: &Workspace,
+    target: Target<'_>,
+    backend: &dyn Backend,
+    file: &FoundFile,
+    expected: Option<(&Digest, u64)>,
+) -> Result<(Digest, u64), OpsError> {
+    if let Some((digest, _)) = expected.filter(|(digest, _)| workspace.store.has(digest)) {
+        return Ok((digest.clone(), 0));
+    }
+    let mut ingest = workspace.store.ingest(file.name.as_str())?;
+    let reporter = workspace.reporter.as_ref();
+    backend.fetch(&target.artifact.reference, target.variant(), file, ingest.file(), reporter).await?;
+    let blob = ingest.commit(expected)?;
+    Ok((blob.digest, blob.size))
+}
+
+/// Writes cache and local paths, companions first, so that the main file never lacks them.
+fn restore(workspace: &Workspace, target: Target<'_>, bundle: &Bundle) -> Result<(), OpsError> {
+    let materialise = |component: &Component, path: &std::path::Path| {
+        workspace.store.materialise(&component.digest, component.size, path)
+    };
+    for component in bundle.components.iter().rev() {
+        materialise(component, &target.cache_path(&component.file_name))?;
+    }
+    for component in bundle.components.iter().rev() {
+        materialise(component, &target.local_path(component.kind, &component.file_name))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! push: local path → store → backend, and a copy in the cache (acceptance P-44, P-49).
+
+use std::path::PathBuf;
+
+use port_backend::{Backend, Documents, FileSystem, Publication, PublishedFile};
+use port_config::Backend as BackendConfig;
+use port_content::hashing::digest_of;
+use port_layout::native;
+use port_model::{Bundle, Component, Digest, FileName, Reference, Variant};
+use serde::Serialize;
+
+use crate::error::OpsError;
+use crate::local::{HashedFile, LocalFile};
+use crate::target::Target;
+use crate::workspace::Workspace;
+use crate::{describe, local, pvm};
+
+/// What push or pull did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TransferReport {
+    /// The artifact's name in `port.toml`.
+    pub artifact: String,
+    /// Its class.
+    pub class: port_model::ArtifactClass,
+    /// Its logical name.
+    pub reference: Reference,
+    /// Which variant.
+    pub variant: Variant,
+    /// Which backend: `filesystem <root>`.
+    pub backend: String,
+    /// Digest of the manifest, which names everything else.
+    pub manifest: Digest,
+    /// The files, the main one first.
+    pub files: Vec<FileReport>,
+    /// Sum of the files' sizes, in bytes.
+    pub bytes: u64,
+}
+
+/// One file that was moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileReport {
+    /// Where it is locally.
+    pub local_path: PathBuf,
+    /// Where the backend has it.
+    pub store_path: String,
+    /// Where the cache has it.
+    pub cache_path: PathBuf,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// Publishes the local files of `target`.
+pub async fn push(workspace: &Workspace, target: Target<'_>) -> Result<TransferReport, OpsError> {
+    let backend = open(target, "push", target.artifact.distribution.push.as_ref())?;
+    let files = local::files(target)?;
+    let _operation = workspace.store.operation()?;
+    let ingest = |file: LocalFile| {
+        let blob = workspace.store.ingest_file(&file.path)?;
+        Ok(HashedFile::stored(workspace, file.kind, file.name, blob))
+    };
+    let files = files.into_iter().map(ingest).collect::<Result<Vec<_>, OpsError>>()?;
+    let bundle = describe::bundle(workspace, target, &files)?;
+    if let Some(main) = bundle.main() {
+        pvm::refuse_standard(workspace, target, &main.digest)?;
+    }
+    let (documents, manifest) = record(workspace, target, &bundle)?;
+    let publication = Publication {
+        reference: target.artifact.reference.clone(),
+        variant: target.variant(),
+        files: bundle.components.iter().map(|component| published(workspace, component)).collect(),
+        documents,
+    };
+    let bytes = backend.push(&publication, workspace.reporter.as_ref()).await?;
+    for component in &bundle.components {
+        let cache_path = target.cache_path(&component.file_name);
+        workspace.store.materialise(&component.digest, component.size, &cache_path)?;
+    }
+    Ok(report(target, backend.as_ref(), &bundle, manifest, bytes))
+}
+
+/// Opens the configured backend of one direction.
+pub(crate) fn open(
+    target: Target<'_>,
+    direction: &'static str,
+    config: Option<&BackendConfig>,
+) -> Result<Box<dyn Backend>, OpsError> {
+    let artifact = target.artifact.name.clone();
+    match config {
+        None => Err(OpsError::NoBackend { artifact, direction }),
+        Some(BackendConfig::FileSystem { root }) => Ok(Box::new(FileSystem::new(root))),
+        Some(other) => Err(OpsError::UnsupportedBackend { artifact, kind: other.kind() }),
+    }
+}
+
+/// Writes the bundle's documents into the store and names them.
+pub(crate) fn record(
+    workspace: &Workspace,
+    target: Target<'_>,
+    bundle: &Bundle,
+) -> Result<(Documents, Digest), OpsError> {
+    let encoded = native::encode(bundle, digest_of);
+    workspace.store.ingest_bytes("config", &encoded.config)?;
+    let manifest = workspace.store.ingest_bytes("manifest", &encoded.manifest)?;
+    let entry = native::index_entry(bundle, manifest.digest.clone(), manifest.size);
+    workspace.store.tag(&target.name(), entry)?;
+    Ok((Documents { manifest: encoded.manifest, config: encoded.config }, manifest.digest))
+}
+
+fn published(workspace: &Workspace, component: &Component) -> PublishedFile {
+    PublishedFile {
+        name: component.file_name.clone(),
+        digest: component.digest.clone(),
+        size: component.size,
+        path: workspace.store.blob_path(&component.digest),
+    }
+}
+
+pub(crate) fn report(
+    target: Target<'_>,
+    backend: &dyn Backend,
+    bundle: &Bundle,
+    manifest: Digest,
+    bytes: u64,
+) -> TransferReport {
+    let place = |name: &FileName| backend.location(&target.artifact.reference, target.variant(), name);
+    let files = bundle.components.iter().map(|component| FileReport {
+        local_path: target.local_path(component.kind, &component.file_name),
+        store_path: place(&component.file_name),
+        cache_path: target.cache_path(&component.file_name),
+        bytes: component.size,
+        digest: component.digest.clone(),
+    });
+    TransferReport {
+        artifact: target.artifact.name.clone(),
+        class: target.artifact.class,
+        reference: target.artifact.reference.clone(),
+        variant: target.variant(),
+        backend: backend.describe(),
+        manifest,
+        files: files.collect(),
+        bytes,
+    }
+}
