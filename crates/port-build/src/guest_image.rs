@@ -1,0 +1,301 @@
+//! Guest images: programs, scripts and files become a root file system, and an initrd that can boot it.
+//!
+//! ```text
+//! recipe, scripts, agent, BusyBox, directory, modules ── digests ──► the lock's inputs ── same? ──► up to date
+//!                                                            └─ else ─► trees ─► image + initrd.cpio.gz
+//! ```
+//!
+//! Invariant: image and initrd are replaced only after both are complete.
+
+use port_config::{Artifact, KernelSource, LockEntry, LockedInput, LockedOutput, Recipe, VariantConfig};
+use port_content::atomic::AtomicFile;
+use port_content::fs::Context as _;
+use port_content::hashing::digest_of;
+use port_content::sparse;
+use port_model::{Architecture, FileName, KernelFacts, Substrate};
+
+use crate::downloads::Answer;
+use crate::environment::{Context, LockMode};
+use crate::error::BuildError;
+use crate::modules::{self, ModuleSource, Selection};
+use crate::programs::{self, Busybox, Found, Library};
+use crate::record::{self, Built};
+use crate::{image, initrd, inputs, pvm, rootfs, sources};
+
+/// Changes whenever the same inputs would give other bytes.
+const FORMAT: u32 = 1;
+
+/// The kernel whose modules go into the initrd: already built, of the same variant.
+#[derive(Debug, Clone, Copy)]
+pub struct KernelInput<'a> {
+    /// The kernel artifact's name.
+    pub artifact: &'a str,
+    /// Its variant, as configured.
+    pub config: &'a VariantConfig,
+    /// Its entry in the lock.
+    pub entry: &'a LockEntry,
+}
+
+/// Builds the guest image of one variant with its initrd, or finds both up to date.
+///
+/// # Errors
+/// [`BuildError`]; image and initrd are then as they were.
+pub async fn guest_image(
+    context: &Context<'_>,
+    artifact: &Artifact,
+    variant: &VariantConfig,
+    kernel: Option<&KernelInput<'_>>,
+) -> Result<Built, BuildError> {
+    pvm::refuse_research_only(artifact, variant.variant)?;
+    let Some(recipe) = &variant.recipe else {
+        let artifact = artifact.name.clone();
+        return Err(BuildError::NotBuildable { artifact, variant: variant.variant, missing: "recipe" });
+    };
+    refuse_other_variant(artifact, variant, kernel)?;
+    let locked = record::locked_entry(context, artifact, variant)?;
+    let build = Build::gather(context, artifact, variant, recipe, kernel, locked).await?;
+    if let Some(entry) = locked {
+        let changes = record::input_changes(&entry.inputs, &build.inputs);
+        record::refuse_changes(context, artifact, variant, changes.clone())?;
+        if changes.is_empty() && record::outputs_hold(context, variant, entry)? {
+            return Ok(Built { entry: entry.clone(), provenance: build.provenance(), fresh: false });
+        }
+    }
+    build.run(locked).await
+}
+
+/// A guest image boots with the kernel of its own variant or with none (acceptance P-82).
+fn refuse_other_variant(
+    artifact: &Artifact,
+    variant: &VariantConfig,
+    kernel: Option<&KernelInput<'_>>,
+) -> Result<(), BuildError> {
+    match kernel {
+        Some(kernel)
+            if kernel.config.variant != variant.variant || kernel.entry.variant != variant.variant =>
+        {
+            Err(BuildError::MixedVariants {
+                artifact: artifact.name.clone(),
+                variant: variant.variant,
+                kernel: kernel.artifact.to_owned(),
+                found: kernel.config.variant,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Everything that goes in, found and hashed.
+struct Build<'a> {
+    context: &'a Context<'a>,
+    artifact: &'a Artifact,
+    variant: &'a VariantConfig,
+    recipe: &'a Recipe,
+    kernel: Option<&'a KernelInput<'a>>,
+    agent: Found,
+    libraries: Vec<Library>,
+    busybox: Busybox,
+    inputs: Vec<LockedInput>,
+}
+
+impl<'a> Build<'a> {
+    async fn gather(
+        context: &'a Context<'a>,
+        artifact: &'a Artifact,
+        variant: &'a VariantConfig,
+        recipe: &'a Recipe,
+        kernel: Option<&'a KernelInput<'a>>,
+        locked: Option<&LockEntry>,
+    ) -> Result<Self, BuildError> {
+        let architecture = variant.variant.architecture;
+        let agent = programs::agent(context, recipe, architecture)?;
+        let libraries = programs::libraries(context, &agent)?;
+        let busybox = programs::busybox(context, recipe, architecture, locked).await?;
+        let inputs = Vec::new();
+        let mut build =
+            Self { context, artifact, variant, recipe, kernel, agent, libraries, busybox, inputs };
+        build.inputs = build.inputs()?;
+        Ok(build)
+    }
+
+    /// All inputs, as the lock records them.
+    fn inputs(&self) -> Result<Vec<LockedInput>, BuildError> {
+        let builder = format!("port-build format {FORMAT}");
+        let mut all = vec![
+            inputs::text("recipe", &builder, &self.recipe_text()?),
+            inputs::text("init", "built in", rootfs::INIT),
+        ];
+        if self.has_initrd() {
+            all.push(inputs::text("initrd init", "built in", initrd::INIT));
+        }
+        all.push(self.agent.input("agent"));
+        all.extend(
+            self.libraries.iter().map(|library| library.found.input(&format!("library {}", library.place))),
+        );
+        all.push(self.busybox.input());
+        all.extend(self.kernel.map(|kernel| kernel_input(kernel)));
+        if let Some(directory) = &self.recipe.directory {
+            all.push(inputs::directory(self.context, directory)?);
+        }
+        Ok(all)
+    }
+
+    /// All of the configuration that decides over bytes, in one fixed form. Paths are not in it: what is
+    /// behind them is an input of its own.
+    fn recipe_text(&self) -> Result<String, BuildError> {
+        let recipe = self.recipe;
+        Ok(format!(
+            "builder={FORMAT}\nartifact={}\nvariant={}\nformat={:?}\nsize_mib={:?}\nlabel={}\nhostname={}\ninitrd={}\n",
+            self.artifact.name,
+            self.variant.variant,
+            recipe.format,
+            recipe.size_mib,
+            image::label(recipe),
+            rootfs::hostname(recipe)?,
+            self.has_initrd(),
+        ))
+    }
+
+    /// Firecracker guests of x86_64 always have one (acceptance P-78), others where there is a kernel to serve.
+    fn has_initrd(&self) -> bool {
+        let variant = self.variant.variant;
+        let published =
+            variant.architecture == Architecture::X86_64 && variant.substrate == Substrate::Firecracker;
+        published || self.kernel.is_some()
+    }
+
+    fn provenance(&self) -> String {
+        let modules = match self.kernel {
+            Some(kernel) => format!(", modules of {} {}", kernel.artifact, release(kernel)),
+            None => String::new(),
+        };
+        let busybox = self.busybox.input().resolved;
+        format!("port-build format {FORMAT}: {}, {busybox}{modules}", self.agent.path.display())
+    }
+
+    async fn run(self, locked: Option<&LockEntry>) -> Result<Built, BuildError> {
+        let busybox = self.busybox.read(self.context, self.variant.variant.architecture).await?;
+        let modules = self.modules().await?;
+        let mut outputs = vec![(self.variant.file_name.clone(), self.write_image(&busybox)?)];
+        if self.has_initrd() {
+            outputs.push((initrd_name()?, self.write_initrd(&busybox, &modules)?));
+        }
+        let entry = self.entry(&mut outputs, &modules)?;
+        if let Some(locked) = locked.filter(|_| self.context.lock_mode == LockMode::Locked) {
+            let changes = record::output_changes(&locked.outputs, &entry.outputs);
+            record::refuse_changes(self.context, self.artifact, self.variant, changes)?;
+        }
+        // CRASH: a kill between the two leaves a new image beside an old initrd. The lock then names neither
+        // or both, so the next build sees it and makes both again.
+        for (_, file) in outputs {
+            file.commit()?;
+        }
+        self.context.reporter.note(format!("built {}", self.artifact.name));
+        Ok(Built { entry, provenance: self.provenance(), fresh: true })
+    }
+
+    fn write_image(&self, busybox: &[u8]) -> Result<AtomicFile, BuildError> {
+        let (variant, recipe) = (self.variant.variant, self.recipe);
+        let parts =
+            rootfs::Parts { variant, recipe, agent: &self.agent, libraries: &self.libraries, busybox };
+        let tree = rootfs::tree(&parts)?;
+        let mut file = AtomicFile::create(&self.variant.path)?;
+        let seed = format!("{} {variant} {}", self.artifact.name, image::label(recipe));
+        image::write(&tree, recipe, &seed, &mut file)?;
+        Ok(file)
+    }
+
+    fn write_initrd(&self, busybox: &[u8], modules: &Selection) -> Result<AtomicFile, BuildError> {
+        let tree = initrd::tree(busybox, self.recipe.format, modules)?;
+        let mut file = AtomicFile::create(&record::output_path(self.variant, &initrd_name()?))?;
+        port_image::cpio::write_gz(&tree, &mut file)?;
+        Ok(file)
+    }
+
+    fn entry(
+        &self,
+        outputs: &mut [(FileName, AtomicFile)],
+        modules: &Selection,
+    ) -> Result<LockEntry, BuildError> {
+        let mut recorded = Vec::new();
+        for (name, file) in outputs {
+            let path = file.path().to_owned();
+            let (digest, size) = sparse::digest(file.file()).context("read", &path)?;
+            recorded.push(LockedOutput { file: name.clone(), digest, size });
+        }
+        let names = || modules.files.iter().map(|(name, _)| name.clone()).collect();
+        let facts = |kernel: &KernelInput<'_>| KernelFacts {
+            release: kernel.entry.kernel.as_ref().and_then(|facts| facts.release.clone()),
+            modules: names(),
+        };
+        Ok(LockEntry {
+            artifact: self.artifact.name.clone(),
+            variant: self.variant.variant,
+            inputs: self.inputs.clone(),
+            outputs: recorded,
+            kernel: self.kernel.map(facts),
+        })
+    }
+
+    /// The modules for the initrd; none without a kernel, or with one that has all built in.
+    async fn modules(&self) -> Result<Selection, BuildError> {
+        let Some(kernel) = self.kernel else { return Ok(Selection::default()) };
+        let Some(source) = modules::recorded_source(&kernel.config.sources, kernel.entry) else {
+            return Ok(Selection::default());
+        };
+        if let Some(directory) = modules::module_directory(source) {
+            let release = kernel.entry.kernel.as_ref().and_then(|facts| facts.release.as_deref());
+            return ModuleSource::directory(directory, release)?.select(kernel.artifact, self.recipe.format);
+        }
+        let is_package =
+            matches!(source, KernelSource::DebianPackage { .. } | KernelSource::DebianFile { .. });
+        let Some(pinned) = kernel.entry.inputs.first().filter(|_| is_package) else {
+            return Ok(Selection::default());
+        };
+        let architecture = self.variant.variant.architecture;
+        match sources::resolve_pinned(self.context, source, pinned, architecture).await? {
+            Answer::Got(fetched) if fetched.digest == pinned.digest => {
+                ModuleSource::package(&fetched.file)?.select(kernel.artifact, self.recipe.format)
+            }
+            Answer::Got(fetched) => Err(BuildError::WrongBytes {
+                source_text: source.to_string(),
+                expected: pinned.digest.clone(),
+                found: fetched.digest,
+                size: fetched.size,
+            }),
+            Answer::Unreachable(reason) => Err(BuildError::NoneReached {
+                artifact: kernel.artifact.to_owned(),
+                variant: self.variant.variant,
+                reasons: vec![format!("{source}: {reason}")],
+            }),
+        }
+    }
+}
+
+fn initrd_name() -> Result<FileName, BuildError> {
+    let bad = |found| BuildError::BadValue { subject: "initrd", expected: "a file name", found };
+    initrd::FILE_NAME.parse().map_err(|_| bad(initrd::FILE_NAME.to_owned()))
+}
+
+fn release<'a>(kernel: &KernelInput<'a>) -> &'a str {
+    kernel.entry.kernel.as_ref().and_then(|facts| facts.release.as_deref()).unwrap_or("of unknown release")
+}
+
+/// The kernel's part in an initrd: the place that its modules come from. A kernel with all built in has no
+/// part but its release, which the entry records.
+fn kernel_input(kernel: &KernelInput<'_>) -> LockedInput {
+    let source = modules::recorded_source(&kernel.config.sources, kernel.entry);
+    let modules = match source {
+        Some(KernelSource::DebianPackage { .. } | KernelSource::DebianFile { .. }) => {
+            kernel.entry.inputs.first()
+        }
+        Some(KernelSource::Path { modules: Some(_), .. }) => kernel.entry.inputs.get(1),
+        _ => None,
+    };
+    let resolved = release(kernel).to_owned();
+    let (digest, size) = match modules {
+        Some(input) => (input.digest.clone(), input.size),
+        None => (digest_of(resolved.as_bytes()), resolved.len() as u64),
+    };
+    LockedInput { source: format!("modules {}", kernel.artifact), resolved, digest, size }
+}
