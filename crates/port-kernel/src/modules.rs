@@ -350,6 +350,23 @@ kernel/net/vmw_vsock/vmw_vsock_virtio_transport.ko: kernel/net/vmw_vsock/vmw_vso
     }
 
     #[test]
+    fn what_a_module_asks_for_softly_loads_before_it() {
+        // As in linux-image-amd64: without a crc32c implementation libcrc32c does not start, and so neither does erofs.
+        let mut index = ModuleIndex::default();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let erofs = ModuleInfo { depends: names(&["libcrc32c"]), ..ModuleInfo::default() };
+        let library = ModuleInfo { soft_depends: names(&["crc32c"]), ..ModuleInfo::default() };
+        let generic = ModuleInfo { aliases: names(&["crc32c"]), ..ModuleInfo::default() };
+        index.add_module("kernel/fs/erofs/erofs.ko", &erofs);
+        index.add_module("kernel/lib/libcrc32c.ko", &library);
+        index.add_module("kernel/crypto/crc32c_generic.ko", &generic);
+        let wanted = required(&[Feature::Erofs]);
+        assert_eq!(index.plan("6.1", None, &wanted).names(), ["crc32c_generic", "libcrc32c", "erofs"]);
+        index.add_built_in_info(b"crc32c_generic.alias=crc32c\0");
+        assert_eq!(index.plan("6.1", None, &wanted).names(), ["libcrc32c", "erofs"]);
+    }
+
+    #[test]
     fn what_is_missing_is_told_apart() {
         let wanted = [
             Wanted::feature(Feature::NineP, Need::Optional),

@@ -16,6 +16,7 @@ use crate::config::KernelConfig;
 use crate::decompress::{Compression, Size, unpack_payload, unpack_stream};
 use crate::elf::ElfFacts;
 use crate::error::KernelError;
+use crate::facts::is_release;
 use crate::format::{self, KernelFormat};
 use crate::image::Zboot;
 use crate::inspect::Inspector;
@@ -69,26 +70,8 @@ pub fn prepare_stream(
         read_up_to(&mut reader, format::HEAD as u64).map_err(|source| KernelError::read(subject, source))?;
     let source_format = format::detect(&head, subject)?;
     check_architecture(source_format, architecture, &head, subject)?;
-    let mut whole = head.as_slice().chain(reader);
     let mut inspector = Inspector::new(out);
-    let mut release = None;
-    let compression = match source_format {
-        KernelFormat::Vmlinux | KernelFormat::Image => {
-            pass(Compression::None, &mut whole, subject, &mut inspector)?
-        }
-        KernelFormat::ImageGz => pass(Compression::Gzip, &mut whole, subject, &mut inspector)?,
-        KernelFormat::BzImage => {
-            let header = BzImage::parse(&head, subject)?;
-            let payload = read_payload(&mut whole, header.payload_offset, header.payload_length, subject)?;
-            release = header.release().map(str::to_owned);
-            unpack_payload(&payload, subject, &mut inspector)?
-        }
-        KernelFormat::Zboot => {
-            let header = Zboot::parse(&head, subject)?;
-            let payload = read_payload(&mut whole, header.offset, header.length, subject)?;
-            pass(header.compression, &mut payload.as_slice(), subject, &mut inspector)?
-        }
-    };
+    let (compression, release) = unpack(source_format, &head, reader, subject, &mut inspector)?;
     let inspected = inspector.finish(architecture, subject)?;
     let banner = inspected.findings.banner;
     Ok(Prepared {
@@ -102,6 +85,33 @@ pub fn prepare_stream(
         config: inspected.findings.config,
         elf: inspected.elf,
     })
+}
+
+/// Writes the kernel inside a file of this format to `out`; says how it was compressed, and which release the
+/// file's own header names.
+fn unpack(
+    format: KernelFormat,
+    head: &[u8],
+    rest: impl Read,
+    subject: &str,
+    out: &mut dyn Write,
+) -> Result<(Compression, Option<String>), KernelError> {
+    let mut whole = head.chain(rest);
+    match format {
+        KernelFormat::Vmlinux | KernelFormat::Image => pass(Compression::None, &mut whole, subject, out),
+        KernelFormat::ImageGz => pass(Compression::Gzip, &mut whole, subject, out),
+        KernelFormat::BzImage => {
+            let header = BzImage::parse(head, subject)?;
+            let payload = read_payload(&mut whole, header.payload_offset, header.payload_length, subject)?;
+            let release = header.release().filter(|release| is_release(release)).map(str::to_owned);
+            Ok((unpack_payload(&payload, subject, out)?, release))
+        }
+        KernelFormat::Zboot => {
+            let header = Zboot::parse(head, subject)?;
+            let payload = read_payload(&mut whole, header.offset, header.length, subject)?;
+            pass(header.compression, &mut payload.as_slice(), subject, out)
+        }
+    }
 }
 
 /// Refuses a kernel of another architecture before anything is written.
@@ -135,9 +145,9 @@ fn pass(
     reader: &mut impl Read,
     subject: &str,
     out: &mut dyn Write,
-) -> Result<Compression, KernelError> {
+) -> Result<(Compression, Option<String>), KernelError> {
     unpack_stream(compression, reader, subject, Size::Unknown, out)?;
-    Ok(compression)
+    Ok((compression, None))
 }
 
 /// Reads `length` bytes at `offset` of the stream.
