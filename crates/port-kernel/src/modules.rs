@@ -326,6 +326,10 @@ kernel/net/vmw_vsock/vmw_vsock_virtio_transport.ko: kernel/net/vmw_vsock/vmw_vso
             ]
         );
         assert_eq!(plan.built_in, ["ext4"]);
+        let pci = index().plan("6.1", None, &required(&[Feature::VirtioPci])).names();
+        let as_depmod_loads =
+            ["virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci"];
+        assert_eq!(pci, as_depmod_loads);
         assert_eq!(plan.release, "6.1.0-56-cloud-amd64");
         assert!(
             plan.modules
