@@ -29,6 +29,9 @@ const LISTING_LIMIT: u64 = 256 << 20;
 /// The most entries that an initial RAM disk may have to be checked.
 const ENTRY_LIMIT: usize = 1_000_000;
 
+/// How many of a checker's last lines a report keeps.
+const WORDS_KEPT: usize = 40;
+
 /// Where a format's magic number is.
 const MAGIC: [(u64, &[u8], ComponentFormat); 6] = [
     (1080, &[0x53, 0xef], ComponentFormat::Ext4),
@@ -117,7 +120,7 @@ fn by_tool(command: Invocation, format: ComponentFormat) -> Result<CheckReport, 
     let checker = command.to_string();
     let output = command.accept_any_status().run()?;
     let verdict = if output.status.success() { Verdict::Clean } else { Verdict::Damaged };
-    Ok(CheckReport { format, checker, verdict, words: output.words() })
+    Ok(CheckReport { format, checker, verdict, words: output.last_lines(WORDS_KEPT) })
 }
 
 fn check_cpio(path: &Path) -> Result<CheckReport, ImageError> {
@@ -170,7 +173,8 @@ mod tests {
         let path = directory.path().join("file");
         let mut archive = Vec::new();
         cpio::write_gz(&sample(), &mut archive).unwrap();
-        let mut table = vec![(archive, Some(ComponentFormat::CpioGz)), (b"hello".to_vec(), None), (vec![], None)];
+        let mut table =
+            vec![(archive, Some(ComponentFormat::CpioGz)), (b"hello".to_vec(), None), (vec![], None)];
         for (offset, magic, format) in MAGIC {
             table.push(([vec![0; offset as usize], magic.to_vec()].concat(), Some(format)));
         }

@@ -62,9 +62,8 @@ struct Archive<'a> {
 
 impl Archive<'_> {
     fn entry(&mut self, tree: &Tree, path: &TreePath, entry: &Entry, number: u32) -> Result<(), ImageError> {
-        let refuse = |reason: String| {
-            Err(ImageError::NotRepresentable { format: FORMAT, path: path.clone(), reason })
-        };
+        let refuse =
+            |reason: String| Err(ImageError::NotRepresentable { format: FORMAT, path: path.clone(), reason });
         if let Some(name) = entry.attributes.xattrs.keys().next() {
             return refuse(format!("it has the extended attribute `{name}`"));
         }

@@ -182,6 +182,10 @@ impl ImageError {
     }
 
     pub(crate) fn changed(path: &Path, expected: impl ToString, found: impl ToString) -> Self {
-        Self::ContentChanged { path: path.to_owned(), expected: expected.to_string(), found: found.to_string() }
+        Self::ContentChanged {
+            path: path.to_owned(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
     }
 }

@@ -4,8 +4,8 @@
 //! symbolic link. Invariant: a path cannot become another command, option or wildcard of a tool, and no
 //! answer is larger than the caller allows.
 
-mod ext4;
 mod erofs;
+mod ext4;
 mod squashfs;
 
 use std::path::{Path, PathBuf};

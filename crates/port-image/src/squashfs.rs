@@ -147,7 +147,8 @@ mod tests {
         tree.add_file("/bin/tool", "#!/bin/sh\n", Attributes::new(0o4755).owner(100_000, 5)).unwrap();
         tree.add_file(format!("/long/{}", "n".repeat(200)), "x", Attributes::new(0o600)).unwrap();
         tree.add_symlink("/link", "t".repeat(150)).unwrap();
-        tree.add_device("/dev/null", Kind::CharDevice { major: 1, minor: 3 }, Attributes::new(0o666)).unwrap();
+        tree.add_device("/dev/null", Kind::CharDevice { major: 1, minor: 3 }, Attributes::new(0o666))
+            .unwrap();
         tree
     }
 
@@ -194,7 +195,8 @@ mod tests {
             let result = write(&tree(root, file), &options, &image);
             assert_eq!(result.is_ok(), good, "{result:?}");
             if good {
-                let list = Tool::new("unsquashfs", "squashfs-tools").command().args(["-lln", "-UTC"]).arg(&image);
+                let list =
+                    Tool::new("unsquashfs", "squashfs-tools").command().args(["-lln", "-UTC"]).arg(&image);
                 let listing = String::from_utf8(list.run().unwrap().stdout).unwrap();
                 let days: Vec<_> = listing.lines().map(|line| line.contains("1970-01-02")).collect();
                 assert_eq!(days, [root > 0, file > 0], "{listing}");

@@ -27,7 +27,8 @@ fn append(builder: &mut Builder<&mut dyn Write>, path: &TreePath, entry: &Entry)
     let xattrs: Vec<_> =
         attributes.xattrs.iter().map(|(name, value)| (format!("SCHILY.xattr.{name}"), value)).collect();
     if !xattrs.is_empty() {
-        builder.append_pax_extensions(xattrs.iter().map(|(name, value)| (name.as_str(), value.as_slice())))?;
+        builder
+            .append_pax_extensions(xattrs.iter().map(|(name, value)| (name.as_str(), value.as_slice())))?;
     }
     let mut header = Header::new_gnu();
     header.set_mode(attributes.mode);

@@ -4,20 +4,20 @@
 //! and is killed when it takes too long or says too much. Invariant: an error names the command, its exit
 //! status and the last lines that the tool wrote.
 
+mod error;
+mod pipes;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
 use std::time::Duration;
 
 use port_content::fs;
 
-/// How much of the standard error is kept, in bytes: its end, where tools say what went wrong.
-const STDERR_KEPT: usize = 64 * 1024;
+pub use error::ToolError;
+
 /// How many of its last lines an error shows.
 const LINES_SHOWN: usize = 8;
 /// How long a tool may take, unless said otherwise.
@@ -27,71 +27,8 @@ const STDOUT_LIMIT: u64 = 16 * 1024 * 1024;
 /// Where Debian keeps administrators' tools, which the `PATH` of ordinary users lacks.
 const SYSTEM_DIRECTORIES: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// What would change a tool's output, or start a pager.
-const UNWANTED_VARIABLES: [&str; 6] = [
-    "SOURCE_DATE_EPOCH",
-    "MKE2FS_CONFIG",
-    "E2FSPROGS_FAKE_TIME",
-    "PAGER",
-    "DEBUGFS_PAGER",
-    "LANGUAGE",
-];
-
-/// Something went wrong with an external command.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolError {
-    /// It is not installed.
-    #[error("the tool `{tool}` is not installed: it is in the Debian package `{package}`")]
-    Missing {
-        /// Its name.
-        tool: &'static str,
-        /// The package that has it.
-        package: &'static str,
-    },
-    /// It could not be started, or talked to.
-    #[error("cannot run `{command}`")]
-    Run {
-        /// The command line.
-        command: String,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// It ended with an exit status that means failure.
-    #[error("`{command}` failed ({status}): {message}")]
-    Failed {
-        /// The command line.
-        command: String,
-        /// Its exit status, or the signal that ended it.
-        status: ExitStatus,
-        /// The last lines that it wrote.
-        message: String,
-    },
-    /// What was to be fed to it could not be read.
-    #[error("cannot feed `{command}`")]
-    Input {
-        /// The command line.
-        command: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// It wrote more than is read.
-    #[error("`{command}` wrote more than {limit} bytes")]
-    OutputTooLarge {
-        /// The command line.
-        command: String,
-        /// The limit.
-        limit: u64,
-    },
-    /// It did not end in time.
-    #[error("`{command}` did not end within {} seconds", limit.as_secs())]
-    TimedOut {
-        /// The command line.
-        command: String,
-        /// The limit.
-        limit: Duration,
-    },
-}
+const UNWANTED_VARIABLES: [&str; 6] =
+    ["SOURCE_DATE_EPOCH", "MKE2FS_CONFIG", "E2FSPROGS_FAKE_TIME", "PAGER", "DEBUGFS_PAGER", "LANGUAGE"];
 
 /// A program that Port calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,10 +94,15 @@ pub struct ToolOutput {
 }
 
 impl ToolOutput {
-    /// The last lines of both outputs, standard error last.
+    /// The last few lines of both outputs, standard error last.
     pub fn words(&self) -> String {
+        self.last_lines(LINES_SHOWN)
+    }
+
+    /// The last `count` lines of both outputs, standard error last.
+    pub fn last_lines(&self, count: usize) -> String {
         let text = format!("{}\n{}", String::from_utf8_lossy(&self.stdout), self.stderr);
-        last_lines(&text, LINES_SHOWN)
+        last_lines(&text, count)
     }
 }
 
@@ -277,39 +219,23 @@ impl Invocation {
         ToolError::Run { command: self.to_string(), source }
     }
 
-    fn finish<F>(self, mut child: Child, feed: Option<F>) -> Result<ToolOutput, ToolError>
+    fn finish<F>(self, child: Child, feed: Option<F>) -> Result<ToolOutput, ToolError>
     where
         F: FnOnce(&mut dyn Write) -> io::Result<()> + Send,
     {
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let process = pidfd(&child).map_err(|source| self.run_error(source))?;
-        let (process, limit) = (&process, self.time_limit);
-        let (alive, ended) = channel::<()>();
-        let (fed, stdout, stderr, status, timed_out) = thread::scope(|scope| {
-            let feeder = stdin.zip(feed).map(|(mut stdin, feed)| scope.spawn(move || feed(&mut stdin)));
-            let stderr = scope.spawn(move || stderr.map_or(Ok(Vec::new()), read_end));
-            let watchdog = scope.spawn(move || watch(&ended, limit, process));
-            let stdout = stdout.map_or(Ok(Vec::new()), |stdout| read_up_to(stdout, self.stdout_limit));
-            if stdout.as_ref().map_or(true, |bytes| bytes.len() as u64 > self.stdout_limit) {
-                kill(process);
-            }
-            let status = child.wait();
-            drop(alive);
-            let fed = feeder.map_or(Ok(()), |feeder| joined(feeder.join()).and_then(|fed| fed));
-            let stderr = joined(stderr.join()).and_then(|stderr| stderr);
-            (fed, stdout, stderr, status, watchdog.join().unwrap_or(false))
-        });
-        if timed_out {
+        let process = pipes::pidfd(&child).map_err(|source| self.run_error(source))?;
+        let ran = pipes::serve(child, &process, self.stdout_limit, self.time_limit, feed);
+        if ran.timed_out {
             return Err(ToolError::TimedOut { command: self.to_string(), limit: self.time_limit });
         }
-        let stdout = stdout.map_err(|source| self.run_error(source))?;
+        let stdout = ran.stdout.map_err(|source| self.run_error(source))?;
         if stdout.len() as u64 > self.stdout_limit {
             return Err(ToolError::OutputTooLarge { command: self.to_string(), limit: self.stdout_limit });
         }
-        let status = status.map_err(|source| self.run_error(source))?;
-        let stderr = stderr.map_err(|source| self.run_error(source))?;
+        let status = ran.status.map_err(|source| self.run_error(source))?;
+        let stderr = ran.stderr.map_err(|source| self.run_error(source))?;
         let stderr = String::from_utf8_lossy(&stderr).into_owned();
-        self.judge(ToolOutput { status, stdout, stderr }, fed)
+        self.judge(ToolOutput { status, stdout, stderr }, ran.fed)
     }
 
     /// A tool that failed explains itself better than the pipe that broke when it ended.
@@ -340,54 +266,6 @@ impl fmt::Display for Invocation {
     }
 }
 
-/// A handle on the process that stays its own, even when the process has ended and its number is reused.
-fn pidfd(child: &Child) -> io::Result<OwnedFd> {
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| io::Error::other("the process has no number"))?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
-}
-
-fn kill(process: &OwnedFd) {
-    // The only failure is that it has ended already.
-    let _ = rustix::process::pidfd_send_signal(process, rustix::process::Signal::KILL);
-}
-
-/// Kills the process when the limit passes before the other end of the channel is dropped.
-fn watch(ended: &Receiver<()>, limit: Duration, process: &OwnedFd) -> bool {
-    let timed_out = ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
-    if timed_out {
-        kill(process);
-    }
-    timed_out
-}
-
-fn joined<T>(result: thread::Result<T>) -> io::Result<T> {
-    result.map_err(|_| io::Error::other("a thread that serves a pipe panicked"))
-}
-
-/// Reads one byte more than `limit` at most, so that the caller can tell.
-fn read_up_to(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Reads all, keeps the end.
-fn read_end(mut reader: impl Read) -> io::Result<Vec<u8>> {
-    let mut kept = Vec::new();
-    let mut buffer = vec![0; STDERR_KEPT];
-    loop {
-        let count = reader.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(kept);
-        }
-        kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        let excess = kept.len().saturating_sub(STDERR_KEPT);
-        kept.drain(..excess);
-    }
-}
-
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
@@ -405,7 +283,8 @@ mod tests {
 
     #[test]
     fn output_and_environment_are_captured() {
-        let output = shell("echo $LC_ALL$WORD$SOURCE_DATE_EPOCH; echo bad >&2").env("WORD", "x").run().unwrap();
+        let output =
+            shell("echo $LC_ALL$WORD$SOURCE_DATE_EPOCH; echo bad >&2").env("WORD", "x").run().unwrap();
         assert_eq!((output.stdout.as_slice(), output.stderr.as_str()), (b"Cx\n".as_slice(), "bad\n"));
     }
 

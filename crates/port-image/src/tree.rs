@@ -66,7 +66,11 @@ impl Tree {
     }
 
     /// Adds a directory; parents come by themselves (0755, root).
-    pub fn add_directory(&mut self, path: impl AsRef<[u8]>, attributes: Attributes) -> Result<(), ImageError> {
+    pub fn add_directory(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        attributes: Attributes,
+    ) -> Result<(), ImageError> {
         self.add(path, Entry { attributes, kind: Kind::Directory })
     }
 

@@ -153,7 +153,8 @@ impl Reader<'_> {
         }
         let mut fields = [0; 13];
         for (field, text) in fields.iter_mut().zip(digits.chunks_exact(8)) {
-            let number = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
+            let number =
+                std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()));
             let number = number.and_then(|text| u32::from_str_radix(text, 16).ok());
             *field = number.ok_or_else(|| self.malformed("hex digits", String::from_utf8_lossy(text)))?;
         }

@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn the_number_of_tree_blocks() {
-        for (extents, blocks) in [(0, 0), (4, 0), (5, 1), (340, 1), (341, 2), (1360, 4), (1361, 6), (1700, 6)] {
+        for (extents, blocks) in [(0, 0), (4, 0), (5, 1), (340, 1), (341, 2), (1360, 4), (1361, 6), (1700, 6)]
+        {
             assert_eq!(tree_blocks(extents), blocks, "{extents}");
         }
     }

@@ -167,7 +167,8 @@ fn usable_blocks(blocks: u32) -> Option<u32> {
     let rest = blocks % BLOCKS_PER_GROUP;
     let last = groups.checked_sub(1)?;
     let own = if has_superblock(last) { 1 + descriptor_blocks(groups) } else { 0 };
-    let usable = if rest != 0 && last > 0 && rest < own + SMALLEST_LAST_GROUP { blocks - rest } else { blocks };
+    let usable =
+        if rest != 0 && last > 0 && rest < own + SMALLEST_LAST_GROUP { blocks - rest } else { blocks };
     Some(usable)
 }
 

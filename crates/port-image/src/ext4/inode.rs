@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn times_before_1970_and_after_2038() {
-        let table = [(0, (0, 0)), (-1, (u32::MAX, 0)), ((1 << 31) - 1, (0x7fff_ffff, 0)), (1 << 31, (1 << 31, 1))];
+        let table =
+            [(0, (0, 0)), (-1, (u32::MAX, 0)), ((1 << 31) - 1, (0x7fff_ffff, 0)), (1 << 31, (1 << 31, 1))];
         for (time, expected) in table.into_iter().chain([(TIME_LIMIT, (0x7fff_ffff, 3))]) {
             assert_eq!(split_time(time), expected, "{time}");
         }

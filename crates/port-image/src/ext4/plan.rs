@@ -181,9 +181,8 @@ impl Node<'_> {
 
 /// Refuses what ext4 has no room for.
 fn check(path: &TreePath, entry: &Entry) -> Result<(), ImageError> {
-    let refuse = |reason: String| {
-        Err(ImageError::NotRepresentable { format: FORMAT, path: path.clone(), reason })
-    };
+    let refuse =
+        |reason: String| Err(ImageError::NotRepresentable { format: FORMAT, path: path.clone(), reason });
     let mtime = entry.attributes.mtime;
     if mtime < i64::from(i32::MIN) || mtime > TIME_LIMIT {
         return refuse(format!("its time {mtime} is not between {} and {TIME_LIMIT}", i32::MIN));

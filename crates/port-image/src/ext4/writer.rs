@@ -77,7 +77,8 @@ impl Writer<'_> {
     fn write_table_block(&mut self, number: u32, table: &Block) -> Result<(), ImageError> {
         let per_group = self.layout.geometry.inodes_per_group / INODES_PER_BLOCK;
         // Inodes are at least as many as the plan needs, so the group is there.
-        let group = self.layout.geometry.groups.get((number / per_group) as usize).copied().unwrap_or_default();
+        let group =
+            self.layout.geometry.groups.get((number / per_group) as usize).copied().unwrap_or_default();
         self.put(table, position(group.inode_table + number % per_group))
     }
 

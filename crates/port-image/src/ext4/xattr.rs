@@ -73,7 +73,8 @@ pub(super) fn encode(path: &TreePath, attributes: &Attributes) -> Result<Xattrs,
     });
     let needed = HEADER_BYTES + TERMINATOR + outside.iter().map(Attribute::bytes).sum::<usize>();
     if needed > BLOCK_BYTES {
-        let reason = format!("its extended attributes need {needed} bytes, one block of 4096 is all there is");
+        let reason =
+            format!("its extended attributes need {needed} bytes, one block of 4096 is all there is");
         return Err(ImageError::NotRepresentable { format: FORMAT, path: path.clone(), reason });
     }
     let inline = if inside.is_empty() { Vec::new() } else { encode_inline(&inside) };

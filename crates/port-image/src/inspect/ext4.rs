@@ -22,7 +22,7 @@ pub(super) fn find(image: &Path, path: &TreePath) -> Result<Found, ImageError> {
         }
         return Err(malformed(path, &output.words()));
     }
-    if !field(&text, "Type:").is_some_and(|word| word == "regular") {
+    if field(&text, "Type:") != Some("regular") {
         return Ok(Found::Other);
     }
     let size = field(&text, "Size:").and_then(|size| size.parse().ok());

@@ -14,8 +14,13 @@ const ROOT: &str = "squashfs-root";
 const LISTING_LIMIT: u64 = 256 << 20;
 
 pub(super) fn find(image: &Path, path: &TreePath) -> Result<Found, ImageError> {
-    let name = format!("{ROOT}{}", quotable(path)?.trim_end_matches('/'));
-    let command = command(image).args(["-no-progress", "-lln"]).arg(path_argument(image));
+    if path.is_root() {
+        // The tool takes no `/`; every image that it can open has a root.
+        command().arg("-s").arg(path_argument(image)).run()?;
+        return Ok(Found::Other);
+    }
+    let name = format!("{ROOT}{}", quotable(path)?);
+    let command = command().args(["-no-progress", "-lln"]).arg(path_argument(image));
     let output = command.arg(quotable(path)?).stdout_limit(LISTING_LIMIT).run()?;
     // mode owner size date time name [-> target]
     let text = String::from_utf8_lossy(&output.stdout);
@@ -36,10 +41,10 @@ fn is_about(line: &str, name: &str) -> bool {
 }
 
 pub(super) fn read(image: &Path, path: &TreePath, size: u64) -> Result<Vec<u8>, ImageError> {
-    let command = command(image).arg("-cat").arg(path_argument(image)).arg(quotable(path)?);
+    let command = command().arg("-cat").arg(path_argument(image)).arg(quotable(path)?);
     Ok(command.stdout_limit(size).run()?.stdout)
 }
 
-fn command(_image: &Path) -> Invocation {
+fn command() -> Invocation {
     UNSQUASHFS.command().arg("-no-wildcards")
 }

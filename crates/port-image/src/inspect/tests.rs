@@ -1,5 +1,7 @@
 //! The same questions to every format.
 
+use port_content::atomic::AtomicFile;
+
 use super::*;
 use crate::ext4::{Ext4Options, ImageSize};
 use crate::tool::Tool;
@@ -34,17 +36,23 @@ fn images(directory: &Path) -> Vec<(PathBuf, ComponentFormat)> {
     if present(check::E2FSCK, &["-V"]) {
         let path = directory.join("ext4");
         let options = Ext4Options::new(ImageSize::Minimal { free_percent: 0 }, "x");
-        ext4_writer::write(&tree, &options, &fs::create_scratch(&path).unwrap()).unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        ext4_writer::write(&tree, &options, file.file()).unwrap();
+        file.commit().unwrap();
         images.push((path, ComponentFormat::Ext4));
     }
     if present(squashfs_writer::MKSQUASHFS, &["-version"]) {
         let path = directory.join("squashfs");
-        squashfs_writer::write(&tree, &squashfs_writer::SquashfsOptions::default(), &path).unwrap();
+        let file = AtomicFile::create(&path).unwrap();
+        squashfs_writer::write(&tree, &squashfs_writer::SquashfsOptions::default(), file.path()).unwrap();
+        file.commit().unwrap();
         images.push((path, ComponentFormat::Squashfs));
     }
     if present(erofs_writer::MKFS_EROFS, &["--version"]) {
         let path = directory.join("erofs");
-        erofs_writer::write(&tree, &erofs_writer::ErofsOptions::new("x"), &path).unwrap();
+        let file = AtomicFile::create(&path).unwrap();
+        erofs_writer::write(&tree, &erofs_writer::ErofsOptions::new("x"), file.path()).unwrap();
+        file.commit().unwrap();
         images.push((path, ComponentFormat::Erofs));
     }
     images
@@ -84,7 +92,10 @@ fn reads_are_bounded_and_say_what_is_there() {
     let directory = tempfile::tempdir().unwrap();
     for (image, format) in images(directory.path()) {
         let reader = ImageReader::open(&image, format).unwrap();
-        assert!(matches!(reader.read_file("/init", 4), Err(ImageError::TooLarge { found: 5, .. })), "{format}");
+        assert!(
+            matches!(reader.read_file("/init", 4), Err(ImageError::TooLarge { found: 5, .. })),
+            "{format}"
+        );
         for (path, found) in [("/bin", "something that is not a regular file"), ("/absent", "nothing")] {
             let error = reader.read_file(path, 100).unwrap_err().to_string();
             assert!(error.ends_with(&format!("has no regular file `{path}`: found {found}")), "{error}");

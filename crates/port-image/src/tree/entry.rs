@@ -152,7 +152,11 @@ impl Entry {
             Kind::BlockDevice { major, minor } | Kind::CharDevice { major, minor }
                 if *major >= 1 << 12 || *minor >= 1 << 20 =>
             {
-                refuse("device number", "a major below 4096, a minor below 1048576", format!("{major}:{minor}"))
+                refuse(
+                    "device number",
+                    "a major below 4096, a minor below 1048576",
+                    format!("{major}:{minor}"),
+                )
             }
             _ => Ok(()),
         }

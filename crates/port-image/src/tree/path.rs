@@ -61,7 +61,12 @@ impl TreePath {
             return None;
         }
         let end = self.0.len() - self.name().len() - 1;
-        Some(self.0.get(..end).filter(|parent| !parent.is_empty()).map_or_else(Self::root, |p| Self(p.to_vec())))
+        Some(
+            self.0
+                .get(..end)
+                .filter(|parent| !parent.is_empty())
+                .map_or_else(Self::root, |p| Self(p.to_vec())),
+        )
     }
 
     /// The path of `name` in this directory.
@@ -75,7 +80,11 @@ impl TreePath {
     /// Whether `self` is inside `directory`, at any depth.
     pub fn is_inside(&self, directory: &Self) -> bool {
         let rest = self.0.strip_prefix(directory.0.as_slice());
-        if directory.is_root() { !self.is_root() } else { rest.is_some_and(|rest| rest.first() == Some(&b'/')) }
+        if directory.is_root() {
+            !self.is_root()
+        } else {
+            rest.is_some_and(|rest| rest.first() == Some(&b'/'))
+        }
     }
 
     /// Where this entry is below a host directory.
@@ -110,7 +119,11 @@ fn readable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character.is_control() { text.extend(character.escape_default()) } else { text.push(character) }
+            if character.is_control() {
+                text.extend(character.escape_default())
+            } else {
+                text.push(character)
+            }
         }
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02x}"));

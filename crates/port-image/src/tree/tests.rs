@@ -31,7 +31,10 @@ fn duplicates_and_impossible_entries_are_refused() {
     tree.add_file("/a", "x", file()).unwrap();
     assert!(matches!(tree.add_file("/a", "y", file()), Err(ImageError::Exists { .. })));
     assert!(matches!(tree.add_file("/a/b", "y", file()), Err(ImageError::NotADirectory { .. })));
-    assert!(matches!(tree.add_file("/", "y", file()), Err(ImageError::Exists { .. } | ImageError::NotEmpty { .. })));
+    assert!(matches!(
+        tree.add_file("/", "y", file()),
+        Err(ImageError::Exists { .. } | ImageError::NotEmpty { .. })
+    ));
     assert!(matches!(tree.add_file("/../b", "y", file()), Err(ImageError::Path { .. })));
     let refused = [
         (Kind::File("".into()), Attributes::new(0o10_000)),
