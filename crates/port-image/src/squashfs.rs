@@ -176,6 +176,25 @@ mod tests {
     }
 
     #[test]
+    fn extended_attributes_reach_the_image() {
+        use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
+        let directory = tempfile::tempdir().unwrap();
+        if !have_tool() || lsetxattr(directory.path(), "user.probe", b"x", XattrFlags::empty()).is_err() {
+            println!("skipped: the temporary directory holds no extended attributes to extract to");
+            return;
+        }
+        let mut tree = Tree::new();
+        tree.add_file("/x", "x", Attributes::new(0o644).xattr("user.a", b"one\n\0two".as_slice())).unwrap();
+        let (image, out) = (directory.path().join("image"), directory.path().join("out"));
+        write(&tree, &SquashfsOptions::default(), &image).unwrap();
+        let extract = Tool::new("unsquashfs", "squashfs-tools").command().args(["-no-progress", "-d"]);
+        extract.arg(&out).arg(&image).run().unwrap();
+        let mut value = [0_u8; 100];
+        let length = lgetxattr(out.join("x"), "user.a", &mut value).unwrap();
+        assert_eq!(&value[..length], b"one\n\0two");
+    }
+
+    #[test]
     fn times_are_exact_or_refused() {
         if !have_tool() {
             return;
