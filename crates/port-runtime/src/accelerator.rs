@@ -27,7 +27,7 @@ use crate::qemu::Sandbox;
 use crate::qemu::program;
 use crate::search_path::SearchPath;
 
-mod probe_guest;
+pub(crate) mod probe_guest;
 mod qemu_facts;
 
 /// What the probe's guest has. Real virtualization needs a tenth of it, QEMU's own start included.

@@ -76,7 +76,8 @@ enum Sink {
 pub(crate) struct ConsolePump {
     pub(crate) record: ConsoleRecord,
     pub(crate) stream: Option<ConsoleStream>,
-    task: JoinHandle<()>,
+    /// `None` once it ended, and where a caller's reading sets the pace.
+    task: Option<JoinHandle<()>>,
 }
 
 /// Waits for the VMM's connection and pumps it.
@@ -102,6 +103,7 @@ pub(crate) async fn start(console: &Console, listener: UnixListener) -> Result<C
         Some(output) => (Some(ConsoleStream { output, input: ConsoleInput(writer) }), None),
         None => (None, Some(writer)),
     };
+    let is_paced_by_caller = stream.is_some();
     let task = tokio::spawn(async move {
         let _idle_writer = idle_writer;
         let mut buffer = vec![0; 8 * 1024];
@@ -115,7 +117,8 @@ pub(crate) async fn start(console: &Console, listener: UnixListener) -> Result<C
             sink.take(bytes).await;
         }
     });
-    Ok(ConsolePump { record, stream, task })
+    // A caller that waits for the machine's end before it reads on would otherwise wait for itself.
+    Ok(ConsolePump { record, stream, task: (!is_paced_by_caller).then_some(task) })
 }
 
 fn log_file(path: &Path) -> Result<File, RuntimeError> {
@@ -200,13 +203,18 @@ impl ConsoleRecord {
 impl ConsolePump {
     /// Waits until everything the guest wrote was taken. Call it after the VMM's end.
     pub(crate) async fn finish(&mut self) {
-        let _ = (&mut self.task).await;
+        if let Some(task) = &mut self.task {
+            let _ = task.await;
+            self.task = None;
+        }
     }
 }
 
 impl Drop for ConsolePump {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -259,6 +267,7 @@ mod tests {
                 assert_eq!(&typed, b"root\n");
             }
             drop(vmm);
+            pump.finish().await;
             pump.finish().await;
             assert!(pump.record.first_byte().is_some());
             assert_eq!(pump.record.tail().lines, ["booting"]);

@@ -24,14 +24,16 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use port_guest_protocol::{PingResult, ShutdownMode};
+use tokio::io::AsyncRead;
 
-use crate::agent::{AgentClient, AgentError};
+use crate::agent::{AgentClient, AgentError, GuestCommand, OnOutput};
 use crate::console::{ConsolePump, ConsoleStream};
 use crate::error::{RuntimeError, Tail};
 use crate::machine_spec::{ChannelKind, MachineSpec};
 use crate::process_group::ProcessGroup;
 use crate::qemu::QmpClient;
 use crate::run_directory::RunDirectory;
+use crate::timings::Timings;
 use crate::vmm_process::VmmProcess;
 
 /// How long a guest has to end after its agent agreed.
@@ -52,23 +54,6 @@ pub trait Driver: Send + Sync {
 
     /// Starts a machine.
     async fn boot(&self, spec: &MachineSpec) -> Result<Machine, RuntimeError>;
-}
-
-/// When the steps of a machine's life happened.
-#[derive(Debug, Clone, Copy)]
-pub struct Timings {
-    /// `boot` was called.
-    pub requested: Instant,
-    /// The VMM was started.
-    pub spawned: Instant,
-    /// The guest's console showed its first byte.
-    pub first_console_byte: Option<Instant>,
-    /// The agent answered.
-    pub agent_ready: Option<Instant>,
-    /// The machine was asked to end.
-    pub shutdown_requested: Option<Instant>,
-    /// The VMM ended.
-    pub ended: Option<Instant>,
 }
 
 /// A machine that runs, or has ended. Dropping it kills what still runs.
@@ -158,6 +143,34 @@ impl Machine {
         }
     }
 
+    /// Runs a command in the guest, passing `stdin` in and its outputs to `on_output`; returns its exit code.
+    ///
+    /// # Errors
+    /// The agent's, or what became of the guest while the command ran.
+    pub async fn run_command(
+        &mut self,
+        command: GuestCommand,
+        stdin: &mut (dyn AsyncRead + Send + Unpin),
+        on_output: OnOutput<'_>,
+    ) -> Result<i32, RuntimeError> {
+        let client = self.agent()?.clone();
+        let record = self.console.record.clone();
+        let during = format!("`{}` ran", command.command.join(" "));
+        (self.timings.command_started, self.timings.command_ended) = (Some(Instant::now()), None);
+        let end = tokio::select! {
+            biased;
+            code = client.exec_streaming(command, stdin, on_output) => CommandEnd::Answer(code),
+            // A kernel that panics and stops breaks no stream.
+            reason = record.panicked() => CommandEnd::Panic(reason),
+        };
+        self.timings.command_ended = Some(Instant::now());
+        match end {
+            CommandEnd::Answer(Ok(code)) => Ok(code),
+            CommandEnd::Answer(Err(error)) => Err(self.explain(error, &during).await),
+            CommandEnd::Panic(reason) => Err(self.panicked(reason).await),
+        }
+    }
+
     /// The error of a request, or, where the guest went away under it, what became of the guest.
     pub async fn explain(&mut self, error: AgentError, during: &str) -> RuntimeError {
         if !error.is_broken_off() {
@@ -166,23 +179,23 @@ impl Machine {
         // The stream breaks an instant before the VMM is gone.
         match tokio::time::timeout(VMM_QUIT_TIME, self.vmm.wait()).await {
             Ok(Ok(status)) if self.timings.agent_ready.is_none() => self.early_exit(status).await,
-            Ok(_) => {
+            Ok(Ok(status)) => {
                 self.console.finish().await;
+                let console = self.console_tail();
                 match self.console.record.panic_reason() {
-                    Some(line) => RuntimeError::KernelPanic { line, console: self.console_tail() },
-                    None => {
-                        RuntimeError::GuestEnded { during: during.to_owned(), console: self.console_tail() }
-                    }
+                    Some(line) => RuntimeError::KernelPanic { line, console },
+                    None => RuntimeError::GuestEnded { during: during.to_owned(), status, console },
                 }
             }
-            Err(_) => error.into(),
+            Ok(Err(_)) | Err(_) => error.into(),
         }
     }
 
     async fn panicked(&mut self, line: String) -> RuntimeError {
         // With panic=-1 the VMM ends right after the trace.
-        let _ = tokio::time::timeout(PANIC_TRACE_TIME, self.vmm.wait()).await;
-        tokio::task::yield_now().await;
+        if tokio::time::timeout(PANIC_TRACE_TIME, self.vmm.wait()).await.is_ok() {
+            self.console.finish().await;
+        }
         RuntimeError::KernelPanic { line, console: self.console_tail() }
     }
 
@@ -237,6 +250,10 @@ impl Machine {
     /// The VMM could not be waited for.
     pub async fn force(&mut self) -> Result<Ending, RuntimeError> {
         self.timings.shutdown_requested.get_or_insert_with(Instant::now);
+        if self.vmm.has_ended()? {
+            self.wait().await?;
+            return Ok(Ending::Guest);
+        }
         let quit = async {
             if let Some(control) = &mut self.control {
                 control.quit().await?;
@@ -252,6 +269,11 @@ impl Machine {
         Ok(Ending::Killed)
     }
 
+    /// What the VMM said last, for a machine that ended otherwise than hoped for. Call it after the end.
+    pub async fn vmm_messages(&mut self) -> Tail {
+        self.vmm.messages().await
+    }
+
     /// The directory of the machine's sockets, for a caller that has more to put there.
     pub fn run_directory(&self) -> PathBuf {
         self._directory.path().to_owned()
@@ -265,3 +287,12 @@ enum StartEnd {
     Panic(String),
     Silence,
 }
+
+/// What ended a command.
+enum CommandEnd {
+    Answer(Result<i32, AgentError>),
+    Panic(String),
+}
+
+#[cfg(test)]
+mod tests;

@@ -89,6 +89,12 @@ pub enum RuntimeError {
         /// At the least.
         needed_mib: u64,
     },
+    /// The guard that cleans up runs elsewhere.
+    #[error("the directory for running machines, `{}`, is relative: expected an absolute path", path.display())]
+    RelativeRunRoot {
+        /// As given.
+        path: PathBuf,
+    },
     /// Unix socket names are short.
     #[error("the socket path `{}` is too long: a Unix socket's path has at most {most} bytes", path.display())]
     SocketPathTooLong {
@@ -147,10 +153,12 @@ pub enum RuntimeError {
         console: Tail,
     },
     /// The guest ended while something was asked of it.
-    #[error("the guest ended while {during}{console}")]
+    #[error("the guest ended while {during} (the VMM ended with {status}){console}")]
     GuestEnded {
         /// What was going on.
         during: String,
+        /// The VMM's end.
+        status: ExitStatus,
         /// What the guest said.
         console: Tail,
     },

@@ -31,14 +31,16 @@ mod run_directory;
 pub mod search_path;
 #[cfg(test)]
 mod testing;
+pub mod timings;
 mod vmm_process;
 
 pub use accelerator::{Accelerator, AcceleratorVerdict};
 pub use agent::{AgentClient, AgentError, GuestCommand};
 pub use console::{ConsoleInput, ConsoleStream};
-pub use driver::{Driver, Ending, Machine, Timings};
+pub use driver::{Driver, Ending, Machine};
 pub use error::{RuntimeError, Tail};
 pub use machine_spec::{AgentChannel, ChannelKind, Console, Disk, DiskAccess, MachineSpec};
 pub use qemu::QemuDriver;
 pub use refusal::{RunFacts, Runnable, WhyNot, can_run};
 pub use search_path::SearchPath;
+pub use timings::Timings;

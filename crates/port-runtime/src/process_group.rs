@@ -89,9 +89,18 @@ fn spawn_error(program: &Path) -> impl FnOnce(std::io::Error) -> RuntimeError {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use port_content::fs::exists;
     use rustix::process::test_kill_process;
 
     use super::*;
+
+    async fn until(mut holds: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 
     fn is_alive(child: &Child) -> bool {
         // A zombie can be signalled too; only its parent's wait ends it, so the test reaps first.
@@ -119,13 +128,16 @@ mod tests {
         let run = directory.path().join("run");
         port_content::atomic::write(&run.join("agent.sock"), b"").unwrap();
         let mut group = ProcessGroup::start(&run, "/usr/bin:/bin".into()).unwrap();
-        let arguments = ["-c".into(), "trap '' TERM; while :; do sleep 1; done".into()];
+        let deaf = directory.path().join("deaf");
+        let script = r#"trap '' TERM; : > "$0"; while :; do sleep 1; done"#;
+        let arguments = ["-c".into(), script.into(), deaf.clone().into()];
         let mut member = group.spawn(Path::new(SHELL), &arguments).unwrap();
+        until(|| exists(&deaf)).await;
         let begun = Instant::now();
         // What the kernel does with the pipe when Port is killed.
         drop(group._guard.stdin.take());
         let status = tokio::time::timeout(Duration::from_secs(5), member.wait()).await.unwrap().unwrap();
         assert!(!status.success() && begun.elapsed() < Duration::from_secs(4));
-        assert!(!port_content::fs::exists(&run));
+        until(|| !exists(&run)).await;
     }
 }

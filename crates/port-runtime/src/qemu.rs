@@ -14,13 +14,14 @@ use crate::accelerator::{self, AcceleratorVerdict};
 use crate::agent::{AgentClient, Link};
 use crate::channel::{self, Offers};
 use crate::console;
-use crate::driver::{Driver, Machine, Timings};
+use crate::driver::{Driver, Machine};
 use crate::error::{RuntimeError, channel_error};
 use crate::host;
 use crate::machine_spec::{AgentChannel, ChannelKind, MachineSpec};
 use crate::process_group::ProcessGroup;
 use crate::run_directory::RunDirectory;
 use crate::search_path::SearchPath;
+use crate::timings::Timings;
 use crate::vmm_process::VmmProcess;
 
 mod devices;
@@ -78,14 +79,7 @@ impl Driver for QemuDriver {
         let child = group.spawn(&qemu, &arguments)?;
         let spawned = Instant::now();
         let vmm = VmmProcess::new(&qemu, child);
-        let timings = Timings {
-            requested,
-            spawned,
-            first_console_byte: None,
-            agent_ready: None,
-            shutdown_requested: None,
-            ended: None,
-        };
+        let timings = Timings::new(requested, spawned);
         connect(spec, sockets, vmm, group, directory, timings).await
     }
 }
@@ -213,5 +207,7 @@ fn size(role: &str, path: &Path) -> Result<u64, RuntimeError> {
     Ok(metadata.len())
 }
 
+#[cfg(test)]
+mod real_tests;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,9 @@ pub(crate) struct RunDirectory(TempDir);
 impl RunDirectory {
     /// Makes one in `parent`, readable by this user alone.
     pub(crate) fn create(parent: &Path) -> Result<Self, RuntimeError> {
+        if !parent.is_absolute() {
+            return Err(RuntimeError::RelativeRunRoot { path: parent.to_owned() });
+        }
         fs::create_dir_all(parent)?;
         let directory = tempfile::Builder::new()
             .prefix("port-")
@@ -52,6 +55,12 @@ impl RunDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_relative_parent_is_refused_because_the_guard_would_clean_up_elsewhere() {
+        let error = RunDirectory::create(Path::new("run")).unwrap_err().to_string();
+        assert!(error.contains("expected an absolute path"), "{error}");
+    }
 
     #[test]
     fn a_path_that_no_socket_can_have_is_refused_and_nothing_stays() {

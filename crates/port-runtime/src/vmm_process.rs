@@ -52,6 +52,10 @@ impl VmmProcess {
         self.child.wait().await.map_err(channel_error("wait for the VMM"))
     }
 
+    pub(crate) fn has_ended(&mut self) -> Result<bool, RuntimeError> {
+        self.child.try_wait().map(|status| status.is_some()).map_err(channel_error("look after the VMM"))
+    }
+
     pub(crate) async fn kill(&mut self) -> Result<(), RuntimeError> {
         self.child.kill().await.map_err(channel_error("kill the VMM"))
     }

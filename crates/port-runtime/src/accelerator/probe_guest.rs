@@ -38,13 +38,20 @@ pub(super) fn probe_guest(architecture: Architecture) -> ProbeGuest {
 }
 
 fn x86_64() -> Vec<u8> {
-    let code = x86_64_code();
+    pvh_elf(&x86_64_code())
+}
+
+/// Where [`pvh_elf`] puts its code in memory.
+pub(crate) const CODE_ADDRESS: u32 = BASE + CODE;
+
+/// A 32-bit ELF that QEMU starts at the beginning of `code`.
+pub(crate) fn pvh_elf(code: &[u8]) -> Vec<u8> {
     let size = CODE + u32::try_from(code.len()).unwrap_or(0);
     let mut image = Vec::new();
     // e_ident: 32-bit, little endian, version 1.
     image.extend(b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0");
     halves(&mut image, &[2, 3]); // e_type: executable; e_machine: 386
-    words(&mut image, &[1, BASE + CODE, ELF_HEADER, 0, 0]); // version, entry, program headers, no sections, flags
+    words(&mut image, &[1, CODE_ADDRESS, ELF_HEADER, 0, 0]); // version, entry, program headers, no sections, flags
     halves(&mut image, &[52, 32, 2, 40, 0, 0]); // sizes and counts
     // PT_LOAD of the whole file, readable, writable and executable; then PT_NOTE.
     words(&mut image, &[1, 0, BASE, BASE, size, size, 7, 4096]);
@@ -53,7 +60,7 @@ fn x86_64() -> Vec<u8> {
     // Name size, value size, type XEN_ELFNOTE_PHYS32_ENTRY, name, the entry point.
     words(&mut image, &[4, 4, 18]);
     image.extend(b"Xen\0");
-    words(&mut image, &[BASE + CODE]);
+    words(&mut image, &[CODE_ADDRESS]);
     image.extend(code);
     image
 }

@@ -17,6 +17,8 @@ use super::connection::{Connection, Stream};
 
 /// How often a vsock connection is tried while the guest boots: the most that readiness is noticed late.
 const DIAL_INTERVAL: Duration = Duration::from_millis(5);
+/// What one try has: a transport that took the connection and forgot it must not end the trying.
+const DIAL_PATIENCE: Duration = Duration::from_secs(5);
 /// When a ping over virtio-serial is repeated. QEMU holds back what is sent before the guest opens the port, so the
 /// first ping is normally answered; a repetition only matters where an agent closed the port again.
 const FIRST_REPETITION: Duration = Duration::from_millis(500);
@@ -90,12 +92,13 @@ impl Link {
             }
             Self::KernelVsock { .. } | Self::HelperVsock { .. } => loop {
                 let next_try = Instant::now() + DIAL_INTERVAL;
-                if let Ok(stream) = self.dial().await {
-                    let mut connection = Connection::new(stream);
+                let attempt = async {
+                    let mut connection = Connection::new(self.dial().await.ok()?);
                     // A connection can be taken by the transport before the agent is there, and then breaks.
-                    if let Ok(pong) = ping(&mut connection, &ids()).await {
-                        return Ok(pong);
-                    }
+                    ping(&mut connection, &ids()).await.ok()
+                };
+                if let Ok(Some(pong)) = tokio::time::timeout(DIAL_PATIENCE, attempt).await {
+                    return Ok(pong);
                 }
                 tokio::time::sleep_until(next_try).await;
             },
