@@ -36,9 +36,7 @@ impl Agent {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let agent = Self { process, directory };
-        until("the agent listens", || UnixStream::connect(&socket).is_ok());
-        agent
+        Self { process, directory }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -55,7 +53,12 @@ impl Agent {
     }
 
     pub(crate) fn connect(&self) -> Host {
-        Host::new(UnixStream::connect(self.socket()).unwrap().into())
+        let mut stream = None;
+        until("the agent listens", || {
+            stream = UnixStream::connect(self.socket()).ok();
+            stream.is_some()
+        });
+        Host::new(stream.unwrap().into())
     }
 
     pub(crate) fn kill(&mut self) {

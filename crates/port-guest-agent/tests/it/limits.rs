@@ -111,6 +111,7 @@ fn an_agent_of_another_root_does_not_end_the_machine() {
 #[test]
 fn a_second_agent_takes_over_a_dead_ones_socket_and_no_living_ones() {
     let mut agent = Agent::start(&[]);
+    agent.connect().assert_usable();
     let second = |agent: &Agent| {
         std::process::Command::new(env!("CARGO_BIN_EXE_port-guest-agent"))
             .arg("--socket")
