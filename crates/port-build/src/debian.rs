@@ -66,7 +66,9 @@ pub(crate) async fn newest(
         match next.filter(|(name, _)| *name != wanted.0) {
             Some(next) => wanted = next,
             None => {
-                return tools.download(context, &Pinned { name: wanted.0, version }, architecture, None).await;
+                return tools
+                    .download(context, &Pinned { name: wanted.0, version }, architecture, None)
+                    .await;
             }
         }
     }

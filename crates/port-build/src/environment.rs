@@ -48,6 +48,9 @@ pub enum LockMode {
     Update,
 }
 
+/// Gives digest and size of a file.
+pub type DigestOf<'a> = dyn Fn(&Path) -> Result<(Digest, u64), FsError> + 'a;
+
 /// Everything that a build of one artifact is given.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -70,7 +73,7 @@ pub struct Context<'a> {
     /// One source, by kind (`debian-package`) or by number from 1: no other one is tried.
     pub source: Option<&'a str>,
     /// Digest and size of a file; may remember them for files that did not change.
-    pub digest_of: &'a dyn Fn(&Path) -> Result<(Digest, u64), FsError>,
+    pub digest_of: &'a DigestOf<'a>,
 }
 
 impl std::fmt::Debug for Context<'_> {

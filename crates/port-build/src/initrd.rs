@@ -13,6 +13,12 @@ pub const FILE_NAME: &str = "initrd.cpio.gz";
 /// The first program of every boot with an initrd.
 pub(crate) const INIT: &str = include_str!("../guest/initrd-init");
 
+/// What it mounts, by one call of `mount`.
+const FSTAB: &str = "\
+devtmpfs /dev devtmpfs mode=0755 0 0
+proc /proc proc defaults 0 0
+sysfs /sys sysfs defaults 0 0
+";
 const DIRECTORIES: &[&str] =
     &["/bin", "/dev", "/lib", "/lower", "/newroot", "/proc", "/root", "/sys", "/tmp", "/upper"];
 /// What the script runs, and what a person in its shell would miss. Unpacking two hundred links takes longer.
@@ -55,6 +61,7 @@ pub(crate) fn tree(busybox: &[u8], format: ImageFormat, modules: &Selection) -> 
     let console = Kind::CharDevice { major: 5, minor: 1 };
     tree.add_device("/dev/console", console, Attributes::new(0o600))?;
     tree.add_file("/init", INIT, Attributes::new(0o755))?;
+    tree.add_file("/fstab", FSTAB, Attributes::new(0o644))?;
     tree.add_file("/rootfstypes", root_types(format), Attributes::new(0o644))?;
     add_busybox(&mut tree, busybox)?;
     add_modules(&mut tree, modules)?;

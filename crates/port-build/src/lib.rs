@@ -33,7 +33,7 @@ mod record;
 mod rootfs;
 mod sources;
 
-pub use environment::{Context, Environment, LockMode};
+pub use environment::{Context, DigestOf, Environment, LockMode};
 pub use error::BuildError;
 pub use guest_image::{KernelInput, guest_image};
 pub use initrd::FILE_NAME as INITRD_FILE_NAME;

@@ -1,7 +1,8 @@
 //! The modules of a kernel: where they are, and which of them a guest loads when.
 //!
 //! ```text
-//! base       what every guest loads: its bus, its disk, its root file system
+//! pci        only where the machine has PCI
+//! load       what every guest loads: virtio over mmio, its disk, its root file system
 //! overlay    only with a writable layer
 //! devices    only where the machine has such a device: network card, console port, vsock, entropy
 //! ```
@@ -42,7 +43,7 @@ pub(crate) enum ModuleSource {
 /// A list of modules in load order, under the name by which the initrd knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LoadList {
-    /// `load`, `overlay`, or a device number.
+    /// `pci`, `load`, `overlay`, or a device number.
     pub(crate) name: &'static str,
     /// The names of the modules.
     pub(crate) modules: Vec<String>,
@@ -117,15 +118,21 @@ impl ModuleSource {
             ImageFormat::Squashfs => Feature::Squashfs,
             ImageFormat::Erofs => Feature::Erofs,
         };
-        let base = [Feature::VirtioMmio, Feature::VirtioPci].map(|bus| Wanted::feature(bus, Need::Optional));
-        let disk = [Feature::VirtioBlk, root].map(|feature| Wanted::feature(feature, Need::Required));
-        let base: Vec<Wanted> = base.into_iter().chain(disk).collect();
-        self.check_boots(kernel, &base)?;
-        let mut wanted = base.clone();
-        let mut lists = vec![LoadList { name: "load", modules: self.plan(&base).names() }];
+        let wish = Wanted::feature;
+        let (mmio, pci) =
+            (wish(Feature::VirtioMmio, Need::Optional), wish(Feature::VirtioPci, Need::Optional));
+        let disk = [Feature::VirtioBlk, root].map(|feature| wish(feature, Need::Required));
+        let base: Vec<Wanted> = std::iter::once(mmio).chain(disk).collect();
+        self.check_boots(kernel, &base.iter().chain([&pci]).cloned().collect::<Vec<_>>())?;
+        let mut lists = vec![
+            LoadList { name: "pci", modules: self.plan(std::slice::from_ref(&pci)).names() },
+            LoadList { name: "load", modules: self.plan(&base).names() },
+        ];
+        let mut wanted = base;
+        wanted.insert(0, pci);
         let extras = std::iter::once(("overlay", Feature::Overlay)).chain(DEVICES.iter().copied());
         for (name, feature) in extras {
-            let wish = Wanted::feature(feature, Need::Optional);
+            let wish = wish(feature, Need::Optional);
             lists.push(LoadList { name, modules: self.plan(std::slice::from_ref(&wish)).names() });
             wanted.push(wish);
         }

@@ -9,11 +9,11 @@ use port_content::fs;
 use port_kernel::Deb;
 use port_model::{Architecture, Digest};
 
-use crate::debian;
 use crate::downloads::{Answer, Fetched};
 use crate::environment::{Context, LockMode};
 use crate::error::BuildError;
 use crate::program::Program;
+use crate::{applets, debian};
 
 /// The largest program or library that is taken, in bytes.
 const LARGEST: u64 = 256 * 1024 * 1024;
@@ -250,27 +250,38 @@ impl Busybox {
         context: &Context<'_>,
         architecture: Architecture,
     ) -> Result<Vec<u8>, BuildError> {
-        let input = match self {
-            Self::File(found) => return Ok(fs::read(&found.path, LARGEST)?),
-            Self::Package(input) => input,
-        };
-        let fetched = match debian::pinned(context, &input.resolved, &input.digest, architecture).await? {
-            Answer::Got(fetched) => fetched,
-            Answer::Unreachable(reason) => {
-                let looked = vec![format!("{}: {reason}", input.resolved)];
-                return Err(BuildError::NoProgram { what: "static BusyBox", architecture, looked });
+        let (bytes, path) = match self {
+            Self::File(found) => (fs::read(&found.path, LARGEST)?, found.path.clone()),
+            Self::Package(input) => {
+                (fetch(context, input, architecture).await?, PathBuf::from(&input.resolved))
             }
         };
-        let bytes = read_from_package(&fetched.file)?;
-        let wrong = |found| BuildError::BadProgram {
-            what: "BusyBox",
-            path: PathBuf::from(&input.resolved),
-            expected: format!("a static program for {architecture}"),
-            found,
+        let wrong = |found: String| {
+            let expected = format!("a static BusyBox for {architecture}");
+            BuildError::BadProgram { what: "BusyBox", path: path.clone(), expected, found }
         };
         match Program::parse(&bytes).map_err(wrong)? {
-            program if program.architecture == architecture && program.is_static() => Ok(bytes),
-            program => Err(wrong(format!("a program for {}", program.architecture))),
+            program if program.architecture != architecture => {
+                Err(wrong(format!("a program for {}", program.architecture)))
+            }
+            program if !program.is_static() => Err(wrong("one that needs shared libraries".to_owned())),
+            _ if !applets::is_busybox(&bytes) => Err(wrong("another program".to_owned())),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+/// The program out of the pinned package.
+async fn fetch(
+    context: &Context<'_>,
+    input: &LockedInput,
+    architecture: Architecture,
+) -> Result<Vec<u8>, BuildError> {
+    match debian::pinned(context, &input.resolved, &input.digest, architecture).await? {
+        Answer::Got(fetched) => read_from_package(&fetched.file),
+        Answer::Unreachable(reason) => {
+            let looked = vec![format!("{}: {reason}", input.resolved)];
+            Err(BuildError::NoProgram { what: "static BusyBox", architecture, looked })
         }
     }
 }

@@ -18,6 +18,23 @@ pub(crate) const HOSTNAME: &str = "port";
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &str = "root:x:0:\ntty:x:5:\ndisk:x:6:\nnogroup:x:65534:\n";
 const PROFILE: &str = "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\nexport PS1='\\u@\\h:\\w\\$ '\n";
+/// What /init mounts at first, by one call of `mount`.
+const FSTAB: &str = "\
+proc /proc proc defaults 0 0
+sysfs /sys sysfs defaults 0 0
+devtmpfs /dev devtmpfs mode=0755 0 0
+tmpfs /run tmpfs mode=0755,nosuid,nodev 0 0
+";
+/// What it mounts in /dev, once the directories are there.
+const FSTAB_DEV: &str = "\
+devpts /dev/pts devpts mode=0620,ptmxmode=0666,gid=5 0 0
+tmpfs /dev/shm tmpfs mode=1777,nosuid,nodev 0 0
+";
+/// What it mounts where the root is read-only.
+const FSTAB_RO: &str = "\
+tmpfs /tmp tmpfs mode=1777,nosuid,nodev 0 0
+tmpfs /var/log tmpfs mode=0755,nosuid,nodev 0 0
+";
 /// Where a program's files, mounts and state go.
 const DIRECTORIES: &[(&str, u32)] = &[
     ("/bin", 0o755),
@@ -90,6 +107,9 @@ fn add_busybox(tree: &mut Tree, busybox: &[u8]) -> Result<(), ImageError> {
 fn add_configuration(tree: &mut Tree, parts: &Parts<'_>) -> Result<(), BuildError> {
     let hostname = hostname(parts.recipe)?;
     let mut files = vec![
+        ("/usr/lib/port/fstab", format!("{FSTAB}{FSTAB_DEV}")),
+        ("/usr/lib/port/fstab.dev", FSTAB_DEV.to_owned()),
+        ("/usr/lib/port/fstab.ro", FSTAB_RO.to_owned()),
         ("/etc/passwd", PASSWD.to_owned()),
         ("/etc/group", GROUP.to_owned()),
         ("/etc/profile", PROFILE.to_owned()),
