@@ -7,34 +7,23 @@
 //!
 //! Invariant: image and initrd are replaced only after both are complete.
 
-use port_config::{Artifact, KernelSource, LockEntry, LockedInput, LockedOutput, Recipe, VariantConfig};
+use port_config::{Artifact, LockEntry, LockedInput, LockedOutput, Recipe, VariantConfig};
 use port_content::atomic::AtomicFile;
 use port_content::fs::Context as _;
-use port_content::hashing::digest_of;
 use port_content::sparse;
 use port_model::{Architecture, FileName, KernelFacts, Substrate};
 
-use crate::downloads::Answer;
+use crate::busybox::{self, Busybox};
 use crate::environment::{Context, LockMode};
 use crate::error::BuildError;
-use crate::modules::{self, ModuleSource, Selection};
-use crate::programs::{self, Busybox, Found, Library};
+use crate::kernel_input::KernelInput;
+use crate::modules::Selection;
+use crate::programs::{self, Found, Library};
 use crate::record::{self, Built};
-use crate::{image, initrd, inputs, pvm, rootfs, sources};
+use crate::{image, initrd, inputs, pvm, rootfs};
 
 /// Changes whenever the same inputs would give other bytes.
 const FORMAT: u32 = 1;
-
-/// The kernel whose modules go into the initrd: already built, of the same variant.
-#[derive(Debug, Clone, Copy)]
-pub struct KernelInput<'a> {
-    /// The kernel artifact's name.
-    pub artifact: &'a str,
-    /// Its variant, as configured.
-    pub config: &'a VariantConfig,
-    /// Its entry in the lock.
-    pub entry: &'a LockEntry,
-}
 
 /// Builds the guest image of one variant with its initrd, or finds both up to date.
 ///
@@ -110,7 +99,7 @@ impl<'a> Build<'a> {
         let architecture = variant.variant.architecture;
         let agent = programs::agent(context, recipe, architecture)?;
         let libraries = programs::libraries(context, &agent)?;
-        let busybox = programs::busybox(context, recipe, architecture, locked).await?;
+        let busybox = busybox::find(context, recipe, architecture, locked).await?;
         let inputs = Vec::new();
         let mut build =
             Self { context, artifact, variant, recipe, kernel, agent, libraries, busybox, inputs };
@@ -133,7 +122,7 @@ impl<'a> Build<'a> {
             self.libraries.iter().map(|library| library.found.input(&format!("library {}", library.place))),
         );
         all.push(self.busybox.input());
-        all.extend(self.kernel.map(|kernel| kernel_input(kernel)));
+        all.extend(self.kernel.map(KernelInput::input));
         if let Some(directory) = &self.recipe.directory {
             all.push(inputs::directory(self.context, directory)?);
         }
@@ -166,7 +155,7 @@ impl<'a> Build<'a> {
 
     fn provenance(&self) -> String {
         let modules = match self.kernel {
-            Some(kernel) => format!(", modules of {} {}", kernel.artifact, release(kernel)),
+            Some(kernel) => format!(", modules of {} {}", kernel.artifact, kernel.release()),
             None => String::new(),
         };
         let busybox = self.busybox.input().resolved;
@@ -175,7 +164,10 @@ impl<'a> Build<'a> {
 
     async fn run(self, locked: Option<&LockEntry>) -> Result<Built, BuildError> {
         let busybox = self.busybox.read(self.context, self.variant.variant.architecture).await?;
-        let modules = self.modules().await?;
+        let modules = match self.kernel {
+            Some(kernel) => kernel.select(self.context, self.recipe.format).await?,
+            None => Selection::default(),
+        };
         let mut outputs = vec![(self.variant.file_name.clone(), self.write_image(&busybox)?)];
         if self.has_initrd() {
             outputs.push((initrd_name()?, self.write_initrd(&busybox, &modules)?));
@@ -236,66 +228,9 @@ impl<'a> Build<'a> {
             kernel: self.kernel.map(facts),
         })
     }
-
-    /// The modules for the initrd; none without a kernel, or with one that has all built in.
-    async fn modules(&self) -> Result<Selection, BuildError> {
-        let Some(kernel) = self.kernel else { return Ok(Selection::default()) };
-        let Some(source) = modules::recorded_source(&kernel.config.sources, kernel.entry) else {
-            return Ok(Selection::default());
-        };
-        if let Some(directory) = modules::module_directory(source) {
-            let release = kernel.entry.kernel.as_ref().and_then(|facts| facts.release.as_deref());
-            return ModuleSource::directory(directory, release)?.select(kernel.artifact, self.recipe.format);
-        }
-        let is_package =
-            matches!(source, KernelSource::DebianPackage { .. } | KernelSource::DebianFile { .. });
-        let Some(pinned) = kernel.entry.inputs.first().filter(|_| is_package) else {
-            return Ok(Selection::default());
-        };
-        let architecture = self.variant.variant.architecture;
-        match sources::resolve_pinned(self.context, source, pinned, architecture).await? {
-            Answer::Got(fetched) if fetched.digest == pinned.digest => {
-                ModuleSource::package(&fetched.file)?.select(kernel.artifact, self.recipe.format)
-            }
-            Answer::Got(fetched) => Err(BuildError::WrongBytes {
-                source_text: source.to_string(),
-                expected: pinned.digest.clone(),
-                found: fetched.digest,
-                size: fetched.size,
-            }),
-            Answer::Unreachable(reason) => Err(BuildError::NoneReached {
-                artifact: kernel.artifact.to_owned(),
-                variant: self.variant.variant,
-                reasons: vec![format!("{source}: {reason}")],
-            }),
-        }
-    }
 }
 
 fn initrd_name() -> Result<FileName, BuildError> {
     let bad = |found| BuildError::BadValue { subject: "initrd", expected: "a file name", found };
     initrd::FILE_NAME.parse().map_err(|_| bad(initrd::FILE_NAME.to_owned()))
-}
-
-fn release<'a>(kernel: &KernelInput<'a>) -> &'a str {
-    kernel.entry.kernel.as_ref().and_then(|facts| facts.release.as_deref()).unwrap_or("of unknown release")
-}
-
-/// The kernel's part in an initrd: the place that its modules come from. A kernel with all built in has no
-/// part but its release, which the entry records.
-fn kernel_input(kernel: &KernelInput<'_>) -> LockedInput {
-    let source = modules::recorded_source(&kernel.config.sources, kernel.entry);
-    let modules = match source {
-        Some(KernelSource::DebianPackage { .. } | KernelSource::DebianFile { .. }) => {
-            kernel.entry.inputs.first()
-        }
-        Some(KernelSource::Path { modules: Some(_), .. }) => kernel.entry.inputs.get(1),
-        _ => None,
-    };
-    let resolved = release(kernel).to_owned();
-    let (digest, size) = match modules {
-        Some(input) => (input.digest.clone(), input.size),
-        None => (digest_of(resolved.as_bytes()), resolved.len() as u64),
-    };
-    LockedInput { source: format!("modules {}", kernel.artifact), resolved, digest, size }
 }

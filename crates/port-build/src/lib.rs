@@ -14,6 +14,7 @@
 //! is replaced only by a complete, checked output; a PVM variant is never served by a standard artifact.
 
 mod applets;
+mod busybox;
 mod command;
 mod debian;
 mod downloads;
@@ -25,6 +26,7 @@ mod image;
 mod initrd;
 mod inputs;
 mod kernel;
+mod kernel_input;
 mod modules;
 mod program;
 mod programs;
@@ -35,7 +37,8 @@ mod sources;
 
 pub use environment::{Context, DigestOf, Environment, LockMode};
 pub use error::BuildError;
-pub use guest_image::{KernelInput, guest_image};
+pub use guest_image::guest_image;
 pub use initrd::FILE_NAME as INITRD_FILE_NAME;
 pub use kernel::kernel;
+pub use kernel_input::KernelInput;
 pub use record::Built;

@@ -1,24 +1,18 @@
-//! The programs that go into an image: the guest agent with its libraries (acceptance P-72), and BusyBox.
+//! Programs of this machine that go into an image: the guest agent with its libraries (acceptance P-72).
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use port_config::{LockEntry, LockedInput, Recipe};
+use port_config::{LockedInput, Recipe};
 use port_content::fs;
-use port_kernel::Deb;
 use port_model::{Architecture, Digest};
 
-use crate::downloads::{Answer, Fetched};
-use crate::environment::{Context, LockMode};
+use crate::environment::Context;
 use crate::error::BuildError;
 use crate::program::Program;
-use crate::{applets, debian};
 
 /// The largest program or library that is taken, in bytes.
-const LARGEST: u64 = 256 * 1024 * 1024;
-/// The package that brings BusyBox where this machine has none that fits.
-const BUSYBOX_PACKAGE: &str = "busybox-static";
+pub(crate) const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// A program or library of this machine.
 #[derive(Debug, Clone)]
@@ -30,7 +24,7 @@ pub(crate) struct Found {
     /// Size in bytes.
     size: u64,
     /// What it needs.
-    program: Program,
+    pub(crate) program: Program,
 }
 
 impl Found {
@@ -42,7 +36,7 @@ impl Found {
 }
 
 /// Reads a program of this architecture; the inner error says what the file is instead.
-fn open(
+pub(crate) fn open(
     context: &Context<'_>,
     path: &Path,
     architecture: Architecture,
@@ -57,7 +51,7 @@ fn open(
 }
 
 /// As [`open`], where the file was asked for by name: anything else is an error.
-fn open_exactly(
+pub(crate) fn open_exactly(
     context: &Context<'_>,
     what: &'static str,
     path: &Path,
@@ -176,126 +170,4 @@ fn triple(architecture: Architecture) -> &'static str {
         Architecture::X86_64 => "x86_64-linux-gnu",
         Architecture::Aarch64 => "aarch64-linux-gnu",
     }
-}
-
-/// Where BusyBox comes from.
-#[derive(Debug, Clone)]
-pub(crate) enum Busybox {
-    /// A file of this machine.
-    File(Found),
-    /// A Debian package that is there, or that the lock pins.
-    Package(LockedInput),
-}
-
-const BUSYBOX: &str = "busybox";
-
-/// BusyBox: the recipe's, else `PORT_BUSYBOX_BIN`, else this machine's static one, else Debian's package.
-pub(crate) async fn busybox(
-    context: &Context<'_>,
-    recipe: &Recipe,
-    architecture: Architecture,
-    locked: Option<&LockEntry>,
-) -> Result<Busybox, BuildError> {
-    if let Some(path) = &recipe.busybox {
-        let found = open_exactly(context, "BusyBox", path, architecture)?;
-        return match found.program.is_static() {
-            true => Ok(Busybox::File(found)),
-            false => Err(not_static(found.path)),
-        };
-    }
-    let mut looked = Vec::new();
-    let own = context.environment.find_program(BUSYBOX);
-    for path in context.environment.busybox.iter().chain(&own) {
-        match open(context, path, architecture)? {
-            Ok(found) if found.program.is_static() => return Ok(Busybox::File(found)),
-            Ok(_) => looked.push(format!("`{}` is not static", path.display())),
-            Err(found) => looked.push(format!("`{}` is {found}", path.display())),
-        }
-    }
-    let prefix = format!("{BUSYBOX_PACKAGE}=");
-    let pinned = locked.into_iter().flat_map(|entry| &entry.inputs);
-    let mut pinned = pinned.filter(|input| input.source == BUSYBOX && input.resolved.starts_with(&prefix));
-    if let Some(pinned) = pinned.next().filter(|_| context.lock_mode != LockMode::Update) {
-        return Ok(Busybox::Package(pinned.clone()));
-    }
-    match debian::newest(context, BUSYBOX_PACKAGE, architecture).await? {
-        Answer::Got(Fetched { digest, size, resolved, .. }) => {
-            Ok(Busybox::Package(LockedInput { source: BUSYBOX.to_owned(), resolved, digest, size }))
-        }
-        Answer::Unreachable(reason) => {
-            looked.push(reason);
-            looked.push("set PORT_BUSYBOX_BIN, or name one with `busybox` in the recipe".to_owned());
-            Err(BuildError::NoProgram { what: "static BusyBox", architecture, looked })
-        }
-    }
-}
-
-fn not_static(path: PathBuf) -> BuildError {
-    let (expected, found) = ("a static program".to_owned(), "one that needs shared libraries".to_owned());
-    BuildError::BadProgram { what: "BusyBox", path, expected, found }
-}
-
-impl Busybox {
-    /// As the lock records it.
-    pub(crate) fn input(&self) -> LockedInput {
-        match self {
-            Self::File(found) => found.input(BUSYBOX),
-            Self::Package(input) => input.clone(),
-        }
-    }
-
-    /// Its bytes; a pinned package is fetched where it is not kept.
-    pub(crate) async fn read(
-        &self,
-        context: &Context<'_>,
-        architecture: Architecture,
-    ) -> Result<Vec<u8>, BuildError> {
-        let (bytes, path) = match self {
-            Self::File(found) => (fs::read(&found.path, LARGEST)?, found.path.clone()),
-            Self::Package(input) => {
-                (fetch(context, input, architecture).await?, PathBuf::from(&input.resolved))
-            }
-        };
-        let wrong = |found: String| {
-            let expected = format!("a static BusyBox for {architecture}");
-            BuildError::BadProgram { what: "BusyBox", path: path.clone(), expected, found }
-        };
-        match Program::parse(&bytes).map_err(wrong)? {
-            program if program.architecture != architecture => {
-                Err(wrong(format!("a program for {}", program.architecture)))
-            }
-            program if !program.is_static() => Err(wrong("one that needs shared libraries".to_owned())),
-            _ if !applets::is_busybox(&bytes) => Err(wrong("another program".to_owned())),
-            _ => Ok(bytes),
-        }
-    }
-}
-
-/// The program out of the pinned package.
-async fn fetch(
-    context: &Context<'_>,
-    input: &LockedInput,
-    architecture: Architecture,
-) -> Result<Vec<u8>, BuildError> {
-    match debian::pinned(context, &input.resolved, &input.digest, architecture).await? {
-        Answer::Got(fetched) => read_from_package(&fetched.file),
-        Answer::Unreachable(reason) => {
-            let looked = vec![format!("{}: {reason}", input.resolved)];
-            Err(BuildError::NoProgram { what: "static BusyBox", architecture, looked })
-        }
-    }
-}
-
-fn read_from_package(file: &Path) -> Result<Vec<u8>, BuildError> {
-    let mut bytes = Vec::new();
-    Deb::open(file)?.extract(
-        |path| matches!(path, "bin/busybox" | "usr/bin/busybox"),
-        |entry, reader| {
-            use std::io::Read as _;
-            let failed = |source| port_kernel::KernelError::Read { subject: entry.path.to_owned(), source };
-            reader.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
-            Ok(ControlFlow::Break(()))
-        },
-    )?;
-    Ok(bytes)
 }
