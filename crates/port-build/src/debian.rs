@@ -33,6 +33,10 @@ impl Pinned {
         (is_word(name) && is_word(version))
             .then(|| Self { name: name.to_owned(), version: version.to_owned() })
     }
+
+    fn resolved(&self) -> String {
+        format!("{}={}", self.name, self.version)
+    }
 }
 
 /// Names and versions of Debian policy 5.6: nothing that a command line could take for an option.
@@ -66,9 +70,7 @@ pub(crate) async fn newest(
         match next.filter(|(name, _)| *name != wanted.0) {
             Some(next) => wanted = next,
             None => {
-                return tools
-                    .download(context, &Pinned { name: wanted.0, version }, architecture, None)
-                    .await;
+                return tools.fetch(context, Pinned { name: wanted.0, version }, &stanza, architecture).await;
             }
         }
     }
@@ -87,11 +89,11 @@ pub(crate) async fn pinned(
         return Ok(Answer::Got(fetched));
     }
     let Some(tools) = Tools::find(context) else { return Ok(no_apt()) };
-    let Some(pinned) = Pinned::parse(resolved) else {
+    let Some(asked) = Pinned::parse(resolved) else {
         let found = resolved.to_owned();
         return Err(BuildError::BadValue { subject: "resolved", expected: "package=version", found });
     };
-    tools.download(context, &pinned, architecture, Some(digest)).await
+    tools.download(context, &asked, architecture, Some(digest)).await
 }
 
 fn no_apt() -> Answer {
@@ -143,6 +145,23 @@ impl Tools {
         }
     }
 
+    /// The package that apt describes: the kept file, where it has the digest of apt's index, else from apt.
+    async fn fetch(
+        &self,
+        context: &Context<'_>,
+        pinned: Pinned,
+        stanza: &str,
+        architecture: Architecture,
+    ) -> Result<Answer, BuildError> {
+        let digest = field(stanza, "SHA256").and_then(|hex| Digest::from_sha256_hex(hex).ok());
+        if let Some(digest) = &digest
+            && let Some(fetched) = downloads::kept(context, digest, &pinned.resolved())?
+        {
+            return Ok(Answer::Got(fetched));
+        }
+        self.download(context, &pinned, architecture, digest.as_ref()).await
+    }
+
     async fn download(
         &self,
         context: &Context<'_>,
@@ -150,7 +169,7 @@ impl Tools {
         architecture: Architecture,
         expected: Option<&Digest>,
     ) -> Result<Answer, BuildError> {
-        let resolved = format!("{}={}", pinned.name, pinned.version);
+        let resolved = pinned.resolved();
         fs::create_dir_all(context.downloads)?;
         let scratch = tempfile::Builder::new().prefix(".apt.").suffix(".tmp").tempdir_in(context.downloads);
         let scratch = scratch.context("create a directory in", context.downloads)?;

@@ -150,6 +150,18 @@ pub enum BuildError {
         /// The kernel's variant.
         found: Variant,
     },
+    /// The recipe names a kernel and the caller brought none: the initrd would lack its modules.
+    #[error(
+        "`{artifact}` for `{variant}` needs the modules of the kernel `{kernel}`: expected it to be built, found none"
+    )]
+    KernelNotBuilt {
+        /// The guest image.
+        artifact: String,
+        /// Its variant.
+        variant: Variant,
+        /// The kernel artifact.
+        kernel: String,
+    },
     /// A module that a guest cannot do without is not among those of the kernel.
     #[error("the kernel `{kernel}` cannot boot a guest\n  {}", missing.join("\n  "))]
     NoModule {

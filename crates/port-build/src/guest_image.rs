@@ -40,7 +40,7 @@ pub async fn guest_image(
         let artifact = artifact.name.clone();
         return Err(BuildError::NotBuildable { artifact, variant: variant.variant, missing: "recipe" });
     };
-    refuse_other_variant(artifact, variant, kernel)?;
+    refuse_other_kernel(artifact, variant, recipe, kernel)?;
     let locked = record::locked_entry(context, artifact, variant)?;
     let build = Build::gather(context, artifact, variant, recipe, kernel, locked).await?;
     if let Some(entry) = locked {
@@ -53,22 +53,24 @@ pub async fn guest_image(
     build.run(locked).await
 }
 
-/// A guest image boots with the kernel of its own variant or with none (acceptance P-82).
-fn refuse_other_variant(
+/// A guest image has the modules of the kernel that its recipe names, of its own variant (acceptance P-82).
+fn refuse_other_kernel(
     artifact: &Artifact,
     variant: &VariantConfig,
+    recipe: &Recipe,
     kernel: Option<&KernelInput<'_>>,
 ) -> Result<(), BuildError> {
-    match kernel {
-        Some(kernel)
+    let name = || artifact.name.clone();
+    match (kernel, &recipe.kernel) {
+        (Some(kernel), _)
             if kernel.config.variant != variant.variant || kernel.entry.variant != variant.variant =>
         {
-            Err(BuildError::MixedVariants {
-                artifact: artifact.name.clone(),
-                variant: variant.variant,
-                kernel: kernel.artifact.to_owned(),
-                found: kernel.config.variant,
-            })
+            let (kernel, found) = (kernel.artifact.to_owned(), kernel.config.variant);
+            Err(BuildError::MixedVariants { artifact: name(), variant: variant.variant, kernel, found })
+        }
+        (None, Some(kernel)) => {
+            let kernel = kernel.clone();
+            Err(BuildError::KernelNotBuilt { artifact: name(), variant: variant.variant, kernel })
         }
         _ => Ok(()),
     }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use port_config::{ImageFormat, KernelSource};
-use port_image::{ImageReader, Kind, Tree};
+use port_build::LockMode;
+use port_config::{ImageFormat, KernelSource, Recipe};
+use port_image::{Kind, Tree};
 
 use crate::samples;
 use crate::world::{ARM, STANDARD, World, recipe};
@@ -16,15 +17,18 @@ fn source() -> KernelSource {
 
 /// An apt that knows a meta package and its kernel package.
 fn install_apt(world: &World) {
-    world.file("archive.deb", &samples::package(NAME, "6.1-1"));
+    let package = samples::package(NAME, "6.1-1");
+    let sha256 = port_content::hashing::digest_of(&package);
+    world.file("archive.deb", &package);
     let root = world.directory.path().display();
     world.program(
         "apt-cache",
         &format!(
             "echo \"apt-cache $@\" >>{root}/calls\nfor last; do :; done\ncase $last in\n\
              linux-image-sample:amd64) printf 'Package: x\\nVersion: 6.1+1\\nDepends: {NAME} (= 6.1-1)\\n' ;;\n\
-             {NAME}:amd64=6.1-1) printf 'Package: y\\nVersion: 6.1-1\\nDepends: kmod\\n' ;;\n\
-             *) exit 100 ;;\nesac"
+             {NAME}:amd64=6.1-1) printf 'Package: y\\nVersion: 6.1-1\\nDepends: kmod\\nSHA256: {}\\n' ;;\n\
+             *) exit 100 ;;\nesac",
+            sha256.hex()
         ),
     );
     let get = format!("echo \"apt-get $@\" >>{root}/calls\n/bin/cp {root}/archive.deb ./x.deb");
@@ -56,11 +60,17 @@ fn a_meta_package_is_followed_and_what_it_resolved_to_is_pinned() {
     fs::remove_file(world.output(STANDARD, "vmlinux")).unwrap();
     assert!(world.kernel(&artifact).unwrap().fresh);
     assert_eq!(calls(&world).len(), 3);
+    // An update asks apt what is newest, and fetches nothing where that is kept.
+    world.lock_mode = LockMode::Update;
+    world.kernel(&artifact).unwrap();
+    assert_eq!(calls(&world).len(), 5);
+    assert!(calls(&world).iter().skip(3).all(|call| call.starts_with("apt-cache ")));
+    world.lock_mode = LockMode::Normal;
     // Without the kept file exactly the pinned version is asked for.
     fs::remove_dir_all(world.path(".port")).unwrap();
     fs::remove_file(world.output(STANDARD, "vmlinux")).unwrap();
     world.kernel(&artifact).unwrap();
-    assert_eq!(calls(&world).len(), 4);
+    assert_eq!(calls(&world).len(), 6);
     // Other bytes under the pinned version are an error.
     fs::remove_dir_all(world.path(".port")).unwrap();
     fs::remove_file(world.output(STANDARD, "vmlinux")).unwrap();
@@ -141,5 +151,8 @@ fn p_82_the_modules_of_another_variant_are_refused() {
     let pvm = world.image_artifact(crate::world::PVM, recipe(ImageFormat::Ext4));
     let text = world.image(&pvm, Some(&kernel)).unwrap_err().to_string();
     assert!(text.contains("variants are never mixed"), "{text}");
-    let _ = ImageReader::open(&pvm.variants[0].path, port_model::ComponentFormat::Ext4).unwrap_err();
+    assert!(!pvm.variants[0].path.exists());
+    let named = Recipe { kernel: Some("demo-kernel".to_owned()), ..recipe(ImageFormat::Ext4) };
+    let text = world.image(&world.image_artifact(STANDARD, named), None).unwrap_err().to_string();
+    assert!(text.contains("needs the modules of the kernel `demo-kernel`"), "{text}");
 }
