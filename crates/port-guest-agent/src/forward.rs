@@ -116,59 +116,73 @@ fn through(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
+/// What the host sent and the peer did not take yet.
+#[derive(Debug, Default)]
+struct Backlog {
+    pending: Vec<u8>,
+    closing: bool,
+    closed: bool,
+}
+
 /// Carries bytes both ways until the peer ends its side.
 fn relay(connection: &mut Connection, peer: &OwnedFd) -> Result<Finish, OperationError> {
     let broken = || OperationError::system("carry bytes of", "the forwarded connection");
     rustix::io::ioctl_fionbio(peer, true).map_err(broken())?;
     let mut chunk = vec![0; MAX_CHUNK];
-    let mut pending: Vec<u8> = Vec::new();
-    let (mut closing, mut closed) = (false, false);
+    let mut backlog = Backlog::default();
     loop {
-        while let Some(frame) = connection.take_frame()? {
-            match frame {
-                HostFrame::Input { data } if !closing => pending.extend_from_slice(&data),
-                HostFrame::Close {} => closing = true,
-                HostFrame::Input { .. } | HostFrame::Resize { .. } => {}
-            }
-        }
-        write_some(peer, &mut pending).map_err(broken())?;
-        if closing && pending.is_empty() && !closed {
-            closed = true;
-            // A peer that is gone already will be seen by the next read.
-            let _ = rustix::net::shutdown(peer, Shutdown::Write);
-        }
+        backlog.hear(connection)?;
+        backlog.write(peer).map_err(broken())?;
         let mut events = PollFlags::empty();
         events.set(PollFlags::IN, connection.has_room());
-        events.set(PollFlags::OUT, !pending.is_empty());
-        let listening = if pending.len() < MAX_PENDING { Listening::Yes } else { Listening::No };
+        events.set(PollFlags::OUT, !backlog.pending.is_empty());
+        let listening = if backlog.pending.len() < MAX_PENDING { Listening::Yes } else { Listening::No };
         // With nothing to ask, only the connection is waited for: a peer that hung up would wake us for ever.
         let others = [(peer.as_fd(), events)];
         let others = if events.is_empty() { &others[..0] } else { &others[..] };
         let happened = connection.wait(listening, others, None)?;
         let happened = happened.first().copied().unwrap_or(PollFlags::empty());
-        if happened.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
-            && events.contains(PollFlags::IN)
-        {
-            match rustix::io::read(peer, &mut chunk) {
-                Ok(0) => return Ok(Finish::Eof),
-                Ok(count) => connection.send_data(Channel::Stdout, chunk.get(..count).unwrap_or_default())?,
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(error) => return Err(broken()(error)),
-            }
+        let readable = happened.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+        if !readable || !events.contains(PollFlags::IN) {
+            continue;
+        }
+        match rustix::io::read(peer, &mut chunk) {
+            Ok(0) => return Ok(Finish::Eof),
+            Ok(count) => connection.send_data(Channel::Stdout, chunk.get(..count).unwrap_or_default())?,
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Err(broken()(error)),
         }
     }
 }
 
-fn write_some(peer: &OwnedFd, pending: &mut Vec<u8>) -> Result<(), Errno> {
-    while !pending.is_empty() {
-        match rustix::net::send(peer, pending, rustix::net::SendFlags::NOSIGNAL) {
-            Ok(count) => drop(pending.drain(..count)),
-            Err(Errno::AGAIN) => break,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
+impl Backlog {
+    fn hear(&mut self, connection: &mut Connection) -> Result<(), OperationError> {
+        while let Some(frame) = connection.take_frame()? {
+            match frame {
+                HostFrame::Input { data } if !self.closing => self.pending.extend_from_slice(&data),
+                HostFrame::Close {} => self.closing = true,
+                HostFrame::Input { .. } | HostFrame::Resize { .. } => {}
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn write(&mut self, peer: &OwnedFd) -> Result<(), Errno> {
+        while !self.pending.is_empty() {
+            match rustix::net::send(peer, &self.pending, rustix::net::SendFlags::NOSIGNAL) {
+                Ok(count) => drop(self.pending.drain(..count)),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.closing && !self.closed {
+            self.closed = true;
+            // A peer that is gone already will be seen by the next read.
+            let _ = rustix::net::shutdown(peer, Shutdown::Write);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
