@@ -129,11 +129,14 @@ impl<'a> Build<'a> {
     /// Asks the sources in their order.
     async fn anew(&self) -> Result<Built, BuildError> {
         let mut reasons = Vec::new();
-        for source in &self.candidates {
+        for (index, source) in self.candidates.iter().enumerate() {
             match sources::resolve(self.context, source, self.variant.variant.architecture).await? {
                 Answer::Got(fetched) => return self.finish(source, fetched, None),
                 Answer::Unreachable(reason) => {
-                    self.context.reporter.note(format!("skipped the source `{source}`: {reason}"));
+                    // Of the last one the error tells.
+                    if index + 1 < self.candidates.len() {
+                        self.context.reporter.note(format!("skipped the source `{source}`: {reason}"));
+                    }
                     reasons.push(format!("{source}: {reason}"));
                 }
             }

@@ -28,9 +28,11 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// As the lock records it.
+    /// As the lock records it. An absolute path says something of this machine only, and the lock is committed
+    /// for all: there the name is enough.
     pub(crate) fn input(&self, source: &str) -> LockedInput {
-        let resolved = self.path.display().to_string();
+        let name = if self.path.is_absolute() { self.path.file_name() } else { Some(self.path.as_os_str()) };
+        let resolved = name.unwrap_or_default().to_string_lossy().into_owned();
         LockedInput { source: source.to_owned(), resolved, digest: self.digest.clone(), size: self.size }
     }
 }
