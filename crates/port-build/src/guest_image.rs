@@ -155,13 +155,14 @@ impl<'a> Build<'a> {
         published || self.kernel.is_some()
     }
 
+    /// It is published, so nothing of this machine is in it: programs are named by digest.
     fn provenance(&self) -> String {
-        let modules = match self.kernel {
-            Some(kernel) => format!(", modules of {} {}", kernel.artifact, kernel.release()),
-            None => String::new(),
-        };
-        let busybox = self.busybox.input().resolved;
-        format!("port-build format {FORMAT}: {}, {busybox}{modules}", self.agent.path.display())
+        let named = self.inputs.iter().filter(|input| matches!(input.source.as_str(), "agent" | "busybox"));
+        let programs = named.map(|input| format!("{} {}", input.resolved, input.digest.short()));
+        let modules =
+            self.kernel.map(|kernel| format!("modules of {} {}", kernel.artifact, kernel.release()));
+        let parts: Vec<String> = programs.chain(modules).collect();
+        format!("port-build format {FORMAT}: {}", parts.join(", "))
     }
 
     async fn run(self, locked: Option<&LockEntry>) -> Result<Built, BuildError> {

@@ -55,12 +55,13 @@ fn up_to_date(entry: &LockEntry) -> Built {
     Built { entry: entry.clone(), provenance: provenance(&entry.inputs), fresh: false }
 }
 
-/// The source as configured, and what it resolved to where that says more.
+/// The source as configured, and what it resolved to where the source does not say. It is published, so
+/// nothing of this machine (a mirror, a directory) is in it.
 fn provenance(inputs: &[LockedInput]) -> String {
-    match inputs.first() {
-        Some(input) if input.source.contains(&input.resolved) => input.source.clone(),
-        Some(input) => format!("{} ({})", input.source, input.resolved),
-        None => String::new(),
+    let Some(input) = inputs.first() else { return String::new() };
+    match input.source.split(' ').next() {
+        Some("debian-package" | "pvm-flake") => format!("{} ({})", input.source, input.resolved),
+        _ => input.source.clone(),
     }
 }
 
