@@ -12,6 +12,8 @@ pub enum ErrorKind {
     Denied,
     /// The place cannot be reached, or cannot answer now.
     Unavailable,
+    /// The place is there and could not do it: no room left, a broken disk.
+    Failed,
     /// What was found is not what it should be.
     Corrupt,
     /// The place, or this version of Port, cannot do it.

@@ -50,7 +50,7 @@ fn failed(operation: impl Into<String>, directory: &Path) -> impl FnOnce(FsError
         let kind = match source.source.kind() {
             std::io::ErrorKind::NotFound => ErrorKind::NotFound,
             std::io::ErrorKind::PermissionDenied => ErrorKind::Denied,
-            _ => ErrorKind::Unavailable,
+            _ => ErrorKind::Failed,
         };
         BackendError::new(kind, location, operation, source)
     }
@@ -133,17 +133,21 @@ fn put(file: &PublishedFile, directory: &Path) -> Result<u64, FsError> {
 
 fn find(directory: &Path) -> Result<Found, BackendError> {
     let mut files = Vec::new();
-    for path in fs::read_dir(directory).map_err(failed("find", directory))? {
+    let nothing = || {
+        let (location, operation) = (directory.display().to_string(), "find a published variant");
+        BackendError::new(ErrorKind::NotFound, location, operation, "nothing is published there")
+    };
+    let Some(paths) = optional(directory, fs::read_dir(directory))? else { return Err(nothing()) };
+    for path in paths {
         // Hidden files and side-cars are ours or nobody's; a name that could not be published was not.
         let Ok(name) = FileName::of_path(&path) else { continue };
-        let metadata = fs::metadata(&path).map_err(failed("find", directory))?;
+        let metadata = fs::metadata(&path).map_err(failed("look at what is published", directory))?;
         if metadata.is_file() && !name.as_str().ends_with(sidecar::SUFFIX) {
             files.push(FoundFile { digest: digest_beside(directory, &path)?, size: metadata.len(), name });
         }
     }
     if files.is_empty() {
-        let reason = "the directory holds no published file";
-        return Err(BackendError::new(ErrorKind::NotFound, directory.display().to_string(), "find", reason));
+        return Err(nothing());
     }
     Ok(Found { files, documents: documents(directory)? })
 }

@@ -29,9 +29,5 @@ pub fn workspace(global: &Global, ui: Ui) -> Result<Workspace, CommandError> {
     let architecture = host::architecture()?;
     let environment = env_vars::environment(architecture);
     let reporter = progress::reporter(ui, global.progress);
-    Workspace::open(&global.config, architecture, environment, reporter).map_err(|error| {
-        let missing = matches!(&error, port_ops::OpsError::Files(files) if files.is_not_found());
-        let error = CommandError::from(error);
-        if missing { error.hint("name the configuration file with `--config FILE`") } else { error }
-    })
+    Workspace::open(&global.config, architecture, environment, reporter).map_err(CommandError::from)
 }

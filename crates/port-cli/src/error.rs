@@ -85,6 +85,9 @@ fn causes(error: &dyn std::error::Error) -> Vec<String> {
 fn advice(error: &OpsError) -> (Exit, Vec<String>) {
     let one = |exit, hint: String| (exit, vec![hint]);
     match error {
+        OpsError::ProjectFile(_) => {
+            one(Exit::Usage, "name the configuration file with `--config FILE`".to_owned())
+        }
         OpsError::Config(_) | OpsError::WrongClass { .. } | OpsError::Machine { .. } => (Exit::Usage, vec![]),
         OpsError::UnknownName(_) => (Exit::NotFound, vec![]),
         OpsError::NoSuchVariant(_) => {
@@ -93,19 +96,26 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         }
         OpsError::ForeignArchitecture { artifact, .. } => one(
             Exit::Usage,
-            format!("push and pull work for every architecture: `port artifacts pull --artifact {artifact} --architecture …`"),
+            format!(
+                "push and pull work for every architecture: `port artifacts pull --artifact {artifact} --architecture …`"
+            ),
         ),
         OpsError::ResearchOnly { .. } => (Exit::Usage, vec![]),
-        OpsError::StandardInPvm { .. } => {
-            one(Exit::Failed, "build the PVM kernel from `PORT_PVM_BUILD_FLAKE_REF` or a configured path".to_owned())
-        }
+        OpsError::StandardInPvm { .. } => one(
+            Exit::Failed,
+            "build the PVM kernel from `PORT_PVM_BUILD_FLAKE_REF` or a configured path".to_owned(),
+        ),
         OpsError::NoLocalFile { artifact, .. } => one(
             Exit::NotFound,
-            format!("build it with `port artifacts build --artifact {artifact}`, or fetch it with `port artifacts pull --artifact {artifact}`"),
+            format!(
+                "build it with `port artifacts build --artifact {artifact}`, or fetch it with `port artifacts pull --artifact {artifact}`"
+            ),
         ),
         OpsError::NoBackend { artifact, direction } => one(
             Exit::Usage,
-            format!("add `distribution.{direction} = {{ backend = \"file-system\", root = \"…\" }}` to `{artifact}`"),
+            format!(
+                "add `distribution.{direction} = {{ backend = \"file-system\", root = \"…\" }}` to `{artifact}`"
+            ),
         ),
         OpsError::UnsupportedBackend { .. } => (Exit::Usage, vec![]),
         OpsError::Backend(error) => backend(error.kind),
@@ -116,11 +126,15 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         OpsError::Build(error) => build(error),
         OpsError::KernelMismatch { guest_image, .. } => one(
             Exit::Failed,
-            format!("build both from the same kernel: `port artifacts build --artifact {guest_image}`, or pull both"),
+            format!(
+                "build both from the same kernel: `port artifacts build --artifact {guest_image}`, or pull both"
+            ),
         ),
         OpsError::Runtime(error) => runtime(error),
         OpsError::Agent(_) => (Exit::Failed, vec![]),
-        OpsError::CannotRun { .. } => one(Exit::Failed, "`port doctor` says what this host can do".to_owned()),
+        OpsError::CannotRun { .. } => {
+            one(Exit::Failed, "`port doctor` says what this host can do".to_owned())
+        }
         OpsError::Files(error) if error.is_not_found() => (Exit::NotFound, vec![]),
         OpsError::Kernel(_) | OpsError::Image(_) | OpsError::Files(_) => (Exit::Failed, vec![]),
         OpsError::Worker(_) => (Exit::Bug, vec![]),
@@ -135,7 +149,7 @@ fn backend(kind: ErrorKind) -> (Exit, Vec<String>) {
         ErrorKind::Corrupt => {
             (Exit::Failed, vec!["nothing was changed; push the artifact again to repair it".to_owned()])
         }
-        ErrorKind::Denied => (Exit::Failed, vec![]),
+        ErrorKind::Denied | ErrorKind::Failed => (Exit::Failed, vec![]),
     }
 }
 
@@ -145,7 +159,10 @@ fn store(error: &port_store::StoreError) -> (Exit, Vec<String>) {
         Version { .. } | Feature { .. } => "use the newer Port that wrote it, or another `store_root`",
         Damaged { .. } | NoBlob { .. } | Malformed { .. } => "find the damage with `port store verify`",
         Mismatch { .. } => "what was fetched is not what was published; push the artifact again to repair it",
-        port_store::StoreError::Files { .. } => return (Exit::Failed, vec![]),
+        port_store::StoreError::Outside(error) if error.is_not_found() => return (Exit::NotFound, vec![]),
+        port_store::StoreError::Outside(_) | port_store::StoreError::Files { .. } => {
+            return (Exit::Failed, vec![]);
+        }
     };
     (Exit::Failed, vec![hint.to_owned()])
 }
@@ -153,11 +170,15 @@ fn store(error: &port_store::StoreError) -> (Exit, Vec<String>) {
 fn build(error: &port_build::BuildError) -> (Exit, Vec<String>) {
     use port_build::BuildError as B;
     let (exit, hint) = match error {
-        B::NoneReached { .. } => {
-            (Exit::Unreachable, "add a source that this machine can reach, or point `PORT_FIRECRACKER_CI_URL` at a mirror")
-        }
+        B::NoneReached { .. } => (
+            Exit::Unreachable,
+            "add a source that this machine can reach, or point `PORT_FIRECRACKER_CI_URL` at a mirror",
+        ),
         B::Transport(_) => return (Exit::Unreachable, vec![]),
-        B::NotBuildable { .. } | B::NoSuchSource { .. } | B::MixedVariants { .. } | B::ResearchOnly { .. } => {
+        B::NotBuildable { .. }
+        | B::NoSuchSource { .. }
+        | B::MixedVariants { .. }
+        | B::ResearchOnly { .. } => {
             return (Exit::Usage, vec![]);
         }
         B::LockMissing { .. } | B::LockChanged { .. } => {
@@ -178,12 +199,15 @@ fn build(error: &port_build::BuildError) -> (Exit, Vec<String>) {
 fn runtime(error: &port_runtime::RuntimeError) -> (Exit, Vec<String>) {
     use port_runtime::RuntimeError as R;
     let (exit, hint) = match error {
-        R::QemuMissing { .. } => (Exit::NotFound, "`port doctor` says what this host lacks and how to get it"),
+        R::QemuMissing { .. } => {
+            (Exit::NotFound, "`port doctor` says what this host lacks and how to get it")
+        }
         R::MemoryTooSmall { .. } => (Exit::Usage, "raise `memory_mib` of the machine"),
         R::Spec(_) => return (Exit::Usage, vec![]),
-        R::AgentSilent { .. } | R::KernelPanic { .. } => {
-            (Exit::Failed, "see the whole console with `port run MACHINE`, or keep it with `guest.console_log`")
-        }
+        R::AgentSilent { .. } | R::KernelPanic { .. } => (
+            Exit::Failed,
+            "see the whole console with `port run MACHINE`, or keep it with `guest.console_log`",
+        ),
         _ => return (Exit::Failed, vec![]),
     };
     (exit, vec![hint.to_owned()])

@@ -65,7 +65,9 @@ impl Bars {
         } else {
             "{msg:32!} {spinner} {bytes:>10} {bytes_per_sec:>12}"
         };
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         (bar, std::time::Instant::now())
     }
 }

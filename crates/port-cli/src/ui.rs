@@ -1,5 +1,9 @@
 //! stdout and stderr: data on the one, talk on the other. Nothing else in Port prints.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one place that the wall points to")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the one place that the wall points to"
+)]
 
 use std::io::Write as _;
 
@@ -81,10 +85,16 @@ pub fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// A number and its noun.
+pub fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// Columns padded to their widest cell; the first row is the heading.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
@@ -99,7 +109,10 @@ mod tests {
 
     #[test]
     fn sizes_and_tables_read_well() {
-        assert_eq!((size(0), size(1023), size(1024), size(5 << 30)), ("0 B".into(), "1023 B".into(), "1.0 KiB".into(), "5.0 GiB".into()));
+        assert_eq!(
+            (size(0), size(1023), size(1024), size(5 << 30)),
+            ("0 B".into(), "1023 B".into(), "1.0 KiB".into(), "5.0 GiB".into())
+        );
         let rows = [["NAME", "STATE"], ["demo-kernel", "local"]].map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(table(&rows), "NAME         STATE\ndemo-kernel  local\n");
     }

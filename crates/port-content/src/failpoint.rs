@@ -1,12 +1,22 @@
 //! Named points at which tests kill or fail the real program, to see what a crash leaves behind.
 //!
-//! `PORT_FAILPOINT=name=kill` kills the process with SIGKILL there, `name=error` makes the step fail. The
-//! command line arms it once at start ([`arm`]); without it, a failpoint costs one atomic load.
+//! `PORT_FAILPOINT=name=kill` kills the process with SIGKILL there, `name=error` makes the step fail; `name=kill:3`
+//! does so at the third pass. The command line arms it once at start ([`arm`]); without it, a failpoint
+//! costs one atomic load.
 
 use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-static ARMED: OnceLock<(String, Action)> = OnceLock::new();
+static ARMED: OnceLock<Armed> = OnceLock::new();
+
+#[derive(Debug)]
+struct Armed {
+    name: String,
+    action: Action,
+    /// How many more times the point is passed unharmed.
+    passes: AtomicU32,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
@@ -23,21 +33,26 @@ pub const ALL: &[&str] = &[
     "swap.after-exchange",
 ];
 
-/// Arms one failpoint, from `name=kill` or `name=error`.
+/// Arms one failpoint, from `name=kill` or `name=error`, each with `:N` for the Nth pass.
 ///
 /// # Errors
 /// A sentence naming the text, where it is neither, or names no failpoint.
 pub fn arm(text: &str) -> Result<(), String> {
-    let (name, action) = text.split_once('=').unwrap_or((text, ""));
+    let wrong =
+        || format!("`{text}` is not a failpoint: expected `name=kill` or `name=error`, and `:N` after it");
+    let (name, action) = text.split_once('=').ok_or_else(wrong)?;
+    let (action, pass) = action.split_once(':').unwrap_or((action, "1"));
     let action = match action {
         "kill" => Action::Kill,
         "error" => Action::Error,
-        _ => return Err(format!("`{text}` is not a failpoint: expected `name=kill` or `name=error`")),
+        _ => return Err(wrong()),
     };
+    let passes = pass.parse::<u32>().ok().and_then(|pass| pass.checked_sub(1)).ok_or_else(wrong)?;
     if !ALL.contains(&name) {
         return Err(format!("`{name}` is not a failpoint: expected one of {}", ALL.join(", ")));
     }
-    ARMED.set((name.to_owned(), action)).map_err(|_| "a failpoint is armed already".to_owned())
+    let armed = Armed { name: name.to_owned(), action, passes: AtomicU32::new(passes) };
+    ARMED.set(armed).map_err(|_| "a failpoint is armed already".to_owned())
 }
 
 /// Dies or fails here if this point is armed.
@@ -46,12 +61,14 @@ pub fn arm(text: &str) -> Result<(), String> {
 /// Only when armed with `error`.
 pub fn failpoint(name: &'static str) -> io::Result<()> {
     debug_assert!(ALL.contains(&name), "failpoint {name} is not in the list");
-    match ARMED.get() {
-        Some((armed, Action::Kill)) if armed == name => {
+    let Some(armed) = ARMED.get().filter(|armed| armed.name == name) else { return Ok(()) };
+    let left = armed.passes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+    match (left, armed.action) {
+        (Ok(_), _) => Ok(()),
+        (Err(_), Action::Error) => Err(io::Error::other(format!("failpoint {name}"))),
+        (Err(_), Action::Kill) => {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             Ok(())
         }
-        Some((armed, Action::Error)) if armed == name => Err(io::Error::other(format!("failpoint {name}"))),
-        _ => Ok(()),
     }
 }

@@ -138,7 +138,9 @@ async fn with_context<T>(
     let environment = build_environment(workspace);
     let downloads = workspace.work_directory().join("downloads");
     let digest_of = |path: &Path| match workspace.store.digest_of_file(path) {
-        Err(port_store::StoreError::Files { source, .. }) => Err(source),
+        Err(port_store::StoreError::Files { source, .. } | port_store::StoreError::Outside(source)) => {
+            Err(source)
+        }
         Ok(digest) => Ok(digest),
         Err(_) => port_content::hashing::digest_file(path),
     };
@@ -176,7 +178,9 @@ fn record(workspace: &Workspace, target: Target<'_>, built: &Built) -> Result<()
     lock_file::set(&path, &guard, built.entry.clone())?;
     if built.fresh {
         for output in &built.entry.outputs {
-            workspace.store.remember(&target.config.path.with_file_name(output.file.as_str()), &output.digest)?;
+            workspace
+                .store
+                .remember(&target.config.path.with_file_name(output.file.as_str()), &output.digest)?;
         }
     }
     Ok(())

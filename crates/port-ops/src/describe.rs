@@ -33,9 +33,10 @@ pub(crate) fn bundle(
 /// Whether these are the files that the lock entry's build made, all of them.
 pub(crate) fn made(entry: &LockEntry, components: &[Component]) -> bool {
     entry.outputs.len() == components.len()
-        && entry.outputs.iter().all(|output| {
-            components.iter().any(|c| c.file_name == output.file && c.digest == output.digest)
-        })
+        && entry
+            .outputs
+            .iter()
+            .all(|output| components.iter().any(|c| c.file_name == output.file && c.digest == output.digest))
 }
 
 /// Where the main component came from: what its first input resolved to.

@@ -12,6 +12,9 @@ pub enum OpsError {
     /// `port.toml` or `port.lock` cannot be used.
     #[error(transparent)]
     Config(#[from] port_config::ConfigError),
+    /// The configuration file cannot be read.
+    #[error("the configuration cannot be read")]
+    ProjectFile(#[source] FsError),
     /// A name that the configuration does not have.
     #[error(transparent)]
     UnknownName(#[from] UnknownName),
@@ -41,7 +44,9 @@ pub enum OpsError {
         host: port_model::Architecture,
     },
     /// A lane that exists for research only (acceptance P-29).
-    #[error("cannot {verb} `{artifact}` for `{variant}`: PVM is research-only there; it exists for x86_64/firecracker/pvm")]
+    #[error(
+        "cannot {verb} `{artifact}` for `{variant}`: PVM is research-only there; it exists for x86_64/firecracker/pvm"
+    )]
     ResearchOnly {
         /// The verb.
         verb: &'static str,
@@ -51,7 +56,9 @@ pub enum OpsError {
         variant: Variant,
     },
     /// A PVM lane holds a standard artifact (acceptance P-69, P-82).
-    #[error("`{artifact}` for `{variant}` is byte for byte its `{standard}` variant ({digest}): PVM is never served by standard artifacts")]
+    #[error(
+        "`{artifact}` for `{variant}` is byte for byte its `{standard}` variant ({digest}): PVM is never served by standard artifacts"
+    )]
     StandardInPvm {
         /// Which artifact.
         artifact: String,
@@ -81,7 +88,9 @@ pub enum OpsError {
         direction: &'static str,
     },
     /// The configured backend is not in this version of Port.
-    #[error("the backend `{kind}` of `{artifact}` is not available in this version of Port: only `file-system` is")]
+    #[error(
+        "the backend `{kind}` of `{artifact}` is not available in this version of Port: only `file-system` is"
+    )]
     UnsupportedBackend {
         /// Which artifact.
         artifact: String,

@@ -62,10 +62,7 @@ pub(crate) fn local_bundle(
 }
 
 /// The bundle that the store knows under the variant's name.
-pub(crate) fn stored_bundle(
-    workspace: &Workspace,
-    target: Target<'_>,
-) -> Result<Option<Bundle>, OpsError> {
+pub(crate) fn stored_bundle(workspace: &Workspace, target: Target<'_>) -> Result<Option<Bundle>, OpsError> {
     let Some(descriptor) = workspace.store.resolve(&target.name())? else { return Ok(None) };
     let unreadable = |source| OpsError::Documents { location: target.name(), source };
     let manifest = workspace.store.read_document(&descriptor)?;

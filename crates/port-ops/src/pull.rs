@@ -12,9 +12,9 @@ use crate::describe;
 use crate::error::OpsError;
 use crate::local::HashedFile;
 use crate::push::{TransferReport, open, record, report};
+use crate::pvm;
 use crate::target::{INITRD, Target};
 use crate::workspace::Workspace;
-use crate::pvm;
 
 /// How often a pull starts again because somebody published meanwhile.
 const TRIES: u32 = 3;
@@ -63,17 +63,16 @@ async fn bring(
     let Some(documents) = &found.documents else {
         return bring_undescribed(workspace, target, backend, found).await;
     };
-    let location = || backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
+    let location =
+        || backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
     let bundle = native::decode(&documents.manifest, &documents.config)
         .map_err(|source| OpsError::Documents { location: location(), source })?;
     check_identity(target, &bundle).map_err(wrong)?;
     let mut bytes = 0;
     for component in &bundle.components {
-        let file = found
-            .files
-            .iter()
-            .find(|file| file.name == component.file_name)
-            .ok_or_else(|| wrong(format!("its documents name `{}`, which is not there", component.file_name)))?;
+        let file = found.files.iter().find(|file| file.name == component.file_name).ok_or_else(|| {
+            wrong(format!("its documents name `{}`, which is not there", component.file_name))
+        })?;
         if let Some(other) = file.digest.as_ref().filter(|digest| **digest != component.digest) {
             let name = &component.file_name;
             let expected = &component.digest;
@@ -120,7 +119,8 @@ async fn bring_undescribed(
         files.push(HashedFile::stored(workspace, kind, file.name.clone(), blob));
     }
     if !files.first().is_some_and(|file| file.kind == target.main_kind()) {
-        let location = backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
+        let location =
+            backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
         return Err(BackendError::new(ErrorKind::NotFound, location, "find", "there is no such file").into());
     }
     Ok((describe::bundle(workspace, target, &files)?, moved))
@@ -137,7 +137,8 @@ async fn fetch(
     if let Some((digest, _)) = expected.filter(|(digest, _)| workspace.store.has(digest)) {
         return Ok((digest.clone(), 0));
     }
-    let mut ingest = workspace.store.ingest(file.name.as_str())?;
+    let location = backend.location(&target.artifact.reference, target.variant(), &file.name);
+    let mut ingest = workspace.store.ingest(&location)?;
     let reporter = workspace.reporter.as_ref();
     backend.fetch(&target.artifact.reference, target.variant(), file, ingest.file(), reporter).await?;
     let blob = ingest.commit(expected)?;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use port_model::{Architecture, ProtectionMode, Substrate, Variant};
 use port_runtime::agent::OnOutput;
 use port_runtime::{
-    AgentError, Console, Driver as _, Ending, GuestCommand, Machine, QemuDriver, SearchPath, accelerator, can_run, doctor,
-    host,
+    AgentError, Console, Driver as _, Ending, GuestCommand, Machine, QemuDriver, SearchPath, accelerator,
+    can_run, doctor, host,
 };
 use serde::Serialize;
 use tokio::io::AsyncRead;
@@ -23,8 +23,8 @@ use tokio::io::AsyncRead;
 use crate::error::OpsError;
 use crate::workspace::Workspace;
 
-pub use plan::{Plan, plan};
 pub(crate) use plan::plan_variant;
+pub use plan::{Plan, plan};
 
 /// How long a guest has to answer. Emulation on a busy host takes ten times what an idle one does.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -186,9 +186,7 @@ pub(crate) async fn check_host(workspace: &Workspace, variant: Variant) -> Resul
             workspace.note(reason);
             Ok(())
         }
-        Err(why_not) => {
-            Err(OpsError::CannotRun { variant, reasons: why_not.reasons })
-        }
+        Err(why_not) => Err(OpsError::CannotRun { variant, reasons: why_not.reasons }),
     }
 }
 

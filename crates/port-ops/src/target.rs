@@ -58,7 +58,11 @@ impl<'a> Target<'a> {
 
     /// The local path of a component: the configured one for the main component, a sibling for others.
     pub fn local_path(&self, kind: ComponentKind, name: &FileName) -> PathBuf {
-        if kind == self.main_kind() { self.config.path.clone() } else { self.config.path.with_file_name(name.as_str()) }
+        if kind == self.main_kind() {
+            self.config.path.clone()
+        } else {
+            self.config.path.with_file_name(name.as_str())
+        }
     }
 
     /// The local path of a guest image's initrd.

@@ -140,7 +140,8 @@ fn recorded(
     for output in &entry.outputs {
         let check = format!("digest of {}", output.file);
         let Some(file) = files.iter().find(|file| file.name == output.file) else {
-            findings.push(Finding::failed(check, "the file is not there, `port.lock` says that it was built"));
+            findings
+                .push(Finding::failed(check, "the file is not there, `port.lock` says that it was built"));
             continue;
         };
         let (found, _) = workspace.store.digest_of_file(&file.path)?;
@@ -162,7 +163,9 @@ fn not_standard(
     digest: &Digest,
 ) -> Result<Option<Finding>, OpsError> {
     match pvm::refuse_standard(workspace, target, digest) {
-        Err(error @ OpsError::StandardInPvm { .. }) => Ok(Some(Finding::failed("protection mode", error.to_string()))),
+        Err(error @ OpsError::StandardInPvm { .. }) => {
+            Ok(Some(Finding::failed("protection mode", error.to_string())))
+        }
         Err(error) => Err(error),
         Ok(()) if target.variant().protection_mode == port_model::ProtectionMode::Pvm => {
             Ok(Some(Finding::passed("protection mode", "no standard variant has these bytes")))

@@ -58,7 +58,8 @@ impl Workspace {
         environment: Environment,
         reporter: Arc<dyn Reporter>,
     ) -> Result<Self, OpsError> {
-        let text = port_content::fs::read_to_string(project_path, port_content::limit::CONFIGURATION)?;
+        let text = port_content::fs::read_to_string(project_path, port_content::limit::CONFIGURATION)
+            .map_err(OpsError::ProjectFile)?;
         let mut project = Project::parse(&project_path.display().to_string(), &text, host)?;
         if let Some(url) = &environment.firecracker_ci_url {
             project.sources.firecracker_ci_url = url.trim_end_matches('/').to_owned();

@@ -18,6 +18,9 @@ pub enum StoreError {
         #[source]
         source: FsError,
     },
+    /// A file outside the store refused.
+    #[error(transparent)]
+    Outside(FsError),
     /// A document of the store is not what it should be.
     #[error("`{}` is not a {expected}", path.display())]
     Malformed {

@@ -57,7 +57,7 @@ impl Store {
         if let Some((digest, size)) = self.known_digest(path).filter(|(digest, _)| self.has(digest)) {
             return Ok(Blob { digest, size });
         }
-        let (source, before) = fs::open_regular(path).map_err(|e| self.files(e))?;
+        let (source, before) = fs::open_regular(path).map_err(StoreError::Outside)?;
         let note = self.begin_note(path)?;
         let mut ingest = self.ingest(&path.display().to_string())?;
         sparse::copy(&source, ingest.file.file(), path).map_err(|e| self.files(e))?;

@@ -90,9 +90,9 @@ impl Store {
         if let Some(known) = self.known_digest(path) {
             return Ok(known);
         }
-        let (file, before) = fs::open_regular(path).map_err(|e| self.files(e))?;
+        let (file, before) = fs::open_regular(path).map_err(StoreError::Outside)?;
         let note = self.begin_note(path)?;
-        let (digest, size) = sparse::digest(&file).context("read", path).map_err(|e| self.files(e))?;
+        let (digest, size) = sparse::digest(&file).context("read", path).map_err(StoreError::Outside)?;
         self.finish_note(note, &before, &digest)?;
         Ok((digest, size))
     }
@@ -101,7 +101,7 @@ impl Store {
     ///
     /// Waits until the file has been at rest (at most [`AT_REST`]), so that the very next use finds it known.
     pub fn remember(&self, path: &Path, digest: &Digest) -> Result<(), StoreError> {
-        let metadata = fs::metadata(path).map_err(|e| self.files(e))?;
+        let metadata = fs::metadata(path).map_err(StoreError::Outside)?;
         let mut note = self.begin_note(path)?;
         // Each turn waits for what is missing; the file system's clock may lag a tick behind the sleep.
         while let Ok(missing @ 1..) = u64::try_from(change_time(&metadata) + AT_REST - note.began) {

@@ -90,9 +90,9 @@ impl Store {
             return Ok(false);
         }
         let blob = self.open_blob(digest, size)?;
-        let mut file = AtomicFile::create(target).map_err(|e| self.files(e))?;
-        sparse::copy(&blob, file.file(), target).map_err(|e| self.files(e))?;
-        file.commit().map_err(|e| self.files(e))?;
+        let mut file = AtomicFile::create(target).map_err(StoreError::Outside)?;
+        sparse::copy(&blob, file.file(), target).map_err(StoreError::Outside)?;
+        file.commit().map_err(StoreError::Outside)?;
         self.remember(target, digest)?;
         Ok(true)
     }

@@ -61,6 +61,11 @@ fn targets<'a>(
 }
 
 /// `as <reference> for <variant>`, the middle of every first line (acceptance Pu-16).
-fn subject(class: impl std::fmt::Display, name: &str, reference: impl std::fmt::Display, variant: impl std::fmt::Display) -> String {
+fn subject(
+    class: impl std::fmt::Display,
+    name: &str,
+    reference: impl std::fmt::Display,
+    variant: impl std::fmt::Display,
+) -> String {
     format!("{class} `{name}` as {reference} for {variant}")
 }

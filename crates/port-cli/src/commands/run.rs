@@ -87,7 +87,10 @@ async fn command(
     let command = GuestCommand::new(command);
     let report = ops::run_command(workspace, plan, command, &mut stdin, &mut on_output).await?;
     if ui.format == Format::Json {
-        ui.report(&serde_json::json!({ "run": report, "stdout": captured.stdout(), "stderr": captured.stderr() }), String::new);
+        ui.report(
+            &serde_json::json!({ "run": report, "stdout": captured.stdout(), "stderr": captured.stderr() }),
+            String::new,
+        );
     }
     Ok(report)
 }
@@ -109,7 +112,8 @@ impl Captured {
             Channel::Stderr => &mut self.stderr,
         };
         if kept.len() + bytes.len() > CAPTURED {
-            let message = format!("the command wrote more than {CAPTURED} bytes, the most that a JSON report holds");
+            let message =
+                format!("the command wrote more than {CAPTURED} bytes, the most that a JSON report holds");
             return Err(std::io::Error::other(message));
         }
         kept.extend_from_slice(bytes);

@@ -32,7 +32,9 @@ pub fn run(command: &Command, global: &Global, ui: Ui) -> Result<(), CommandErro
         }
         Command::Gc => {
             let collected = port_ops::collect_garbage(&workspace)?;
-            ui.report(&collected, || format!("removed {} blobs ({})", collected.blobs, ui::size(collected.bytes)));
+            ui.report(&collected, || {
+                format!("removed {} ({})", ui::count(collected.blobs, "blob"), ui::size(collected.bytes))
+            });
         }
         Command::Verify => return verify(&port_ops::verify_store(&workspace)?, ui),
     }
@@ -49,12 +51,13 @@ fn verify(verified: &port_store::Verified, ui: Ui) -> Result<(), CommandError> {
         let damaged = verified.damaged.iter().map(|damage| {
             format!("{}: found {}, needed by {}\n", damage.digest, damage.found, damage.names.join(", "))
         });
-        let sum = format!("read {} blobs ({})\n", verified.blobs, ui::size(verified.bytes));
+        let sum = format!("read {} ({})\n", ui::count(verified.blobs, "blob"), ui::size(verified.bytes));
         std::iter::once(sum).chain(damaged).collect()
     });
     if verified.damaged.is_empty() {
         return Ok(());
     }
-    let message = format!("{} blobs of the store are damaged or missing", verified.damaged.len());
+    let message =
+        format!("{} of the store damaged or missing", ui::count(verified.damaged.len() as u64, "blob"));
     Err(CommandError::new(Exit::Failed, message).hint("pull or build the artifacts again that need them"))
 }

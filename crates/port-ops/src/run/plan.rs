@@ -153,7 +153,9 @@ fn cmdline(
     if machine.rootfs_read_only || read_only_format || machine.rootfs_overlay != RootfsOverlay::None {
         cmdline.push("ro", "");
     }
-    if let Some(format @ (ComponentFormat::Ext4 | ComponentFormat::Squashfs | ComponentFormat::Erofs)) = format {
+    if let Some(format @ (ComponentFormat::Ext4 | ComponentFormat::Squashfs | ComponentFormat::Erofs)) =
+        format
+    {
         cmdline.default_to("rootfstype", format.as_str());
     }
     match machine.rootfs_overlay {
@@ -178,7 +180,9 @@ fn disks(machine: &Machine, rootfs: PathBuf) -> Result<Vec<Disk>, OpsError> {
         let access = if volume.read_only { DiskAccess::ReadOnly } else { DiskAccess::ReadWrite };
         disks.push(Disk { id: "volume".to_owned(), path: volume.path.clone(), access });
     }
-    if machine.rootfs_overlay == RootfsOverlay::Disk && !machine.volumes.iter().any(|volume| !volume.read_only) {
+    if machine.rootfs_overlay == RootfsOverlay::Disk
+        && !machine.volumes.iter().any(|volume| !volume.read_only)
+    {
         let reason = "`rootfs_overlay = \"disk\"` needs a writable volume for the guest's writes";
         return Err(wrong(machine, reason.to_owned()));
     }

@@ -79,7 +79,10 @@ fn text(reader: &ImageReader, file: &str) -> Result<String, String> {
 fn markers(reader: &ImageReader, variant: Variant) -> Vec<Finding> {
     if variant.protection_mode == ProtectionMode::Pvm {
         let architecture = variant.architecture.as_str();
-        return vec![marker(reader, PROTECTION_MODE, "pvm"), marker(reader, GUEST_ARCHITECTURE, architecture)];
+        return vec![
+            marker(reader, PROTECTION_MODE, "pvm"),
+            marker(reader, GUEST_ARCHITECTURE, architecture),
+        ];
     }
     match text(reader, PROTECTION_MODE) {
         Ok(found) if found.trim() == "pvm" => {

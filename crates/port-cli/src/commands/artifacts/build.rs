@@ -8,7 +8,7 @@ use port_ops::{BuildOptions, BuildReport, Workspace};
 use super::{subject, targets};
 use crate::args::TargetArguments;
 use crate::error::CommandError;
-use crate::ui::{self, Ui};
+use crate::ui::Ui;
 
 /// Arguments of build.
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ fn text(report: &BuildReport) -> String {
     for output in &report.outputs {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "file: {}", output.path.display());
-        let _ = writeln!(text, "bytes: {} ({})", output.bytes, ui::size(output.bytes));
+        let _ = writeln!(text, "bytes: {}", output.bytes);
         let _ = writeln!(text, "digest: {}", output.digest);
     }
     let _ = writeln!(text, "from: {}", report.provenance);

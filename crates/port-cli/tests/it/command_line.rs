@@ -1,0 +1,76 @@
+//! Flags, help and completions.
+
+use crate::fixture::*;
+
+#[test]
+fn p_12_the_configuration_can_be_anywhere_and_paths_start_here() {
+    let project = project();
+    std::fs::create_dir(project.path().join("conf")).unwrap();
+    std::fs::rename(project.path().join("port.toml"), project.path().join("conf/p.toml")).unwrap();
+    project.write(LOCAL_KERNEL, b"kernel");
+    let ran = project
+        .port(&[&["--config", "conf/p.toml", "artifacts", "push", "--artifact", "tiny"][..], &X86].concat());
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(project.exists(SHOP_KERNEL) && project.exists(".port/store/index.json"));
+}
+
+#[test]
+fn p_21_p_24_the_default_selection_is_this_host_firecracker_standard() {
+    let project = project();
+    let host = std::env::consts::ARCH;
+    project.write(&format!("k/{host}/standard/vmlinux"), b"kernel");
+    let ran = project.port(&["artifacts", "push", "--artifact", "tiny"]);
+    assert!(ran.stdout.contains(&format!("for {host}/firecracker/standard")), "{ran}");
+    assert!(!ran.stdout.contains("native"), "{ran}");
+}
+
+#[test]
+fn p_18_p_23_both_spellings_of_the_architecture_mean_the_same() {
+    let project = project();
+    project.write(LOCAL_KERNEL, b"kernel");
+    for spelling in ["x86-64", "x86_64"] {
+        let ran = project.port(&["artifacts", "push", "--artifact", "tiny", "--architecture", spelling]);
+        assert!(ran.stdout.contains("x86_64/firecracker/standard"), "{ran}");
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let project = project();
+    for arguments in
+        [&["artifacts"][..], &["artifacts", "push"], &["artifacts", "push", "--artifact"], &["fly"]]
+    {
+        assert_eq!(project.port(arguments).code, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    let project = port_testkit::project::Project::new(env!("CARGO_BIN_EXE_port"));
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = project.port(&["completions", shell]);
+        assert!(
+            ran.code == 0 && ran.stdout.contains("control") | ran.stdout.contains("artifacts"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_failpoint_is_refused() {
+    let project = project();
+    let mut command = project.command(&["artifacts", "list"]);
+    command.env("PORT_FAILPOINT", "nowhere=kill");
+    assert_eq!(command.output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn progress_can_be_read_by_machines() {
+    let project = project();
+    project.write(LOCAL_KERNEL, b"kernel");
+    let ran = project
+        .port(&[&["--progress", "json", "artifacts", "push", "--artifact", "tiny"][..], &X86].concat());
+    let events: Vec<serde_json::Value> =
+        ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(events.iter().any(|event| event["event"] == "started" && event["total"] == 6), "{ran}");
+}

@@ -1,0 +1,30 @@
+//! The real `port`, run as a user runs it. One binary for all, so that it is linked once.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests: a panic is the report")]
+#![expect(unreachable_pub, reason = "a program has no outside")]
+
+mod bad_input;
+mod boot;
+mod build;
+mod command_line;
+mod crash;
+mod demo;
+mod fixture;
+mod protection_mode;
+mod race;
+mod report;
+mod transfer;
+
+/// A file that nobody declared would be a test that nobody runs.
+#[test]
+fn no_test_file_is_forgotten() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let main = include_str!("main.rs");
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if path.extension().is_some_and(|extension| extension == "rs") && name != "main" {
+            assert!(main.contains(&format!("mod {name};")), "tests/it/{name}.rs is not declared in main.rs");
+        }
+    }
+}
