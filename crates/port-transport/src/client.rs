@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::redirect::{Attempt, Policy};
 
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
 /// How long a server may say nothing in the middle of an answer. A total limit would punish slow links.
 const STALL: Duration = Duration::from_secs(30);
 /// How many redirects are followed.

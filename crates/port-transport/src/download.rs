@@ -15,6 +15,8 @@ use crate::error::{Failure, TransportError};
 
 /// How often one download is tried. A try that brought bytes does not count against the next.
 const TRIES: u32 = 4;
+/// How often a server is called that does not even answer the call: whoever lists several sources waits for this.
+const CALLS: u32 = 2;
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -31,6 +33,8 @@ pub struct Downloaded {
 enum Cut {
     /// Another try may do better.
     Again(Box<dyn std::error::Error + Send + Sync>),
+    /// Nobody answered the call.
+    NoAnswer(Box<dyn std::error::Error + Send + Sync>),
     /// It will not.
     Final(Failure),
 }
@@ -71,13 +75,15 @@ impl Client {
         let mut tries = 0;
         loop {
             let before = download.hasher.size();
-            let source = match self.attempt(download).await {
+            let (source, most) = match self.attempt(download).await {
                 Ok(()) => return Ok(()),
                 Err(Cut::Final(failure)) => return Err(failure),
-                Err(Cut::Again(source)) => source,
+                Err(Cut::Again(source)) => (source, TRIES),
+                Err(Cut::NoAnswer(source)) if before == 0 => (source, CALLS),
+                Err(Cut::NoAnswer(source)) => (source, TRIES),
             };
             tries = if download.hasher.size() > before { 1 } else { tries + 1 };
-            if tries >= TRIES {
+            if tries >= most {
                 return Err(Failure::Unreachable { tries, source });
             }
             tokio::time::sleep(self.pause.saturating_mul(1 << tries.min(8)).min(LONGEST_PAUSE)).await;
@@ -91,7 +97,10 @@ impl Client {
         if have > 0 {
             request = request.header(RANGE, format!("bytes={have}-"));
         }
-        let response = request.send().await.map_err(|error| Cut::Again(describe(error)))?;
+        let response = request.send().await.map_err(|error| match error.is_connect() {
+            true => Cut::NoAnswer(describe(error)),
+            false => Cut::Again(describe(error)),
+        })?;
         download.accept(&response, have)?;
         download.receive(response).await
     }

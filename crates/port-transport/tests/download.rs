@@ -76,7 +76,7 @@ async fn absence_is_told_apart_from_silence() {
     assert_eq!(server.requests().len(), 1, "a plain no is not asked again");
     // Port 9 is `discard`: nothing listens there.
     let failure = fetch("http://127.0.0.1:9/a", 100).await.0.unwrap_err().failure;
-    assert!(matches!(failure, Failure::Unreachable { tries: 4, .. }), "{failure}");
+    assert!(matches!(failure, Failure::Unreachable { tries: 2, .. }), "{failure}");
 }
 
 #[tokio::test]
