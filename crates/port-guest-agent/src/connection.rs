@@ -240,3 +240,48 @@ pub(crate) fn failed(id: Option<RequestId>, message: String, exit_code: Option<i
 fn broken(error: Errno) -> Lost {
     Lost::Broken(error.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_reset_forgets_both_directions() {
+        let (mut host, agent) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(agent.into()).unwrap();
+        host.write_all(b"{\"half\":").unwrap();
+        connection.wait(Listening::Yes, &[], None).unwrap();
+        assert!(connection.is_mid_line());
+        while connection.has_room() {
+            connection.send_data(Channel::Stdout, &[0; 4096]).unwrap();
+        }
+        connection.streaming = true;
+        connection.reset();
+        assert!(!connection.is_mid_line() && connection.has_room() && !connection.streaming);
+        assert_eq!(connection.waiting(), 0);
+    }
+
+    #[test]
+    fn what_waits_goes_out_in_order_when_the_host_reads() {
+        let (mut host, agent) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(agent.into()).unwrap();
+        let mut sent = Vec::new();
+        while connection.has_room() {
+            let frame = AgentFrame::Exit { code: i32::try_from(sent.len() % 1000).unwrap() };
+            sent.extend(encode_line(&frame).unwrap());
+            connection.send(frame).unwrap();
+        }
+        let expected = sent.len();
+        let reader = std::thread::spawn(move || {
+            let mut found = vec![0; expected];
+            host.read_exact(&mut found).map(|()| found)
+        });
+        connection.flush(Duration::from_secs(20)).unwrap();
+        assert!(reader.join().unwrap().unwrap() == sent);
+        // The host's side was dropped with its thread.
+        assert!(matches!(connection.wait(Listening::Yes, &[], None), Err(Lost::HungUp)));
+    }
+}

@@ -78,7 +78,8 @@ impl Drop for Slot {
 }
 
 /// Serves requests until the host is gone. `handshake` limits the wait for the first one.
-pub(crate) fn serve(agent: &Agent, connection: &mut Connection, mut handshake: Option<Duration>) -> Lost {
+pub(crate) fn serve(agent: &Agent, connection: &mut Connection, handshake: Option<Duration>) -> Lost {
+    let mut handshake = handshake.map(Deadline::after);
     loop {
         let line = match next_line(connection, handshake) {
             Ok(line) => line,
@@ -101,21 +102,33 @@ pub(crate) fn serve(agent: &Agent, connection: &mut Connection, mut handshake: O
 
 type Line = Result<Vec<u8>, port_guest_protocol::ProtocolError>;
 
+/// A moment, and the patience it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Deadline {
+    end: Instant,
+    patience: Duration,
+}
+
+impl Deadline {
+    fn after(patience: Duration) -> Self {
+        Self { end: Instant::now() + patience, patience }
+    }
+}
+
 /// Waits for a whole line: for ever while nothing comes, not for ever for the rest of one.
-fn next_line(connection: &mut Connection, handshake: Option<Duration>) -> Result<Line, Lost> {
-    let start = Instant::now();
-    let mut line_start = None;
+fn next_line(connection: &mut Connection, handshake: Option<Deadline>) -> Result<Line, Lost> {
+    let mut line_deadline = None;
     loop {
         if let Some(line) = connection.take_line() {
             return Ok(line);
         }
-        let line_deadline =
-            connection.is_mid_line().then(|| *line_start.get_or_insert_with(Instant::now) + LINE_PATIENCE);
-        let deadlines = [handshake.map(|patience| start + patience), line_deadline];
-        let now = Instant::now();
-        let remaining = deadlines.into_iter().flatten().min().map(|end| end.saturating_duration_since(now));
-        if remaining == Some(Duration::ZERO) {
-            return Err(Lost::TooSlow { seconds: handshake.unwrap_or(LINE_PATIENCE).as_secs() });
+        if connection.is_mid_line() {
+            line_deadline.get_or_insert_with(|| Deadline::after(LINE_PATIENCE));
+        }
+        let deadline = [handshake, line_deadline].into_iter().flatten().min();
+        let remaining = deadline.map(|deadline| deadline.end.saturating_duration_since(Instant::now()));
+        if let Some(deadline) = deadline.filter(|_| remaining == Some(Duration::ZERO)) {
+            return Err(Lost::TooSlow { seconds: deadline.patience.as_secs() });
         }
         let listening = if connection.has_room() { Listening::Yes } else { Listening::No };
         connection.wait(listening, &[], remaining)?;

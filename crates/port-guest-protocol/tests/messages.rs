@@ -251,3 +251,18 @@ proptest! {
         let _ = decode_host_line(wrapped.as_bytes());
     }
 }
+
+#[test]
+fn every_example_of_the_documentation_is_a_message() {
+    let page = include_str!("../../../docs/formats/guest-protocol.md");
+    let blocks = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines: Vec<&str> = blocks.flat_map(str::lines).collect();
+    for line in &lines {
+        let host = decode_host_line(line.as_bytes());
+        let agent = decode_agent_line(line.as_bytes());
+        assert!(host.is_ok() != agent.is_ok(), "expected the message of exactly one side: {line}");
+    }
+    for name in port_guest_protocol::OPERATIONS {
+        assert!(lines.iter().any(|line| line.contains(&format!(r#""type":"{name}""#))), "{name}");
+    }
+}

@@ -139,6 +139,12 @@ fn what_runs_on_in_the_background_holds_nothing_up() {
     assert_eq!((code, result.stdout.as_str()), (0, "started\n"));
     host.open(exec(&["sh", "-c", "sleep 6 & head -c 300000 /dev/zero"], true));
     assert_eq!(host.finish().0.len(), 300_000);
+    // Noise without end, which ends when nobody holds the other side of its pipe any more.
+    host.open(exec(&["sh", "-c", "yes & echo $! >&2"], true));
+    let (_, pid, last) = host.finish();
+    assert_eq!(last, AgentFrame::Exit { code: 0 });
+    let pid = String::from_utf8(pid).unwrap();
+    until("the noise ends", || !is_alive(&pid));
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
