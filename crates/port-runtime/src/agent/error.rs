@@ -1,5 +1,7 @@
 //! What can go wrong with a request to the agent.
 
+use std::time::Duration;
+
 use port_content::FsError;
 use port_guest_protocol::{ProtocolError, Response};
 
@@ -21,6 +23,12 @@ pub enum AgentError {
         /// Why.
         #[source]
         source: ProtocolError,
+    },
+    /// The single stream could not be got back after an abandoned request.
+    #[error("the guest's agent did not end an abandoned request within {} s", waited.as_secs())]
+    OutOfStep {
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// The agent refused, or could not go on.
     #[error("`{operation}` in the guest failed: {message}")]

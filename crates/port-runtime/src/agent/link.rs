@@ -23,6 +23,8 @@ const DIAL_PATIENCE: Duration = Duration::from_secs(5);
 /// first ping is normally answered; a repetition only matters where an agent closed the port again.
 const FIRST_REPETITION: Duration = Duration::from_millis(500);
 const LONGEST_REPETITION: Duration = Duration::from_secs(4);
+/// What an agent has to end what it was doing and to answer a ping.
+const RESYNCHRONISATION_TIME: Duration = Duration::from_secs(10);
 /// `OK <port>\n`, with room.
 const LONGEST_GREETING: usize = 64;
 
@@ -63,8 +65,10 @@ impl Link {
             Self::Serial(shared) => {
                 let mut guard = Arc::clone(shared).lock_owned().await;
                 if guard.is_out_of_step() {
-                    let back = guard.resynchronise(fresh_id).await;
-                    back.map_err(|source| AgentError::Protocol { operation: "resynchronise", source })?;
+                    let back =
+                        tokio::time::timeout(RESYNCHRONISATION_TIME, guard.resynchronise(fresh_id)).await;
+                    back.map_err(|_| AgentError::OutOfStep { waited: RESYNCHRONISATION_TIME })?
+                        .map_err(|source| AgentError::Protocol { operation: "resynchronise", source })?;
                 }
                 Ok(Session::Shared(guard))
             }

@@ -27,7 +27,12 @@ async fn bench() -> Bench {
     let run = RunDirectory::create(directory.path()).unwrap();
     let group = ProcessGroup::start(run.path(), "/usr/bin:/bin".into()).unwrap();
     let program = Path::new("/bin/sh");
-    let child = group.spawn(program, &["-c".into(), "echo hello >&2; exec sleep 1000".into()]).unwrap();
+    let up = directory.path().join("up");
+    let script = r#"echo hello >&2; : > "$0"; exec sleep 1000"#;
+    let child = group.spawn(program, &["-c".into(), script.into(), up.clone().into()]).unwrap();
+    while !port_content::fs::exists(&up) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let path = directory.path().join("console");
     let listener = UnixListener::bind(&path).unwrap();
     let vmm_side = UnixStream::connect(&path).await.unwrap();
@@ -72,7 +77,9 @@ async fn accept(agent: &mut DuplexStream) {
 }
 
 async fn run(machine: &mut Machine) -> Result<i32, RuntimeError> {
-    machine.run_command(GuestCommand::new(["make"]), &mut tokio::io::empty(), &mut |_, _| Ok(())).await
+    let (mut nothing, mut ignore) = (tokio::io::empty(), |_: crate::agent::Channel, _: &[u8]| Ok(()));
+    let command = machine.run_command(GuestCommand::new(["make"]), &mut nothing, &mut ignore);
+    tokio::time::timeout(Duration::from_secs(20), command).await.unwrap()
 }
 
 #[tokio::test]
