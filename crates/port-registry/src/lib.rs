@@ -1,0 +1,7 @@
+//! A client of OCI registries (distribution-spec 1.1): bounded, resumed after a kill, trusting nobody.
+
+mod credential;
+mod name;
+
+pub use credential::{Anonymous, CredentialError, CredentialSource, Credentials, Fixed, Secret};
+pub use name::{RegistryHost, RepositoryName, names_of};
