@@ -204,14 +204,3 @@ fn processes_naming(path: &str) -> Vec<String> {
     }
     found
 }
-
-#[test]
-fn an_arm64_image_boots_under_emulation() {
-    let Some(agent) = std::env::var_os("PORT_TEST_GUEST_AGENT_AARCH64") else {
-        skip::because(
-            "PORT_TEST_GUEST_AGENT_AARCH64 names no arm64 agent (`cargo xtask test` builds one where it can)",
-        );
-        return;
-    };
-    crate::build::arm64(std::path::Path::new(&agent));
-}

@@ -1,8 +1,5 @@
 //! Building the sample: reproducible, recorded, refused where it must be.
 
-use std::path::Path;
-
-use port_testkit::project::Project;
 use port_testkit::skip;
 
 use crate::demo;
@@ -117,18 +114,4 @@ fn the_lock_is_kept_to() {
         project.port(&[&["artifacts", "build", "--artifact", "tiny", "--update"][..], &X86].concat());
     assert_eq!(updated.code, 0, "{updated}");
     assert_eq!(project.read(LOCAL_KERNEL), elf_kernel("two"));
-}
-
-/// Makes an arm64 kernel and image by the sample's own recipe and boots them; called by the boot tests.
-pub fn arm64(agent: &Path) {
-    if skip::tool("qemu-system-aarch64", "qemu-system-arm").is_none() {
-        return;
-    }
-    let Some(project) = arm64_project(agent) else { return };
-    let ran = project.port(&["run", "arm", "--", "uname", "-m"]);
-    assert_eq!((ran.code, ran.stdout.trim()), (0, "aarch64"), "{ran}");
-}
-
-fn arm64_project(_: &Path) -> Option<Project> {
-    None
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests: a panic is the report")]
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
+mod arm64;
 mod bad_input;
 mod boot;
 mod build;
