@@ -14,7 +14,9 @@ use crate::fixture::with_configuration;
 #[test]
 fn an_arm64_image_boots_under_emulation() {
     let Some(agent) = std::env::var_os("PORT_TEST_GUEST_AGENT_AARCH64") else {
-        skip::because("PORT_TEST_GUEST_AGENT_AARCH64 names no arm64 agent (`cargo xtask test` builds one where it can)");
+        skip::because(
+            "PORT_TEST_GUEST_AGENT_AARCH64 names no arm64 agent (`cargo xtask test` builds one where it can)",
+        );
         return;
     };
     if skip::tool("qemu-system-aarch64", "qemu-system-arm").is_none() {
@@ -29,7 +31,9 @@ fn an_arm64_image_boots_under_emulation() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match runtime.block_on(build(&parsed, &environment)) {
         Ok(lock) => project.write("port.lock", lock.to_string()),
-        Err(error) if error.to_string().contains("can be reached") => return skip::because(&error.to_string()),
+        Err(error) if error.to_string().contains("can be reached") => {
+            return skip::because(&error.to_string());
+        }
         Err(error) => panic!("{error}"),
     };
     let ran = project.port(&["run", "arm", "--", "uname", "-m"]);
@@ -102,7 +106,8 @@ fn private_apt() -> Option<Vec<PathBuf>> {
     std::fs::create_dir_all(&programs).unwrap();
     for name in ["apt-get", "apt-cache"] {
         let real = apt_get.with_file_name(name);
-        let script = format!("#!/bin/sh\nAPT_CONFIG='{}/apt.conf' exec {} \"$@\"\n", state.display(), real.display());
+        let script =
+            format!("#!/bin/sh\nAPT_CONFIG='{}/apt.conf' exec {} \"$@\"\n", state.display(), real.display());
         std::fs::write(programs.join(name), script).unwrap();
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(programs.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();

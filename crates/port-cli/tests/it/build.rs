@@ -115,3 +115,22 @@ fn the_lock_is_kept_to() {
     assert_eq!(updated.code, 0, "{updated}");
     assert_eq!(project.read(LOCAL_KERNEL), elf_kernel("two"));
 }
+
+#[test]
+fn p_32_the_environment_names_the_busybox() {
+    let Some(project) = demo::project() else { return };
+    let build = |busybox: &str| {
+        let mut command = project.command(&["artifacts", "build", "--artifact", "demo-guest"]);
+        project.ran(command.env("PORT_BUSYBOX_BIN", busybox).output().unwrap())
+    };
+    let ran = build("/nowhere/busybox");
+    assert!(ran.code != 0 && ran.stderr.contains("/nowhere/busybox"), "{ran}");
+    let Some(busybox) = skip::tool("busybox", "busybox-static") else { return };
+    let mut bytes = std::fs::read(busybox).unwrap();
+    bytes.extend_from_slice(b"a mark");
+    let own = project.write("own-busybox", bytes);
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = build(&own.to_string_lossy());
+    assert!(ran.code == 0 && ran.stdout.starts_with("built "), "another BusyBox is another image\n{ran}");
+}

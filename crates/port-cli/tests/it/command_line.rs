@@ -74,3 +74,58 @@ fn progress_can_be_read_by_machines() {
         ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(events.iter().any(|event| event["event"] == "started" && event["total"] == 6), "{ran}");
 }
+
+#[test]
+fn p_38_p_41_p_65_p_71_the_sample_has_its_published_names_and_paths() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/port.toml");
+    let project = with_configuration(&std::fs::read_to_string(sample).unwrap());
+    let ran = project.port(&["artifacts", "list", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let rows: Vec<String> = report["artifacts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            let text = |key: &str| row[key].as_str().unwrap().to_owned();
+            format!("{} {} {}", text("reference"), text("local_path"), text("cache_path"))
+        })
+        .collect();
+    for published in [
+        "demo-fs/port/demo-kernel:v1 artifacts/kernel/demo/x86_64/firecracker/standard/vmlinux .port/cache/demo-fs/port/demo-kernel/v1/x86_64/firecracker/standard/vmlinux",
+        "demo-fs/port/demo-kernel:v1 artifacts/kernel/demo/x86_64/firecracker/pvm/vmlinux .port/cache/demo-fs/port/demo-kernel/v1/x86_64/firecracker/pvm/vmlinux",
+        "demo-fs/port/demo-guest:v1 artifacts/guest/demo/aarch64/firecracker/standard/rootfs.ext4 .port/cache/demo-fs/port/demo-guest/v1/aarch64/firecracker/standard/rootfs.ext4",
+    ] {
+        assert!(rows.iter().any(|row| row == published), "{published}\n{rows:#?}");
+    }
+}
+
+#[test]
+fn p_19_p_20_p_22_the_selectors_are_the_same_on_every_verb() {
+    let project = project();
+    for verb in ["build", "validate", "push", "pull", "inspect"] {
+        let help = project.port(&["artifacts", verb, "--help"]).stdout;
+        for words in [
+            "[possible values: native, x86-64, aarch64]",
+            "[possible values: firecracker, cloud-hypervisor, qemu, avf]",
+            "[possible values: standard, pvm]",
+        ] {
+            assert!(help.contains(words), "{verb}: {words}\n{help}");
+        }
+        let all = ["--architecture", "x86-64", "--substrate", "avf", "--protection-mode", "standard"];
+        let ran = project.port(&[&["artifacts", verb, "--artifact", "tiny"][..], &all].concat());
+        assert!(ran.code == 5 && ran.stderr.contains("`x86_64/avf/standard`"), "{verb}\n{ran}");
+    }
+}
+
+#[test]
+fn p_49_push_and_pull_are_the_only_verbs_that_move() {
+    let help = project().port(&["artifacts", "--help"]).stdout;
+    let verbs: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(verbs, ["build", "validate", "push", "pull", "list", "inspect", "help"]);
+}

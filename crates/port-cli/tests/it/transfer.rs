@@ -160,3 +160,19 @@ fn the_store_is_an_oci_layout_that_skopeo_reads() {
     assert_eq!(manifest["artifactType"], "application/vnd.port.kernel.v1");
     assert_eq!(manifest["layers"][0]["annotations"]["org.opencontainers.image.title"], "vmlinux");
 }
+
+#[test]
+fn p_4_push_and_pull_are_configured_apart() {
+    let apart = CONFIGURATION.replacen(
+        "pull = { backend = \"file-system\", root = \"shop\" }",
+        "pull = { backend = \"file-system\", root = \"mirror\" }",
+        1,
+    );
+    let project = with_configuration(&apart);
+    project.write(LOCAL_KERNEL, b"pushed");
+    succeed(&project, "push", "tiny");
+    project.write(&SHOP_KERNEL.replacen("shop", "mirror", 1), b"mirrored");
+    succeed(&project, "pull", "tiny");
+    assert_eq!(project.read(LOCAL_KERNEL), b"mirrored");
+    assert_eq!(project.read(SHOP_KERNEL), b"pushed");
+}
