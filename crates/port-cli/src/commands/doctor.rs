@@ -28,9 +28,9 @@ fn text(report: &DoctorReport) -> String {
         Status::Limited => "limited",
         Status::Missing => "missing",
     };
-    let heading = ["STATUS", "WHAT", "FOUND", "FOR"].map(str::to_owned).to_vec();
+    let heading = ["STATUS", "WHAT", "FOR", "FOUND"].map(str::to_owned).to_vec();
     let rows = report.facts.iter().map(|fact| {
-        vec![word(fact.status).to_owned(), fact.name.clone(), fact.found.clone(), fact.purpose.clone()]
+        vec![word(fact.status).to_owned(), fact.name.clone(), fact.purpose.clone(), fact.found.clone()]
     });
     let mut text = ui::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>());
     for fact in report.facts.iter().filter(|fact| fact.status != Status::Ok) {
