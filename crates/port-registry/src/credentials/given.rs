@@ -1,0 +1,130 @@
+//! Credentials that the caller has already: `basic-env` of `port.toml`, and several sources in a row.
+//!
+//! The variables were looked up by the caller. Invariant: given credentials are for one registry, so a
+//! source that is asked about another one keeps them to itself.
+
+use std::sync::Arc;
+
+use super::entry::check_username;
+use crate::credential::{CredentialError, CredentialSource, Credentials, Secret};
+use crate::name::{RegistryHost, RepositoryName};
+
+/// Credentials for one registry and no other.
+#[derive(Debug, Clone)]
+pub struct ForRegistry {
+    registry: RegistryHost,
+    credentials: Credentials,
+}
+
+impl ForRegistry {
+    /// Credentials for this registry; Docker Hub is one registry under all its names.
+    pub fn new(registry: RegistryHost, credentials: Credentials) -> Self {
+        Self { registry, credentials }
+    }
+}
+
+#[async_trait::async_trait]
+impl CredentialSource for ForRegistry {
+    async fn credentials(
+        &self,
+        registry: &RegistryHost,
+        _: &RepositoryName,
+    ) -> Result<Option<Credentials>, CredentialError> {
+        let is_hub = registry.is_docker_hub() && self.registry.is_docker_hub();
+        let is_same = *registry == self.registry || is_hub;
+        Ok(is_same.then(|| self.credentials.clone()))
+    }
+}
+
+/// The name of an environment variable and its value.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// What `port.toml` calls it.
+    pub name: String,
+    /// What the environment has; `None` where it is not set. Held as a secret, whatever it is.
+    pub value: Option<Secret>,
+}
+
+/// A variable of `basic-env` that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the {what} for `{registry}` cannot be used: expected {expected} in the variable `{variable}`, found {found}"
+)]
+pub struct BasicEnvError {
+    /// For which registry.
+    pub registry: String,
+    /// User name or password.
+    pub what: &'static str,
+    /// What should be there.
+    pub expected: &'static str,
+    /// The name of the variable.
+    pub variable: String,
+    /// What is there, in words.
+    pub found: &'static str,
+}
+
+/// The source of `auth = { kind = "basic-env", … }`.
+///
+/// # Errors
+/// [`BasicEnvError`] where a variable is not set, empty, or no user name.
+pub fn basic_env(
+    registry: &RegistryHost,
+    username: &Variable,
+    password: &Variable,
+) -> Result<ForRegistry, BasicEnvError> {
+    let error = |what, expected, variable: &Variable, found| BasicEnvError {
+        registry: registry.to_string(),
+        what,
+        expected,
+        variable: variable.name.clone(),
+        found,
+    };
+    let user = username
+        .value
+        .as_ref()
+        .map_or(Err("no value"), |value| check_username(value.expose()).map(|()| value.expose().to_owned()));
+    let user = user.map_err(|found| error("user name", "a user name without `:`", username, found))?;
+    let secret = match &password.value {
+        None => Err("no value"),
+        Some(value) if value.is_empty() => Err("an empty one"),
+        Some(value) => Ok(value.clone()),
+    };
+    let password =
+        secret.map_err(|found| error("password", "a password or access token", password, found))?;
+    Ok(ForRegistry::new(registry.clone(), Credentials::Basic { username: user, password }))
+}
+
+/// Sources in the order of precedence: the first that knows something is used, an error ends the search.
+///
+/// Not for `auth = { kind = "anonymous" }`, which is [`crate::Anonymous`] alone: behind it nothing is asked.
+#[derive(Clone, Default)]
+pub struct Chain(Vec<Arc<dyn CredentialSource>>);
+
+impl Chain {
+    /// These sources, first to last.
+    pub fn new(sources: Vec<Arc<dyn CredentialSource>>) -> Self {
+        Self(sources)
+    }
+}
+
+impl std::fmt::Debug for Chain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chain({} sources)", self.0.len())
+    }
+}
+
+#[async_trait::async_trait]
+impl CredentialSource for Chain {
+    async fn credentials(
+        &self,
+        registry: &RegistryHost,
+        repository: &RepositoryName,
+    ) -> Result<Option<Credentials>, CredentialError> {
+        for source in &self.0 {
+            if let Some(credentials) = source.credentials(registry, repository).await? {
+                return Ok(Some(credentials));
+            }
+        }
+        Ok(None)
+    }
+}
