@@ -67,11 +67,13 @@ impl AgentClient {
     /// A client over a Unix socket that speaks `CONNECT <port>`: that of Firecracker, Cloud Hypervisor or
     /// `vhost-device-vsock`.
     pub fn over_vsock_socket(socket: &Path, port: u32) -> Self {
-        Self::new(Link::HelperVsock { socket: socket.to_owned(), port })
+        Self::new(Link::HelperVsock { socket: socket.to_owned(), port, dial_interval: link::DIAL_INTERVAL })
     }
 
+    /// Never used before on this machine, by no other Port either: a serial port may hold answers to a predecessor.
     fn next_id(&self) -> RequestId {
-        RequestId::Number(self.counter.fetch_add(1, Ordering::Relaxed) + 1)
+        let number = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
+        RequestId::Text(format!("{}-{number}", std::process::id()))
     }
 
     /// Waits until the agent answers; the caller limits the time.

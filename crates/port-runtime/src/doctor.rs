@@ -54,7 +54,7 @@ struct Tool {
 const TOOLS: &[Tool] = &[
     Tool {
         program: crate::channel::HELPER,
-        purpose: "vsock for QEMU guests without /dev/vhost-vsock; virtio-serial is used instead",
+        purpose: "vsock for QEMU guests without /dev/vhost-vsock, on request; else virtio-serial is used",
         remedy: "cargo install vhost-device-vsock",
     },
     Tool {

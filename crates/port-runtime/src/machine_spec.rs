@@ -89,12 +89,12 @@ impl Default for AgentChannel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChannelKind {
-    /// The host kernel's vsock, through `/dev/vhost-vsock`.
+    /// The host kernel's vsock, through `/dev/vhost-vsock`: requests run side by side.
     KernelVsock,
-    /// vsock through the helper process `vhost-device-vsock`.
-    HelperVsock,
-    /// A virtio-serial port on a Unix socket: one stream.
+    /// A virtio-serial port on a Unix socket: one stream, requests wait for each other.
     VirtioSerial,
+    /// vsock through the helper process `vhost-device-vsock`: only when insisted on, see `channel`.
+    HelperVsock,
 }
 
 /// Where a guest's console goes. Whatever is chosen, its end is kept for errors.

@@ -173,9 +173,11 @@ async fn link(
             Link::serial(Box::new(stream))
         }
         (ChannelKind::KernelVsock, _) => Link::KernelVsock { cid: agent.vsock_cid, port },
-        (ChannelKind::HelperVsock | ChannelKind::VirtioSerial, _) => {
-            Link::HelperVsock { socket: socket.to_owned(), port }
-        }
+        (ChannelKind::HelperVsock | ChannelKind::VirtioSerial, _) => Link::HelperVsock {
+            socket: socket.to_owned(),
+            port,
+            dial_interval: channel::HELPER_DIAL_INTERVAL,
+        },
     };
     Ok(Some((link, kind)))
 }

@@ -84,11 +84,17 @@ impl Connection {
         self.is_busy || self.outgoing.is_mid_line
     }
 
-    /// Gets back in step: an empty line ends a half-sent one and cancels what runs, and the answer to a ping
-    /// that nobody sent before is the end of everything that was still on its way.
-    pub(crate) async fn resynchronise(&mut self, id: &RequestId) -> Result<(), ProtocolError> {
+    /// Asks for what gets both sides in step: an empty line ends a half-sent one and cancels what runs, and the
+    /// answer to a ping whose id nobody used before is the end of everything that was still on its way.
+    pub(crate) async fn begin_resynchronising(&mut self, id: &RequestId) -> Result<(), ProtocolError> {
+        self.is_busy = true;
         self.outgoing.send_raw(b"\n").await?;
-        self.outgoing.send(&Request { id: id.clone(), operation: Operation::Ping {} }).await?;
+        self.outgoing.send(&Request { id: id.clone(), operation: Operation::Ping {} }).await
+    }
+
+    /// Gets back in step.
+    pub(crate) async fn resynchronise(&mut self, id: &RequestId) -> Result<(), ProtocolError> {
+        self.begin_resynchronising(id).await?;
         loop {
             // A line that cannot be read is part of what is left behind.
             if let Ok(AgentLine::Response(response)) = self.incoming.next_or_garbage().await?

@@ -16,7 +16,7 @@ use super::AgentError;
 use super::connection::{Connection, Stream};
 
 /// How often a vsock connection is tried while the guest boots: the most that readiness is noticed late.
-const DIAL_INTERVAL: Duration = Duration::from_millis(5);
+pub(crate) const DIAL_INTERVAL: Duration = Duration::from_millis(5);
 /// What one try has: a transport that took the connection and forgot it must not end the trying.
 const DIAL_PATIENCE: Duration = Duration::from_secs(5);
 /// When a ping over virtio-serial is repeated. QEMU holds back what is sent before the guest opens the port, so the
@@ -34,7 +34,7 @@ pub(crate) enum Link {
     /// The host kernel's vsock.
     KernelVsock { cid: u32, port: u32 },
     /// The Unix socket of `vhost-device-vsock`, as Firecracker and Cloud Hypervisor have it too.
-    HelperVsock { socket: PathBuf, port: u32 },
+    HelperVsock { socket: PathBuf, port: u32, dial_interval: Duration },
     /// One stream for all requests, one after the other.
     Serial(Arc<Mutex<Connection>>),
 }
@@ -79,10 +79,17 @@ impl Link {
         }
     }
 
+    fn dial_interval(&self) -> Duration {
+        match self {
+            Self::HelperVsock { dial_interval, .. } => *dial_interval,
+            Self::KernelVsock { .. } | Self::Serial(_) => DIAL_INTERVAL,
+        }
+    }
+
     async fn dial(&self) -> std::io::Result<Box<dyn Stream>> {
         match self {
             Self::KernelVsock { cid, port } => Ok(Box::new(dial_kernel(*cid, *port).await?)),
-            Self::HelperVsock { socket, port } => Ok(Box::new(dial_helper(socket, *port).await?)),
+            Self::HelperVsock { socket, port, .. } => Ok(Box::new(dial_helper(socket, *port).await?)),
             Self::Serial(_) => Err(std::io::ErrorKind::Unsupported.into()),
         }
     }
@@ -95,7 +102,7 @@ impl Link {
                 first_pong(&mut connection, ids).await
             }
             Self::KernelVsock { .. } | Self::HelperVsock { .. } => loop {
-                let next_try = Instant::now() + DIAL_INTERVAL;
+                let next_try = Instant::now() + self.dial_interval();
                 let attempt = async {
                     let mut connection = Connection::new(self.dial().await.ok()?);
                     // A connection can be taken by the transport before the agent is there, and then breaks.
@@ -110,18 +117,17 @@ impl Link {
     }
 }
 
-/// Pings, and pings again at growing intervals, until one ping is answered.
+/// Pings, and pings again at growing intervals, until the last ping is answered: with it, every earlier answer and
+/// whatever a predecessor left on the port has been read away.
 async fn first_pong(
     connection: &mut Connection,
     ids: &(dyn Fn() -> RequestId + Sync),
 ) -> Result<PingResult, AgentError> {
     let protocol = |source| AgentError::Protocol { operation: "ping", source };
-    let mut sent = Vec::new();
     let mut patience = FIRST_REPETITION;
     loop {
         let id = ids();
-        connection.request(&id, Operation::Ping {}).await.map_err(protocol)?;
-        sent.push(id);
+        connection.begin_resynchronising(&id).await.map_err(protocol)?;
         let repetition = Instant::now() + patience;
         while let Ok(line) = tokio::time::timeout_at(repetition, connection.incoming.next()).await {
             // A terminal's echo or an agent's farewell on the port is nothing to stumble over while waiting.
@@ -132,7 +138,7 @@ async fn first_pong(
                 }
                 Ok(_) | Err(_) => continue,
             };
-            if response.id().is_some_and(|id| sent.contains(id)) {
+            if response.id() == Some(&id) {
                 connection.is_busy = false;
                 return pong(response);
             }
