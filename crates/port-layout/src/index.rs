@@ -1,4 +1,13 @@
-//! Putting one named entry into an index, and taking it out: pure, so that the caller can lock around it.
+//! Indexes. Here: putting one named entry into a layout directory's index, and taking it out. Below: the index
+//! of a published version, which other tools write too. All pure, so that the caller can lock around it.
+
+mod entries;
+mod merge;
+mod select;
+
+pub use entries::{Entry, IndexDocument};
+pub use merge::{Change, Conflict, Merged, Strategy, merge};
+pub use select::{Published, SelectError, select, variants};
 
 use crate::annotations::REF_NAME;
 use crate::oci::{Descriptor, Index};

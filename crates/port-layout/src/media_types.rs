@@ -6,6 +6,22 @@ use port_model::{ArtifactClass, ComponentFormat, ComponentKind};
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// OCI image-spec: an image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Docker: an image manifest, version 2.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Docker: a manifest list, the older form of an index.
+pub const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// OCI image-spec: the config of an image.
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// OCI image-spec: the config of an artifact that needs none, the two bytes `{}`.
+pub const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
+/// OCI image-spec: an uncompressed tar layer.
+pub const OCI_LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+/// `oras push`: the artifact type where none was given.
+pub const UNKNOWN_ARTIFACT: &str = "application/vnd.unknown.artifact.v1";
+/// KubeSolo OS: a kernel layer (acceptance O-6).
+pub const KUBESOLO_KERNEL: &str = "application/vnd.kubesolo.os.kernel.v1+octet-stream";
+/// KubeSolo OS: an initramfs layer (acceptance O-7).
+pub const KUBESOLO_INITRAMFS: &str = "application/vnd.kubesolo.os.initramfs.v1+gzip";
 /// Config blob of the native layout.
 pub const CONFIG: &str = "application/vnd.port.config.v1+json";
 
@@ -14,6 +30,22 @@ pub fn artifact_type(class: ArtifactClass) -> &'static str {
     match class {
         ArtifactClass::Kernel => "application/vnd.port.kernel.v1",
         ArtifactClass::GuestImage => "application/vnd.port.guest-image.v1",
+    }
+}
+
+/// The class whose bundles have this `artifactType`.
+pub fn class_of(artifact_type: &str) -> Option<ArtifactClass> {
+    ArtifactClass::ALL.iter().copied().find(|class| self::artifact_type(*class) == artifact_type)
+}
+
+/// The class whose main component has this layer media type.
+pub fn class_of_layer(media_type: &str) -> Option<ArtifactClass> {
+    match media_type {
+        "application/vnd.port.kernel.v1+binary" => Some(ArtifactClass::Kernel),
+        "application/vnd.port.guest-image.v1+ext4"
+        | "application/vnd.port.guest-image.v1+squashfs"
+        | "application/vnd.port.guest-image.v1+erofs" => Some(ArtifactClass::GuestImage),
+        _ => None,
     }
 }
 

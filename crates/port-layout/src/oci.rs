@@ -1,11 +1,13 @@
 //! The OCI image-spec documents that Port reads and writes (image-spec 1.1: manifest, index, descriptor).
 //!
-//! Unknown fields are ignored on reading, as the specification asks; Port never writes back what it read.
+//! Fields stand in the order in which Go's tools write them. Unknown fields are ignored on reading, as the
+//! specification asks; a document of others that Port adds to goes through [`crate::index::IndexDocument`],
+//! which keeps them.
 
 use std::collections::BTreeMap;
 
 use port_model::{Architecture, Digest};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::media_types;
 
@@ -22,15 +24,23 @@ pub struct Descriptor {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
+    /// Further facts.
+    #[serde(
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub annotations: Annotations,
+    /// The blob itself in base64, where it is tiny. Port writes it only for the empty config, as `oras` does,
+    /// and never uses it in place of the blob.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// Which machine it is for; on index entries and KraftKit's configs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
     /// What kind of artifact the manifest behind it is; on index entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// Which machine it is for; on index entries.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
-    /// Further facts.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: Annotations,
 }
 
 impl Descriptor {
@@ -40,9 +50,10 @@ impl Descriptor {
             media_type: media_type.to_owned(),
             digest,
             size,
-            artifact_type: None,
-            platform: None,
             annotations: Annotations::new(),
+            data: None,
+            platform: None,
+            artifact_type: None,
         }
     }
 
@@ -52,19 +63,39 @@ impl Descriptor {
     }
 }
 
-/// Which machine a manifest is for, in Go's names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Which machine a manifest is for. Go's names, except in KraftKit's documents, which have Unikraft's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
-    /// `amd64` or `arm64`.
+    /// `amd64` or `arm64`; KraftKit: `x86_64` or `arm64`.
+    #[serde(default)]
     pub architecture: String,
-    /// `linux`.
+    /// `linux`; KraftKit: `qemu`, `fc`, `xen`.
+    #[serde(default)]
     pub os: String,
+    /// KraftKit: the kernel's version.
+    #[serde(default, rename = "os.version", skip_serializing_if = "String::is_empty")]
+    pub os_version: String,
+    /// KraftKit: the kernel's configuration, as `KEY=VALUE`.
+    #[serde(
+        default,
+        rename = "os.features",
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub os_features: Vec<String>,
+    /// A revision of the architecture, such as `v8`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
 }
 
 impl Platform {
     /// Linux on this architecture.
     pub fn linux(architecture: Architecture) -> Self {
-        Self { architecture: architecture.oci_name().to_owned(), os: "linux".to_owned() }
+        Self {
+            architecture: architecture.oci_name().to_owned(),
+            os: "linux".to_owned(),
+            ..Self::default()
+        }
     }
 }
 
@@ -83,12 +114,13 @@ pub struct Manifest {
     /// The config blob.
     pub config: Descriptor,
     /// The content blobs.
+    #[serde(deserialize_with = "null_is_default")]
     pub layers: Vec<Descriptor>,
     /// The manifest that this one speaks about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Further facts.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: Annotations,
 }
 
@@ -102,9 +134,10 @@ pub struct Index {
     #[serde(default)]
     pub media_type: String,
     /// One entry per manifest.
+    #[serde(deserialize_with = "null_is_default")]
     pub manifests: Vec<Descriptor>,
     /// Further facts.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: Annotations,
 }
 
@@ -117,6 +150,15 @@ impl Default for Index {
             annotations: Annotations::new(),
         }
     }
+}
+
+/// Go writes `null` for a list or a map that was never made.
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The one way a document becomes bytes: compact JSON, fields in declared order, annotations sorted.
