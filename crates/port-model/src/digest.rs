@@ -67,6 +67,11 @@ impl Digest {
         Self { algorithm: Algorithm::Sha256, hex: to_hex(bytes) }
     }
 
+    /// A SHA-512 digest from its 64 bytes.
+    pub fn sha512(bytes: &[u8; 64]) -> Self {
+        Self { algorithm: Algorithm::Sha512, hex: to_hex(bytes) }
+    }
+
     /// A SHA-256 digest from 64 hex digits of either case, as manifests and `sha256sum` write it.
     pub fn from_sha256_hex(hex: &str) -> Result<Self, DigestError> {
         format!("sha256:{}", hex.to_ascii_lowercase()).parse()

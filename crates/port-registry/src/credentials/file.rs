@@ -18,7 +18,7 @@ use crate::credential::Credentials;
 use crate::name::RegistryHost;
 
 /// More than any such file has; one entry is some hundred bytes.
-const LARGEST_FILE: u64 = 1024 * 1024;
+pub(super) const LARGEST_FILE: u64 = 1024 * 1024;
 
 /// A credential file. Not `Debug`: it holds secrets.
 pub(super) struct AuthFile {

@@ -1,21 +1,18 @@
 //! `login` and `logout`: one entry of a credential file, or one secret of a helper, changed.
 //!
 //! ```text
-//! lock .NAME.lock ─► read ─► helper store/erase (where one is configured) ─► change one entry ─► temp, 0600, rename
+//! login:  lock .NAME.lock ─► read ─► helper store, where one is configured ─► change one entry ─► replace
+//! logout: lock .NAME.lock ─► read ─► remove entries ─► replace ─► helper erase
 //! ```
 //!
-//! CRASH: a kill after the helper and before the rename leaves the helper's secret and the old file, in which
-//! the helper still comes first. Invariant: every other member of the file keeps its bytes, and a secret
+//! CRASH: a kill between the helper and the file leaves the one changed and the other not: a helper comes first
+//! in every look-up, so a login counts already, and a logout is finished by the next one. Invariant: every other member of the file keeps its bytes, and a secret
 //! never falls into the file where a helper is configured.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use port_content::atomic::AtomicFile;
-use port_content::fs::{self, Context as _, FsError};
-use port_content::lock::{Lock, Mode, try_lock};
-use serde_json::value::RawValue;
+use port_content::fs;
 
 use super::document::Object;
 use super::entry::{self, check_token, check_username};
@@ -23,16 +20,10 @@ use super::error::CredentialsError;
 use super::file::AuthFile;
 use super::helper::Helper;
 use super::key::{self, HUB_KEY, Place};
+use super::locked_file::LockedFile;
 use super::paths::FileStyle;
 use crate::credential::{Credentials, Secret};
 use crate::name::{RegistryHost, RepositoryName};
-
-/// How long another login may hold the file: longer than a helper gets.
-const LOCK_WAIT: Duration = Duration::from_secs(90);
-/// How often the lock is tried.
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
-/// As many symbolic links in a row as Linux follows.
-const MOST_LINKS: usize = 40;
 
 /// Which file a login or logout changes, and how its helper is found.
 #[derive(Debug, Clone)]
@@ -92,10 +83,10 @@ pub async fn login(
     credentials: &Credentials,
 ) -> Result<Stored, CredentialsError> {
     check(registry, credentials)?;
-    let opened = Opened::open(target).await?;
+    let opened = LockedFile::open(&target.file).await?;
     let mut file = opened.load()?;
     let key = key_to_write(target.style, registry, path);
-    let helper = opened.helper(target, &file, registry)?;
+    let helper = find_helper(target, &file, registry)?;
     if let Some(helper) = &helper {
         let (username, secret) = for_helper(registry, path, credentials)?;
         helper.store(&key, username, secret).await?;
@@ -129,17 +120,9 @@ pub async fn logout(
     if fs::try_metadata(&target.file).is_ok_and(|metadata| metadata.is_none()) {
         return Ok(Removed::default());
     }
-    let opened = Opened::open(target).await?;
+    let opened = LockedFile::open(&target.file).await?;
     let mut file = opened.load()?;
     let mut removed = Removed::default();
-    if path.is_none()
-        && let Some(helper) = opened.helper(target, &file, registry)?
-    {
-        for server in key::server_names(registry) {
-            helper.erase(&server).await?;
-        }
-        removed.helper = Some(helper.program);
-    }
     let mut auths = file.section("auths")?.unwrap_or_default();
     let place = Place::of_registry(registry, path);
     removed.keys = keys_of(&auths, &place);
@@ -150,98 +133,26 @@ pub async fn logout(
     if !removed.keys.is_empty() {
         opened.save(&mut file, &auths)?;
     }
+    // Last, so that a helper that fails keeps no secret in the file; logging out again asks it again.
+    if path.is_none()
+        && let Some(helper) = find_helper(target, &file, registry)?
+    {
+        for server in key::server_names(registry) {
+            helper.erase(&server).await?;
+        }
+        removed.helper = Some(helper.program);
+    }
     Ok(removed)
 }
 
-/// A credential file that no other login or logout changes meanwhile.
-struct Opened {
-    /// The file itself, behind symbolic links, so that a link of a dotfile manager stays one.
-    path: PathBuf,
-    _lock: Lock,
-}
-
-impl Opened {
-    async fn open(target: &LoginTarget) -> Result<Self, CredentialsError> {
-        let error = |source| CredentialsError::File { path: target.file.clone(), source };
-        let path = behind_links(&target.file).map_err(error)?;
-        ensure_private_directory(&path).map_err(error)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let lock = path.with_file_name(format!(".{name}.lock"));
-        let mut waited = Duration::ZERO;
-        while waited < LOCK_WAIT {
-            if let Some(lock) = try_lock(&lock, Mode::Exclusive).map_err(error)? {
-                return Ok(Self { path, _lock: lock });
-            }
-            tokio::time::sleep(LOCK_PAUSE).await;
-            waited += LOCK_PAUSE;
-        }
-        Err(CredentialsError::Locked { path, limit: LOCK_WAIT })
-    }
-
-    fn load(&self) -> Result<AuthFile, CredentialsError> {
-        let absent = || AuthFile::parse(&self.path, "{}\n");
-        AuthFile::load(&self.path)?.map_or_else(absent, Ok)
-    }
-
-    fn helper<'a>(
-        &self,
-        target: &'a LoginTarget,
-        file: &AuthFile,
-        registry: &RegistryHost,
-    ) -> Result<Option<Helper<'a>>, CredentialsError> {
-        let Some(configured) = file.helper(registry)? else { return Ok(None) };
-        let search_path = target.helper_path.as_deref();
-        Helper::find(&configured, &self.path, search_path, target.helper_timeout).map(Some)
-    }
-
-    fn save(&self, file: &mut AuthFile, auths: &Object) -> Result<(), CredentialsError> {
-        let text = auths.to_text(1).and_then(RawValue::from_string).and_then(|value| {
-            file.document.set("auths", value);
-            file.document.to_text(0)
-        });
-        let mut text = text.map_err(|error| self.error(error.into()))?;
-        if file.ends_with_newline {
-            text.push('\n');
-        }
-        self.replace(text.as_bytes())
-            .map_err(|source| CredentialsError::File { path: self.path.clone(), source })
-    }
-
-    fn replace(&self, bytes: &[u8]) -> Result<(), FsError> {
-        let mut file = AtomicFile::create(&self.path)?.mode(0o600);
-        file.write_all(bytes).context("write", &self.path)?;
-        file.commit().map(|_| ())
-    }
-
-    fn error(&self, source: std::io::Error) -> CredentialsError {
-        let path = self.path.clone();
-        CredentialsError::File { source: FsError::new("write", &path, source), path }
-    }
-}
-
-/// Follows symbolic links to the place of the file, which need not exist.
-fn behind_links(path: &Path) -> Result<PathBuf, FsError> {
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        if !fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink()) {
-            return Ok(path);
-        }
-        let target = fs::read_link(&path)?;
-        path = path.parent().unwrap_or(Path::new("")).join(target);
-    }
-    let source = std::io::Error::other("too many symbolic links");
-    Err(FsError::new("follow", &path, source))
-}
-
-/// A directory that is made for credentials is for its owner alone.
-fn ensure_private_directory(file: &Path) -> Result<(), FsError> {
-    match file.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() && fs::try_metadata(directory)?.is_none() => {
-            fs::create_dir_all(directory)?;
-            fs::set_mode(directory, 0o700)
-        }
-        _ => Ok(()),
-    }
+fn find_helper<'a>(
+    target: &'a LoginTarget,
+    file: &AuthFile,
+    registry: &RegistryHost,
+) -> Result<Option<Helper<'a>>, CredentialsError> {
+    let Some(configured) = file.helper(registry)? else { return Ok(None) };
+    let search_path = target.helper_path.as_deref();
+    Helper::find(&configured, &file.path, search_path, target.helper_timeout).map(Some)
 }
 
 /// What could not be read back is not written.

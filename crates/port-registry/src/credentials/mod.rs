@@ -20,6 +20,7 @@ mod files;
 mod given;
 mod helper;
 mod key;
+mod locked_file;
 mod login;
 mod paths;
 mod program;

@@ -1,0 +1,286 @@
+//! What can go wrong with a registry: which operation, where, on what, and of which kind.
+//!
+//! Invariant: no message holds a secret. URLs appear without their query (upload states and presigned targets
+//! are secrets), and what a registry wrote is cut, and cleaned of control characters.
+
+use std::fmt;
+
+use port_content::FsError;
+use port_content::verify::Mismatch;
+use port_model::Digest;
+
+use crate::credential::CredentialError;
+use crate::name::{RegistryHost, RepositoryName};
+
+/// A failed operation on a registry.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation}{subject} {} `{registry}/{repository}`", operation.preposition())]
+pub struct RegistryError {
+    /// What was tried.
+    pub operation: Operation,
+    /// At which registry.
+    pub registry: RegistryHost,
+    /// In which repository.
+    pub repository: RepositoryName,
+    /// On what: a tag, a digest, or nothing.
+    pub subject: Subject,
+    /// Why not.
+    #[source]
+    pub failure: Failure,
+}
+
+impl RegistryError {
+    /// What kind of failure this is: what a caller decides by.
+    pub fn kind(&self) -> Kind {
+        self.failure.kind()
+    }
+}
+
+/// What an operation was about, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The repository itself.
+    Repository,
+    /// A tag.
+    Tag(String),
+    /// A blob or manifest.
+    Digest(Digest),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repository => Ok(()),
+            Self::Tag(tag) => write!(f, " `{tag}`"),
+            Self::Digest(digest) => write!(f, " {digest}"),
+        }
+    }
+}
+
+/// What is done with a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Find the digest of a tag.
+    Resolve,
+    /// Read a manifest or index.
+    FetchManifest,
+    /// Read a blob.
+    FetchBlob,
+    /// Ask whether a blob is there.
+    LookForBlob,
+    /// Write a blob.
+    PushBlob,
+    /// Write a manifest or index.
+    PushManifest,
+    /// Ask whether pushing is allowed.
+    ProbePush,
+    /// Read the tags.
+    ListTags,
+    /// Read what refers to a manifest.
+    ListReferrers,
+    /// Remove a manifest or tag.
+    Delete,
+}
+
+impl Operation {
+    fn preposition(self) -> &'static str {
+        match self {
+            Self::PushBlob | Self::PushManifest | Self::ProbePush => "to",
+            Self::Delete | Self::FetchBlob | Self::FetchManifest => "from",
+            Self::Resolve | Self::LookForBlob | Self::ListReferrers => "in",
+            Self::ListTags => "of",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolve => "resolve",
+            Self::FetchManifest => "fetch manifest",
+            Self::FetchBlob => "fetch blob",
+            Self::LookForBlob => "look for blob",
+            Self::PushBlob => "push blob",
+            Self::PushManifest => "push manifest",
+            Self::ProbePush => "push",
+            Self::ListTags => "list the tags",
+            Self::ListReferrers => "list the referrers of",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+/// The kind of a failure: what a caller decides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The thing is not there.
+    NotFound,
+    /// The registry does not know who is asking (401).
+    Unauthenticated,
+    /// The registry knows, and refuses (403).
+    Forbidden,
+    /// No answer, or a passing failure that did not pass.
+    Unavailable,
+    /// Bytes that are not the ones that were named.
+    Corrupt,
+    /// The registry cannot do this.
+    Unsupported,
+    /// The registry refused in another way.
+    Refused,
+    /// Somebody else changed it in between (412).
+    Changed,
+    /// The registry tried what an honest one never does.
+    Hostile,
+    /// The cause is on this host.
+    Local,
+}
+
+/// What a registry answered in place of what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status code.
+    pub status: u16,
+    /// The registry's own error codes and messages, at most a few, cut and cleaned.
+    pub details: Vec<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the registry answered {}", self.status)?;
+        match self.details.as_slice() {
+            [] => Ok(()),
+            details => write!(f, " ({})", details.join("; ")),
+        }
+    }
+}
+
+/// Why an operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// 404 or 410.
+    #[error("{0}")]
+    NotFound(Refusal),
+    /// 401, with the credentials there are, or with none.
+    #[error("{refusal}: {hint}")]
+    Unauthenticated {
+        /// What it said.
+        refusal: Refusal,
+        /// Whether there were credentials.
+        hint: &'static str,
+    },
+    /// 403.
+    #[error("{0}")]
+    Forbidden(Refusal),
+    /// 412.
+    #[error("it was changed in between: {0}")]
+    Changed(Refusal),
+    /// Another status that says no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The registry cannot do this.
+    #[error("the registry does not support this: {0}")]
+    Unsupported(Refusal),
+    /// The content is of a kind that Port does not read.
+    #[error("expected an OCI or Docker manifest or index, found `{found}`")]
+    UnknownContent {
+        /// The media type.
+        found: String,
+    },
+    /// A status that passes, but did not.
+    #[error("{refusal}, {tries} times")]
+    Overloaded {
+        /// What it said at last.
+        refusal: Refusal,
+        /// How often it was asked.
+        tries: u32,
+    },
+    /// No answer, or none that was complete.
+    #[error("no complete answer from `{host}` after {tries} tries")]
+    Unreachable {
+        /// Who was asked.
+        host: String,
+        /// How often.
+        tries: u32,
+        /// The last reason.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Other bytes than declared.
+    #[error("the registry sent other bytes than it named")]
+    Corrupt(#[source] Mismatch),
+    /// An answer that contradicts itself or the question.
+    #[error("the registry's answer is wrong: {0}")]
+    BadAnswer(String),
+    /// What only an attacker sends.
+    #[error("refused what the registry asks for: {0}")]
+    Hostile(String),
+    /// The bytes to be pushed are not the ones that were named.
+    #[error("the local bytes are not the ones to be pushed")]
+    WrongSource(#[source] Mismatch),
+    /// Credentials could not be looked up.
+    #[error("the credentials are out of reach")]
+    Credentials(#[source] CredentialError),
+    /// This host has no usable TLS set-up.
+    #[error("no HTTP client can be made on this host (are the CA certificates installed?)")]
+    NoClient(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A local file refused.
+    #[error("a local file stands in the way")]
+    Local(#[source] FsError),
+}
+
+impl Failure {
+    /// See [`Kind`].
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NotFound(_) => Kind::NotFound,
+            Self::Unauthenticated { .. } => Kind::Unauthenticated,
+            Self::Forbidden(_) => Kind::Forbidden,
+            Self::Changed(_) => Kind::Changed,
+            Self::Refused(_) => Kind::Refused,
+            Self::Unsupported(_) | Self::UnknownContent { .. } => Kind::Unsupported,
+            Self::Overloaded { .. } | Self::Unreachable { .. } => Kind::Unavailable,
+            Self::Corrupt(_) | Self::BadAnswer(_) => Kind::Corrupt,
+            Self::Hostile(_) => Kind::Hostile,
+            Self::WrongSource(_) | Self::Credentials(_) | Self::NoClient(_) | Self::Local(_) => Kind::Local,
+        }
+    }
+
+    /// What a status that is no success means.
+    pub(crate) fn of_status(refusal: Refusal) -> Self {
+        match refusal.status {
+            401 => Self::Unauthenticated { refusal, hint: "are the credentials right?" },
+            403 => Self::Forbidden(refusal),
+            404 | 410 => Self::NotFound(refusal),
+            405 | 501 => Self::Unsupported(refusal),
+            412 => Self::Changed(refusal),
+            408 | 429 | 500..=599 => Self::Overloaded { refusal, tries: 1 },
+            _ => Self::Refused(refusal),
+        }
+    }
+
+    /// The status in it, if it is a refusal.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::NotFound(refusal)
+            | Self::Unauthenticated { refusal, .. }
+            | Self::Forbidden(refusal)
+            | Self::Changed(refusal)
+            | Self::Refused(refusal)
+            | Self::Unsupported(refusal)
+            | Self::Overloaded { refusal, .. } => Some(refusal.status),
+            _ => None,
+        }
+    }
+}
+
+impl From<FsError> for Failure {
+    fn from(source: FsError) -> Self {
+        Self::Local(source)
+    }
+}
+
+/// What somebody else wrote, fit for a message: cut, one line, no control characters.
+pub(crate) fn quote(text: &str) -> String {
+    const LONGEST: usize = 200;
+    text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

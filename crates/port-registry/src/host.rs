@@ -1,0 +1,216 @@
+//! One registry as this client knows it: where it is, how it is asked, what it can do.
+//!
+//! There are two ways to the network. *Home* leads to the registry's own origin. *Outside* leads to where the
+//! registry sent us (storage behind redirects, token services); it never carries the client certificate, and its
+//! resolver refuses addresses that [`crate::address`] does not allow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use port_content::fs;
+use port_model::Reporter;
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Url};
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::address::{Allowed, VettingResolver, forbidden_in};
+use crate::auth::Auth;
+use crate::capability::Memory;
+use crate::credential::CredentialSource;
+use crate::endpoint::{Endpoint, shown};
+use crate::error::Failure;
+use crate::name::RegistryHost;
+use crate::options::{HostOptions, Options, Patience, Transfer, Transport};
+
+/// The largest certificate or key file that is read, in bytes.
+const LARGEST_PEM: u64 = 4 << 20;
+
+/// Which of the two HTTP clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Home,
+    Outside,
+}
+
+/// See the module.
+pub(crate) struct Host {
+    pub(crate) name: RegistryHost,
+    pub(crate) options: HostOptions,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) credentials: Arc<dyn CredentialSource>,
+    pub(crate) reporter: Arc<dyn Reporter>,
+    pub(crate) auth: Auth,
+    pub(crate) memory: Memory,
+    pub(crate) permits: Arc<Semaphore>,
+    settings: Arc<Options>,
+    home: OnceCell<Client>,
+    outside: OnceCell<Client>,
+    allowed: OnceCell<Arc<Allowed>>,
+}
+
+impl Host {
+    pub(crate) fn new(
+        name: &RegistryHost,
+        settings: &Arc<Options>,
+        credentials: &Arc<dyn CredentialSource>,
+        reporter: &Arc<dyn Reporter>,
+    ) -> Result<Self, Failure> {
+        let options = settings.of(name).clone();
+        Ok(Self {
+            endpoint: Endpoint::new(name, options.transport)?,
+            memory: Memory::load(settings.state_directory.as_deref(), name),
+            permits: Arc::new(Semaphore::new(settings.transfer.requests.max(1))),
+            name: name.clone(),
+            options,
+            credentials: Arc::clone(credentials),
+            reporter: Arc::clone(reporter),
+            auth: Auth::default(),
+            settings: Arc::clone(settings),
+            home: OnceCell::new(),
+            outside: OnceCell::new(),
+            allowed: OnceCell::new(),
+        })
+    }
+
+    pub(crate) fn patience(&self) -> &Patience {
+        &self.settings.patience
+    }
+
+    pub(crate) fn transfer(&self) -> &Transfer {
+        &self.settings.transfer
+    }
+
+    pub(crate) fn state_directory(&self) -> Option<&std::path::Path> {
+        self.settings.state_directory.as_deref()
+    }
+
+    /// Whether a URL is at the registry's own origin.
+    pub(crate) fn is_home(&self, url: &Url) -> bool {
+        url.origin() == self.endpoint.base().origin()
+    }
+
+    /// The HTTP client for one way, made at the first use.
+    pub(crate) async fn http(&self, way: Way) -> Result<&Client, Failure> {
+        match way {
+            Way::Home => self.home.get_or_try_init(|| async { self.build_home() }).await,
+            Way::Outside => self.outside.get_or_try_init(|| self.build_outside()).await,
+        }
+    }
+
+    /// Refuses a URL outside whose host is an address that is not allowed.
+    pub(crate) async fn check_outside(&self, url: &Url) -> Result<(), Failure> {
+        self.allowed().await.check_literal(url).map_err(Failure::Hostile)
+    }
+
+    async fn allowed(&self) -> &Arc<Allowed> {
+        let base = self.endpoint.base();
+        self.allowed.get_or_init(|| async { Arc::new(Allowed::for_registry(base).await) }).await
+    }
+
+    fn build_home(&self) -> Result<Client, Failure> {
+        let mut builder = self.builder();
+        if self.options.transport == Transport::PlainHttp {
+            // No roots are needed, so that a host without any can still talk to a local registry.
+            return builder.tls_certs_only([]).build().map_err(no_client);
+        }
+        if let Some(path) = &self.options.certificate_authority {
+            let pem = fs::read(path, LARGEST_PEM)?;
+            let certificates = Certificate::from_pem_bundle(&pem).map_err(no_client)?;
+            if certificates.is_empty() {
+                return Err(Failure::NoClient(format!("no certificate in `{}`", path.display()).into()));
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        if let Some(client) = &self.options.client_certificate {
+            let mut pem = fs::read(&client.certificate, LARGEST_PEM)?;
+            pem.push(b'\n');
+            pem.extend(fs::read(&client.key, LARGEST_PEM)?);
+            builder = builder.identity(Identity::from_pem(&pem).map_err(no_client)?);
+        }
+        builder.build().map_err(no_client)
+    }
+
+    async fn build_outside(&self) -> Result<Client, Failure> {
+        let allowed = Arc::clone(self.allowed().await);
+        let mut builder = self.builder().dns_resolver(Arc::new(VettingResolver(allowed)));
+        if let Some(path) = &self.options.certificate_authority {
+            let pem = fs::read(path, LARGEST_PEM)?;
+            builder = builder.tls_certs_merge(Certificate::from_pem_bundle(&pem).map_err(no_client)?);
+        }
+        builder.build().map_err(no_client)
+    }
+
+    /// HTTP/1.1 only: ranges of one blob then have connections, and congestion windows, of their own.
+    fn builder(&self) -> ClientBuilder {
+        // Installing twice is harmless: the first one stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = Client::builder()
+            .user_agent(concat!("port/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(self.patience().connect)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .http1_only()
+            .tcp_nodelay(true);
+        // The registry on this very host is not reached by way of a proxy.
+        let host = self.endpoint.base().host_str().unwrap_or_default();
+        if matches!(host, "localhost" | "127.0.0.1" | "[::1]") { builder.no_proxy() } else { builder }
+    }
+
+    /// Sends one request once; waits `patience` for the head of the answer.
+    pub(crate) async fn once(
+        &self,
+        request: reqwest::RequestBuilder,
+        patience: Duration,
+    ) -> Result<reqwest::Response, SendError> {
+        match tokio::time::timeout(patience, request.send()).await {
+            Ok(sent) => sent.map_err(SendError::of),
+            Err(_) => Err(SendError::stalled(patience)),
+        }
+    }
+}
+
+fn no_client(error: reqwest::Error) -> Failure {
+    Failure::NoClient(error.into())
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The name leads to an address that is not allowed.
+    Forbidden(String),
+    /// No connection.
+    NoConnection(Box<dyn std::error::Error + Send + Sync>),
+    /// It broke off.
+    Broken(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl SendError {
+    pub(crate) fn of(error: reqwest::Error) -> Self {
+        if let Some(forbidden) = forbidden_in(&error) {
+            return Self::Forbidden(format!("a connection to a host: {forbidden}"));
+        }
+        // The URL may hold an upload's state; our own error names the host.
+        let connect = error.is_connect();
+        let error = error.without_url().into();
+        if connect { Self::NoConnection(error) } else { Self::Broken(error) }
+    }
+
+    pub(crate) fn stalled(patience: Duration) -> Self {
+        Self::Broken(format!("nothing moved for {} seconds", patience.as_secs()).into())
+    }
+
+    pub(crate) fn into_failure(self, url: &Url, tries: u32) -> Failure {
+        match self {
+            Self::Forbidden(what) => Failure::Hostile(what),
+            Self::NoConnection(source) | Self::Broken(source) => {
+                Failure::Unreachable { host: host_of(url), tries, source }
+            }
+        }
+    }
+}
+
+/// Host and port of a URL, for messages.
+pub(crate) fn host_of(url: &Url) -> String {
+    let shown = shown(url);
+    let rest = shown.split_once("://").map_or(shown.as_str(), |(_, rest)| rest);
+    rest.split('/').next().unwrap_or_default().to_owned()
+}

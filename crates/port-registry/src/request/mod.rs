@@ -1,0 +1,324 @@
+//! The one place that sends: authorised, limited per host, redirected by hand, tried again where that may help.
+//!
+//! ```text
+//! call ─► permit ─► authorise ─► send ─► 401? answer once ─► redirect? vet, follow ─► 429/5xx/cut? pause, again ─► reply
+//! ```
+
+pub(crate) mod body;
+pub(crate) mod redirect;
+pub(crate) mod retry;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use reqwest::{Method, Response, StatusCode, Url};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::auth::Scopes;
+use crate::error::{Failure, Refusal, quote};
+use crate::host::{Host, SendError, Way};
+use crate::name::RepositoryName;
+use crate::request::body::{Activity, Body, Progress, read_bounded};
+
+/// How many redirects are followed.
+const REDIRECTS: usize = 5;
+/// The most of an error's body that is read, in bytes.
+const LARGEST_ERROR: u64 = 64 * 1024;
+/// How many of a registry's own errors are kept.
+const MOST_DETAILS: usize = 4;
+/// How often a host is called that does not take the call.
+const CALLS: u32 = 3;
+
+/// One request, which can be sent several times.
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    pub(crate) repository: &'a RepositoryName,
+    pub(crate) scopes: Scopes,
+    pub(crate) redirects: Redirects,
+    pub(crate) progress: Option<Arc<Progress>>,
+}
+
+/// Where redirects may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Redirects {
+    /// Nowhere: they are answers.
+    Returned,
+    /// To vetted places, without credentials.
+    Followed,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(method: Method, url: Url, repository: &'a RepositoryName, scopes: Scopes) -> Self {
+        let redirects = match method {
+            Method::GET | Method::HEAD => Redirects::Followed,
+            _ => Redirects::Returned,
+        };
+        let (headers, body) = (HeaderMap::new(), Body::Empty);
+        Self { method, url, headers, body, repository, scopes, redirects, progress: None }
+    }
+
+    #[must_use]
+    pub(crate) fn header(mut self, name: reqwest::header::HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn body(self, body: Body, progress: Option<&Arc<Progress>>) -> Self {
+        Self { body, progress: progress.cloned(), ..self }
+    }
+}
+
+/// The head of an answer, and its body to come. It counts as a running request until it is dropped.
+pub(crate) struct Reply {
+    pub(crate) response: Response,
+    /// Where it came from in the end.
+    pub(crate) url: Url,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Reply {
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// This reply, if it has one of these statuses; else what the registry says.
+    pub(crate) async fn expect(self, host: &Host, statuses: &[u16]) -> Result<Self, Failure> {
+        if statuses.contains(&self.status()) {
+            return Ok(self);
+        }
+        Err(Failure::of_status(self.refusal(host).await))
+    }
+
+    /// What the registry says.
+    pub(crate) async fn refusal(self, host: &Host) -> Refusal {
+        refusal(self.response, host.patience().stall).await
+    }
+
+    /// The whole body.
+    pub(crate) async fn bytes(self, host: &Host, limit: u64) -> Result<Vec<u8>, Failure> {
+        let bytes = read_bounded(self.response, limit, host.patience().stall).await;
+        drop(self.permit);
+        bytes
+    }
+
+    /// Reads away what is left, if it is little, so that the connection can be used again.
+    pub(crate) async fn finish(self, host: &Host) {
+        let _ = self.bytes(host, LARGEST_ERROR).await;
+    }
+}
+
+/// A try that failed, and whether another may do better.
+pub(crate) struct Stumble {
+    pub(crate) failure: Failure,
+    pub(crate) again: Again,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    Never,
+    /// After this pause, where the server named one.
+    Later(Option<Duration>),
+    /// Nobody took the call.
+    Call,
+}
+
+impl From<Failure> for Stumble {
+    fn from(failure: Failure) -> Self {
+        let again = match &failure {
+            Failure::Unreachable { .. } | Failure::Overloaded { .. } => Again::Later(None),
+            _ => Again::Never,
+        };
+        Self { failure, again }
+    }
+}
+
+impl Host {
+    /// Sends a call until it is answered or the patience is at its end. Statuses other than 401 and those that may
+    /// pass are answers.
+    pub(crate) async fn send(&self, call: &Call<'_>) -> Result<Reply, Failure> {
+        let mut tries = 0;
+        loop {
+            let stumble = match self.attempt(call).await {
+                Ok(reply) => return Ok(reply),
+                Err(stumble) => stumble,
+            };
+            tries += 1;
+            self.wait(stumble, tries).await?;
+        }
+    }
+
+    /// Waits before the next try, or gives up with the failure.
+    pub(crate) async fn wait(&self, stumble: Stumble, tries: u32) -> Result<(), Failure> {
+        let (most, asked) = match stumble.again {
+            Again::Never => return Err(stumble.failure),
+            Again::Later(asked) => (self.patience().tries, asked),
+            Again::Call => (self.patience().tries.min(CALLS), None),
+        };
+        if tries >= most {
+            return Err(counted(stumble.failure, tries));
+        }
+        tokio::time::sleep(retry::pause(self.patience(), tries, asked)).await;
+        Ok(())
+    }
+
+    /// Sends a call once, with one answer to a challenge and with redirects.
+    pub(crate) async fn attempt(&self, call: &Call<'_>) -> Result<Reply, Stumble> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| Failure::BadAnswer("the client is shut down".to_owned()))?;
+        let mut header = self.auth.header(self, call.repository, &call.scopes).await?;
+        let mut response = self.hop(call, &call.url, Way::Home, header.as_ref()).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let headers = response.headers().clone();
+            let refused = refusal(response, self.patience().stall).await;
+            let answer =
+                self.auth.answer(self, call.repository, &call.scopes, &headers, header.as_ref()).await?;
+            let Some(answer) = answer else { return Err(unauthenticated(refused, header.is_some()).into()) };
+            response = self.hop(call, &call.url, Way::Home, Some(&answer)).await?;
+            header = Some(answer);
+        }
+        let (response, url) = self.follow(call, response, header).await?;
+        let status = response.status();
+        if status == StatusCode::UNAUTHORIZED && self.is_home(&url) {
+            let refused = refusal(response, self.patience().stall).await;
+            return Err(unauthenticated(refused, true).into());
+        }
+        if retry::may_pass(status) {
+            let after = retry::retry_after(response.headers());
+            let refusal = refusal(response, self.patience().stall).await;
+            return Err(Stumble { failure: Failure::of_status(refusal), again: Again::Later(after) });
+        }
+        Ok(Reply { response, url, permit })
+    }
+
+    /// Follows redirects by hand. Credentials stay behind at the first step to another origin, and for good.
+    async fn follow(
+        &self,
+        call: &Call<'_>,
+        mut response: Response,
+        mut header: Option<HeaderValue>,
+    ) -> Result<(Response, Url), Stumble> {
+        let mut url = call.url.clone();
+        if call.redirects == Redirects::Returned {
+            return Ok((response, url));
+        }
+        for _ in 0..=REDIRECTS {
+            let moves = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+            let next = if moves {
+                redirect::location(response.headers(), &url).map_err(Failure::Hostile)?
+            } else {
+                None
+            };
+            let Some(next) = next else { return Ok((response, url)) };
+            if !self.is_home(&next) {
+                header = None;
+                self.check_outside(&next).await?;
+            }
+            let way = if self.is_home(&next) { Way::Home } else { Way::Outside };
+            response = self.hop(call, &next, way, header.as_ref()).await?;
+            url = next;
+        }
+        Err(Failure::Hostile(format!("more than {REDIRECTS} redirects")).into())
+    }
+
+    /// One request to one place.
+    pub(crate) async fn hop(
+        &self,
+        call: &Call<'_>,
+        url: &Url,
+        way: Way,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Response, Stumble> {
+        let mut request = self.http(way).await?.request(call.method.clone(), url.clone());
+        request = request.headers(call.headers.clone());
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value.clone());
+        }
+        let activity = Activity::new();
+        if !matches!(call.method, Method::GET | Method::HEAD | Method::DELETE) {
+            request = request.header(CONTENT_LENGTH, call.body.length());
+            request = request.body(call.body.open(&activity, call.progress.as_ref()));
+        }
+        let sent = match &call.body {
+            Body::Part(_) => self.watched(request, &activity).await,
+            _ => self.once(request, self.patience().stall).await,
+        };
+        sent.map_err(|error| {
+            let again = match error {
+                SendError::Forbidden(_) => Again::Never,
+                SendError::NoConnection(_) => Again::Call,
+                SendError::Broken(_) => Again::Later(None),
+            };
+            Stumble { failure: error.into_failure(url, 1), again }
+        })
+    }
+
+    /// Sends a long body: as long as it moves, it may take what it takes.
+    async fn watched(
+        &self,
+        request: reqwest::RequestBuilder,
+        activity: &Activity,
+    ) -> Result<Response, SendError> {
+        let mut sending = std::pin::pin!(request.send());
+        loop {
+            let (idle, done) = activity.idle();
+            let patience = if done { self.patience().commit } else { self.patience().stall };
+            let Some(left) = patience.checked_sub(idle) else { return Err(SendError::stalled(patience)) };
+            // Woken at the end of this patience, it looks again whether something moved meanwhile.
+            match tokio::time::timeout(left + Duration::from_millis(1), &mut sending).await {
+                Ok(sent) => return sent.map_err(SendError::of),
+                Err(_) => continue,
+            }
+        }
+    }
+}
+
+fn unauthenticated(refusal: Refusal, had_any: bool) -> Failure {
+    let hint = match had_any {
+        true => "it does not take these credentials for this",
+        false => "it wants credentials, and there are none for it",
+    };
+    Failure::Unauthenticated { refusal, hint }
+}
+
+fn counted(failure: Failure, tries: u32) -> Failure {
+    match failure {
+        Failure::Unreachable { host, source, .. } => Failure::Unreachable { host, tries, source },
+        Failure::Overloaded { refusal, .. } => Failure::Overloaded { refusal, tries },
+        other => other,
+    }
+}
+
+/// What a registry says in place of an answer (distribution-spec, "Error Codes"), with limits.
+pub(crate) async fn refusal(response: Response, stall: Duration) -> Refusal {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<ErrorEntry>,
+    }
+    #[derive(Deserialize)]
+    struct ErrorEntry {
+        code: Option<String>,
+        message: Option<String>,
+    }
+    let status = response.status().as_u16();
+    // An error's body is a courtesy: none, an endless one or one that is no JSON changes nothing.
+    let body = read_bounded(response, LARGEST_ERROR, stall).await.unwrap_or_default();
+    let errors = serde_json::from_slice(&body).map(|errors: Errors| errors.errors).unwrap_or_default();
+    let text = |entry: ErrorEntry| match (entry.code, entry.message) {
+        (Some(code), Some(message)) => Some(quote(&format!("{code}: {message}"))),
+        (one, other) => one.or(other).map(|text| quote(&text)),
+    };
+    Refusal { status, details: errors.into_iter().filter_map(text).take(MOST_DETAILS).collect() }
+}
