@@ -1,5 +1,6 @@
 //! Credentials from files, helpers and variables, as a caller sees them: precedence, hostile files and
 //! helpers, login and logout. Helpers are shell scripts; skopeo, where installed, judges the files.
+#![expect(clippy::unwrap_used, reason = "test code: a panic is the report")]
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -320,7 +321,10 @@ async fn an_absent_helper_is_an_error_where_somebody_signed_in_with_it() {
         assert!(matches!(lookup.passed_over.as_slice(), [CredentialsError::HelperMissing { .. }]));
     }
     // A directory of PATH that depends on where Port runs is no place for a helper.
-    let here = CredentialPaths { helper_path: Some("bin:.:".into()), ..place.paths() };
+    let up = "../".repeat(Path::new(env!("CARGO_MANIFEST_DIR")).components().count());
+    let relative = format!("{up}{}:.:", place.path("bin").strip_prefix("/").unwrap().display());
+    assert!(fs::exists(&Path::new(relative.trim_end_matches(":.:")).join("docker-credential-plain")));
+    let here = CredentialPaths { helper_path: Some(relative.into()), ..place.paths() };
     place.helper("real", "echo '{}'");
     place.write("config.json", r#"{"credHelpers":{"h":"real"}}"#);
     assert!(place.source().look_up(&host("h"), None).await.is_ok());
@@ -575,12 +579,16 @@ async fn where_a_helper_is_configured_the_secret_goes_there_and_nowhere_else() {
 async fn a_login_that_a_helper_refuses_leaves_the_file_and_the_secret_alone() {
     let place = Place::new();
     // It says the secret that it was given.
-    place.helper("echo", r#"sed 's/.*"Secret":"\([^"]*\)".*/bad secret \1/'; echo more >&2; exit 1"#);
+    place.helper("echo", r#"sed 's/.*"Secret":"\(.*\)".*/bad secret \1/'; echo more >&2; exit 1"#);
     let text = format!(r#"{{"credsStore":"echo","auths":{{"h":{}}}}}"#, entry("old"));
     place.write("config.json", &text);
     let target = place.target("config.json");
     let error = without_secret(login(&target, &host("h"), None, &basic("u", MARK)).await.unwrap_err());
     assert!(error.to_string().ends_with("store` for `h` failed (exit status: 1): more"), "{error}");
+    // Some say it as JSON has it.
+    let escaped = basic("u", "hunter2\"x");
+    let error = without_secret(login(&target, &host("h"), None, &escaped).await.unwrap_err());
+    assert!(error.to_string().ends_with(": more"), "{error}");
     let scoped = login(&target, &host("h"), Some(&repository("a")), &basic("u", MARK)).await.unwrap_err();
     assert!(without_secret(scoped).to_string().contains("expected a whole registry for a helper"));
     let bearer = login(&target, &host("h"), None, &Credentials::Bearer(Secret::new(MARK))).await.unwrap_err();
@@ -684,10 +692,10 @@ async fn in_a_chain_the_first_that_knows_is_used_and_an_error_ends_it() {
 
 /// skopeo's answer to "who is signed in", or `None` where it is not installed.
 fn skopeo(file: &Path, registry: &str) -> Option<String> {
+    let program = port_testkit::skip::tool("skopeo", "skopeo")?;
     let output =
-        Command::new("skopeo").args(["login", "--get-login", "--authfile"]).arg(file).arg(registry).output();
-    let output = output.inspect_err(|error| println!("skipped: skopeo cannot be run ({error})")).ok()?;
-    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        Command::new(program).args(["login", "--get-login", "--authfile"]).arg(file).arg(registry).output();
+    Some(String::from_utf8_lossy(&output.unwrap().stdout).trim().to_owned())
 }
 
 #[tokio::test]

@@ -228,18 +228,24 @@ fn says_not_found(output: &Output) -> bool {
         .any(|bytes| String::from_utf8_lossy(bytes).to_ascii_lowercase().contains(NOT_FOUND))
 }
 
-/// The first line that can be shown. What looks like an answer cannot, nor can a line with the secret in it.
+/// The first line that can be shown. What looks like an answer cannot, nor can a text with the secret in it.
 fn message(output: &Output, secret: Option<&Secret>) -> String {
-    let secret = secret.map(Secret::expose).filter(|secret| !secret.is_empty());
     for bytes in [&output.stdout, &output.stderr] {
         let text = String::from_utf8_lossy(bytes);
         let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-        let is_secret = secret.is_some_and(|secret| text.contains(secret));
+        let is_secret = secret.is_some_and(|secret| holds(&text, secret.expose()));
         if !line.is_empty() && !is_secret && !text.contains('{') {
             return line.chars().filter(|character| !character.is_control()).take(MESSAGE_SHOWN).collect();
         }
     }
     "it gave no message that can be shown".to_owned()
+}
+
+/// Whether `text` has the secret in it, plain or as JSON escapes it.
+fn holds(text: &str, secret: &str) -> bool {
+    let quoted = serde_json::to_string(secret).unwrap_or_default();
+    let escaped = quoted.trim_matches('"');
+    text.contains(secret) || escaped.is_empty() || text.contains(escaped)
 }
 
 #[cfg(test)]
