@@ -9,9 +9,7 @@ use crate::annotations::{
     UNIKRAFT_KERNEL,
 };
 use crate::document::Document;
-use crate::media_types::{
-    self, CONFIG, EMPTY_CONFIG, KUBESOLO_INITRAMFS, KUBESOLO_KERNEL, UNKNOWN_ARTIFACT,
-};
+use crate::media_types::{self, CONFIG, EMPTY_CONFIG, KUBESOLO_INITRAMFS, KUBESOLO_KERNEL, UNKNOWN_CONFIG};
 use crate::oci::{Annotations, Descriptor, Index, Manifest};
 
 /// A form in which bundles are published.
@@ -124,13 +122,12 @@ fn of_manifest(manifest: &Manifest) -> Signs {
 }
 
 fn of_oras_push(manifest: &Manifest) -> Option<(Layout, String)> {
-    let typed =
-        manifest.layers.iter().find(|layer| media_types::class_of_layer(&layer.media_type).is_some());
+    let typed = manifest.layers.iter().find(|layer| media_types::class_of_layer(&layer.media_type).is_some());
     if let Some(layer) = typed {
         return Some((Layout::PortV1, format!("a layer is a `{}`", layer.media_type)));
     }
     let config = manifest.config.media_type.as_str();
-    let is_artifact = config == EMPTY_CONFIG || config.starts_with(UNKNOWN_ARTIFACT);
+    let is_artifact = config == EMPTY_CONFIG || config == UNKNOWN_CONFIG;
     let titled = !manifest.layers.is_empty() && manifest.layers.iter().all(|l| l.title().is_some());
     (is_artifact && titled).then(|| (Layout::PortV1, "an `oras push` of titled files".to_owned()))
 }
@@ -138,8 +135,7 @@ fn of_oras_push(manifest: &Manifest) -> Option<(Layout, String)> {
 fn of_index(index: &Index) -> Signs {
     let mut signs = Signs::new();
     let any = |test: &dyn Fn(&Descriptor) -> bool| index.manifests.iter().any(test);
-    let is_native =
-        |e: &Descriptor| e.artifact_type.as_deref().and_then(media_types::class_of).is_some();
+    let is_native = |e: &Descriptor| e.artifact_type.as_deref().and_then(media_types::class_of).is_some();
     if any(&is_native) {
         signs.push((Layout::Native, "an entry has one of Port's artifact types".to_owned()));
     }

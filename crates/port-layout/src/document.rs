@@ -15,7 +15,7 @@ pub const MOST_ENTRIES: usize = 2048;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// Layers and a config.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
     /// A list of manifests.
     Index(Index),
 }
@@ -96,7 +96,7 @@ pub fn kind_of(media_type: &str) -> Option<DocumentKind> {
 pub fn read(bytes: &[u8], declared: Option<&str>) -> Result<Document, DocumentError> {
     match kind(bytes, declared)? {
         DocumentKind::Manifest => {
-            let manifest: Manifest = json::read(bytes, "manifest", "an OCI image manifest")?;
+            let manifest: Box<Manifest> = json::read(bytes, "manifest", "an OCI image manifest")?;
             bounded("manifest", "layers", manifest.layers.len())?;
             Ok(Document::Manifest(manifest))
         }
@@ -168,5 +168,101 @@ fn by_fields(object: &RawObject, by_type: Option<DocumentKind>) -> Result<Docume
             },
             found: if present.is_empty() { "none of them".to_owned() } else { present.join(", ") },
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = include_str!("../tests/golden/port-v1/kernel.json");
+    const INDEX: &str = include_str!("../tests/golden/native/index.json");
+
+    #[test]
+    fn o_23_o_26_both_families_are_read() {
+        let docker = MANIFEST.replace(OCI_MANIFEST, DOCKER_MANIFEST);
+        for text in [MANIFEST, docker.as_str()] {
+            assert!(matches!(read(text.as_bytes(), None).unwrap(), Document::Manifest(_)));
+        }
+        let list = INDEX.replacen(OCI_INDEX, DOCKER_MANIFEST_LIST, 1);
+        for text in [INDEX, list.as_str()] {
+            assert!(matches!(read(text.as_bytes(), None).unwrap(), Document::Index(_)));
+        }
+    }
+
+    #[test]
+    fn what_is_said_must_agree() {
+        let typeless = MANIFEST.replacen(&format!("\"mediaType\":\"{OCI_MANIFEST}\","), "", 1);
+        for (text, declared) in [
+            (MANIFEST, Some(OCI_MANIFEST)),
+            (MANIFEST, Some("application/vnd.oci.image.manifest.v1+json; charset=utf-8")),
+            (typeless.as_str(), Some(OCI_MANIFEST)),
+            (typeless.as_str(), Some("application/json")),
+            (typeless.as_str(), None),
+        ] {
+            assert!(read(text.as_bytes(), declared).is_ok(), "{declared:?}");
+        }
+        let check = |text: &str, declared: Option<&str>, expected: &str| {
+            let error = read(text.as_bytes(), declared).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(MANIFEST, Some(OCI_INDEX), "it was handed over as `application/vnd.oci.image.index");
+        check(&typeless, Some(OCI_INDEX), "expected `manifests`, found config, layers");
+        check(&typeless, Some("text/html"), "the document is `text/html`");
+        check(&INDEX.replacen(OCI_INDEX, OCI_MANIFEST, 1), None, "found manifests");
+    }
+
+    #[test]
+    fn hostile_documents_are_refused() {
+        let both = MANIFEST.replacen("\"layers\"", "\"manifests\":[],\"layers\"", 1);
+        let cases = [
+            (both.clone(), "found config, manifests, layers"),
+            (both.replace("\"manifests\"", "\"Manifests\""), "found config, Manifests, layers"),
+            (MANIFEST.replacen("\"layers\"", "\"Layers\"", 1), "found config, Layers"),
+            (MANIFEST.replacen("\"layers\"", "\"fsLayers\":[],\"layers\"", 1), "found config, fsLayers"),
+            (MANIFEST.replacen("\"schemaVersion\":2", "\"schemaVersion\":1", 1), "schemaVersion 1"),
+            (MANIFEST.replacen("\"schemaVersion\":2,", "", 1), "schemaVersion 0"),
+            (MANIFEST.replacen("\"schemaVersion\":2", "\"schemaVersion\":\"2\"", 1), "is not one"),
+            (MANIFEST.replacen("\"size\":7", "\"size\":-7", 1), "the manifest is not one"),
+            (MANIFEST.replacen("\"size\":7", "\"size\":1e30", 1), "the manifest is not one"),
+            (MANIFEST.replacen("\"size\":7,", "", 1), "the manifest is not one"),
+            (MANIFEST.replace("sha256:", "SHA256:"), "the manifest is not one"),
+            (MANIFEST.replace("sha256:", "md5:"), "the manifest is not one"),
+            (MANIFEST.replacen("\"vmlinux\"", "[]", 1), "the manifest is not one"),
+            (MANIFEST.replacen("\"size\":7", "\"size\":7,\"size\":7", 1), "the document is not one"),
+            (
+                MANIFEST.replacen(OCI_MANIFEST, "application/vnd.docker.distribution.manifest.v1+json", 1),
+                "v1+json",
+            ),
+            ("[2,\"\",null]".to_owned(), "the document is not one"),
+            (String::new(), "the document is not one"),
+            ("{\"schemaVersion\":2}".to_owned(), "found none of them"),
+        ];
+        for (text, expected) in cases {
+            let error = read(text.as_bytes(), None).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error} should say {expected}");
+        }
+    }
+
+    #[test]
+    fn counts_are_bounded() {
+        let layer = MANIFEST.split("\"layers\":[").nth(1).unwrap().split("]}").next().unwrap();
+        let many = MANIFEST.replacen(layer, &vec![layer; MOST_ENTRIES + 1].join(","), 1);
+        let error = read(many.as_bytes(), None).unwrap_err().to_string();
+        assert_eq!(error, "the manifest has 2049 layers: at most 2048 are read");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(bytes: Vec<u8>, at in 0..1000usize, byte: u8, declared: Option<String>) {
+            let _ = read(&bytes, declared.as_deref());
+            for text in [MANIFEST, INDEX] {
+                let mut changed = text.as_bytes().to_vec();
+                if let Some(old) = changed.get_mut(at) {
+                    *old = byte;
+                }
+                let _ = read(&changed, None).map(|document| crate::detect::detect(&document));
+            }
+        }
     }
 }

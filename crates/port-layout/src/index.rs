@@ -37,3 +37,6 @@ pub fn remove(index: &mut Index, name: &str) -> bool {
     index.manifests.retain(|entry| name_of(entry) != Some(name));
     index.manifests.len() < before
 }
+
+#[cfg(test)]
+mod tests;

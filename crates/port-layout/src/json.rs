@@ -75,8 +75,11 @@ impl RawObject {
     ) -> Result<Option<T>, JsonError> {
         match self.fields.iter().find(|(key, _)| key == name) {
             None => Ok(None),
-            Some((_, value)) => serde_json::from_str(value.get())
-                .map_err(|source| JsonError::Malformed { document, expected, source }),
+            Some((_, value)) => serde_json::from_str(value.get()).map_err(|source| JsonError::Malformed {
+                document,
+                expected,
+                source,
+            }),
         }
     }
 

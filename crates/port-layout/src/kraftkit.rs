@@ -24,8 +24,8 @@ pub use encode::{Documents, EncodeError, encode};
 pub use index::{Found, Merged, PackageConflict, Query, discover, is_listed, matches, merge};
 pub use name::parse_name;
 pub use platform::{
-    architecture_name, checksum, features, kconfig, kernel_version, normalized, platform_name,
-    sort_features, substrate_name,
+    architecture_name, checksum, features, kconfig, kernel_version, normalized, platform_name, sort_features,
+    substrate_name,
 };
 
 use port_model::{Digest, DigestError, Reference};

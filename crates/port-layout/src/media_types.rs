@@ -18,6 +18,8 @@ pub const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
 pub const OCI_LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 /// `oras push`: the artifact type where none was given.
 pub const UNKNOWN_ARTIFACT: &str = "application/vnd.unknown.artifact.v1";
+/// `oras push --image-spec v1.0`: the config's type where none was given.
+pub const UNKNOWN_CONFIG: &str = "application/vnd.unknown.config.v1+json";
 /// KubeSolo OS: a kernel layer (acceptance O-6).
 pub const KUBESOLO_KERNEL: &str = "application/vnd.kubesolo.os.kernel.v1+octet-stream";
 /// KubeSolo OS: an initramfs layer (acceptance O-7).

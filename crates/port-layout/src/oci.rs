@@ -25,11 +25,7 @@ pub struct Descriptor {
     /// Its size in bytes.
     pub size: u64,
     /// Further facts.
-    #[serde(
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: Annotations,
     /// The blob itself in base64, where it is tiny. Port writes it only for the empty config, as `oras` does,
     /// and never uses it in place of the blob.
@@ -91,11 +87,7 @@ pub struct Platform {
 impl Platform {
     /// Linux on this architecture.
     pub fn linux(architecture: Architecture) -> Self {
-        Self {
-            architecture: architecture.oci_name().to_owned(),
-            os: "linux".to_owned(),
-            ..Self::default()
-        }
+        Self { architecture: architecture.oci_name().to_owned(), os: "linux".to_owned(), ..Self::default() }
     }
 }
 

@@ -5,7 +5,8 @@
 //! reader is told it. What this layout has no field for is reported by [`encode`], never lost unseen.
 
 use port_model::{
-    ArtifactClass, Bundle, Component, ComponentFormat, ComponentKind, Digest, FileName, FileNameError, Variant,
+    ArtifactClass, Bundle, Component, ComponentFormat, ComponentKind, Digest, FileName, FileNameError,
+    Variant,
 };
 
 use crate::annotations::TITLE;

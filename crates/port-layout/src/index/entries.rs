@@ -135,14 +135,19 @@ impl IndexDocument {
         let mut fields = self.fields.clone();
         let texts: Vec<&RawValue> = self.entries.iter().map(|entry| &*entry.text).collect();
         fields.set("mediaType", raw(&self.media_type()));
-        fields.set("manifests", raw(&texts));
+        // NOTE: not in Go's escapes, which would change what others wrote.
+        fields.set("manifests", from_json(crate::oci::to_bytes(&texts)));
         crate::oci::to_bytes(&fields)
     }
 }
 
 /// The JSON text of a value, in the form that keeps its digest when Go's tools write it again.
 fn raw<T: Serialize + ?Sized>(value: &T) -> Box<RawValue> {
-    let text = String::from_utf8(crate::go_json::to_bytes(&value)).unwrap_or_default();
+    from_json(crate::go_json::to_bytes(&value))
+}
+
+fn from_json(bytes: Vec<u8>) -> Box<RawValue> {
+    let text = String::from_utf8(bytes).unwrap_or_default();
     // Our values are always JSON; `null` is what a failed serialisation would have become anyway.
-    RawValue::from_string(text).unwrap_or_else(|_| Box::<RawValue>::from(RawValue::NULL.to_owned()))
+    RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -89,9 +89,7 @@ pub struct Merged {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
     /// This variant is published already, with other content.
-    #[error(
-        "the {class} `{variant}` is already published as {found}: expected no such entry, or {expected}"
-    )]
+    #[error("the {class} `{variant}` is already published as {found}: expected no such entry, or {expected}")]
     VariantExists {
         /// Kernel or guest image.
         class: ArtifactClass,

@@ -54,8 +54,7 @@ pub fn encode(package: &Package, sha256: impl Fn(&[u8]) -> Digest) -> Result<Doc
     let mut config: ImageConfig = package.config.clone();
     config.platform = normalized(&config.platform);
     config.rootfs.kind = "layers".to_owned();
-    config.rootfs.diff_ids =
-        Some(package.layers.iter().map(|layer| layer.digest.to_string()).collect());
+    config.rootfs.diff_ids = Some(package.layers.iter().map(|layer| layer.digest.to_string()).collect());
     let config_bytes = config.to_bytes();
     let annotations = annotations(package);
     let manifest = Manifest {
@@ -94,9 +93,7 @@ fn check(package: &Package) -> Result<(), EncodeError> {
     }
     match package.layers.iter().find(|layer| layer.media_type != OCI_LAYER_TAR) {
         None => Ok(()),
-        Some(other) => {
-            Err(EncodeError::Layer { name: package.name(), found: other.media_type.clone() })
-        }
+        Some(other) => Err(EncodeError::Layer { name: package.name(), found: other.media_type.clone() }),
     }
 }
 

@@ -6,9 +6,7 @@ use port_model::{Architecture, Digest};
 
 use super::{INITRAMFS_NAME, KERNEL_NAME, Metadata};
 use crate::annotations::{KUBESOLO_CHANNEL, KUBESOLO_VERSION, TITLE};
-use crate::media_types::{
-    KUBESOLO_INITRAMFS, KUBESOLO_KERNEL, OCI_INDEX, OCI_MANIFEST, UNKNOWN_ARTIFACT,
-};
+use crate::media_types::{KUBESOLO_INITRAMFS, KUBESOLO_KERNEL, OCI_INDEX, OCI_MANIFEST, UNKNOWN_ARTIFACT};
 use crate::native::Encoded;
 use crate::oci::{self, Annotations, Descriptor, Index, Manifest, Platform};
 use crate::port_v1;
@@ -62,7 +60,9 @@ pub enum PublishError {
         architecture: &'static str,
     },
     /// Manifests of different releases.
-    #[error("the manifest for `{architecture}` has the {field} `{found}`: expected `{expected}` as the others")]
+    #[error(
+        "the manifest for `{architecture}` has the {field} `{found}`: expected `{expected}` as the others"
+    )]
     Differs {
         /// Go's name.
         architecture: &'static str,
@@ -130,8 +130,7 @@ pub fn encode_index(parts: &[IndexPart]) -> Result<Vec<u8>, PublishError> {
     let mut sorted: Vec<&IndexPart> = parts.iter().collect();
     sorted.sort_by_key(|part| part.architecture.oci_name());
     let first = sorted.first().ok_or(PublishError::NoParts)?;
-    let duplicate =
-        sorted.iter().zip(sorted.iter().skip(1)).find(|(a, b)| a.architecture == b.architecture);
+    let duplicate = sorted.iter().zip(sorted.iter().skip(1)).find(|(a, b)| a.architecture == b.architecture);
     if let Some((part, _)) = duplicate {
         return Err(PublishError::Duplicate { architecture: part.architecture.oci_name() });
     }
@@ -158,12 +157,7 @@ pub fn encode_index(parts: &[IndexPart]) -> Result<Vec<u8>, PublishError> {
     Ok(oci::to_bytes(&index))
 }
 
-fn same(
-    field: &'static str,
-    expected: &str,
-    found: &str,
-    part: &IndexPart,
-) -> Result<(), PublishError> {
+fn same(field: &'static str, expected: &str, found: &str, part: &IndexPart) -> Result<(), PublishError> {
     if expected == found {
         return Ok(());
     }
@@ -180,8 +174,7 @@ fn check(metadata: &Metadata, architecture: Architecture) -> Result<(), PublishE
     let refuse = |field, expected: String, found: &str| {
         Err(PublishError::Field { field, expected, found: found.to_owned() })
     };
-    let fields =
-        [("version", &metadata.version, 128 - "-amd64".len()), ("channel", &metadata.channel, 128)];
+    let fields = [("version", &metadata.version, 128 - "-amd64".len()), ("channel", &metadata.channel, 128)];
     for (field, text, longest) in fields {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let first = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');

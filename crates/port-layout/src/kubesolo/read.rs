@@ -32,7 +32,7 @@ pub fn resolve(
 ) -> Result<Resolved, KubesoloError> {
     match read(bytes, declared, tag)? {
         Document::Manifest(manifest) => {
-            release(manifest, tag, architecture).map(|release| Resolved::Release(Box::new(release)))
+            release(*manifest, tag, architecture).map(|release| Resolved::Release(Box::new(release)))
         }
         Document::Index(index) => {
             select(&index, tag, architecture).map(|entry| Resolved::Entry(Box::new(entry.clone())))
@@ -51,7 +51,7 @@ pub fn decode(
     architecture: Architecture,
 ) -> Result<Release, KubesoloError> {
     match read(bytes, declared, tag)? {
-        Document::Manifest(manifest) => release(manifest, tag, architecture),
+        Document::Manifest(manifest) => release(*manifest, tag, architecture),
         Document::Index(index) => Err(KubesoloError::MediaType {
             tag: tag.to_owned(),
             expected: "manifest behind an index entry",
@@ -89,8 +89,7 @@ pub fn select<'a>(
         .copied()
         .filter(|entry| entry.platform.as_ref().is_some_and(|p| p.architecture == wanted))
         .collect();
-    let for_linux =
-        |e: &&Descriptor| e.platform.as_ref().is_some_and(|p| p.os.is_empty() || p.os == "linux");
+    let for_linux = |e: &&Descriptor| e.platform.as_ref().is_some_and(|p| p.os.is_empty() || p.os == "linux");
     let chosen = match by_platform.as_slice() {
         [only] => Some(*only),
         several => several.iter().copied().find(for_linux),
@@ -133,11 +132,7 @@ fn check_architecture(found: &str, tag: &str, expected: Architecture) -> Result<
     })
 }
 
-fn release(
-    manifest: Manifest,
-    tag: &str,
-    architecture: Architecture,
-) -> Result<Release, KubesoloError> {
+fn release(manifest: Manifest, tag: &str, architecture: Architecture) -> Result<Release, KubesoloError> {
     let metadata = Metadata::from_annotations(&manifest.annotations);
     check_architecture(&metadata.architecture, tag, architecture)?;
     let mut ignored = manifest.layers;
