@@ -71,10 +71,13 @@ impl Demo {
         Ok(())
     }
 
-    /// What was built, and what push cached: the pull must bring both back from the store alone.
+    /// What was built, what push cached, and the local store: the pull must bring all back from what was published.
     fn delete(&mut self) -> Outcome {
-        self.title("delete the built files and the cache copies");
+        self.title("delete the built files, the cache copies and the local store");
         let root = workspace::root();
+        let store = root.join(".port/store");
+        println!("     $ rm -r .port/store");
+        std::fs::remove_dir_all(&store).map_err(|error| Failure::io("remove", &store, &error))?;
         for artifact in ARTIFACTS {
             let directories = [directory(artifact), format!(".port/cache/demo-fs/port/{artifact}")];
             for directory in directories {

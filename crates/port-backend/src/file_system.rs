@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use port_content::atomic::{self, AtomicDir, AtomicFile};
 use port_content::{FsError, fs, limit, sparse};
-use port_model::{Event, FileName, Reference, Reporter, Variant};
+use port_model::{Digest, Event, FileName, Reference, Reporter, Variant};
+use tokio::sync::mpsc;
 
 use crate::backend::{Backend, Documents, Found, FoundFile, Publication, PublishedFile};
 use crate::error::{BackendError, ErrorKind};
@@ -56,12 +57,30 @@ fn failed(operation: impl Into<String>, directory: &Path) -> impl FnOnce(FsError
     }
 }
 
-/// Runs blocking file work off the async threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+/// Runs a copy off the async threads and reports how far it got. `work` is given a function to tell bytes to.
+async fn copying<T: Send + 'static>(
+    task: String,
+    total: u64,
+    reporter: &dyn Reporter,
+    work: impl FnOnce(&mut dyn FnMut(u64)) -> T + Send + 'static,
+) -> T {
+    reporter.event(Event::Started { task: task.clone(), total: Some(total) });
+    let (sender, mut told) = mpsc::unbounded_channel();
+    let copy = tokio::task::spawn_blocking(move || {
+        work(&mut |bytes| {
+            // Nobody listens any more where the caller has gone; the copy goes with it.
+            let _ = sender.send(bytes);
+        })
+    });
+    while let Some(bytes) = told.recv().await {
+        reporter.event(Event::Advanced { task: task.clone(), bytes });
+    }
+    let result = match copy.await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    };
+    reporter.event(Event::Finished { task });
+    result
 }
 
 #[async_trait]
@@ -80,16 +99,23 @@ impl Backend for FileSystem {
         let next = AtomicDir::create(&directory).map_err(error("publish"))?;
         let mut bytes = 0;
         for file in &publication.files {
+            let (published, to) = (file.clone(), next.path().to_owned());
             let task = format!("publish {}", file.name);
-            reporter.event(Event::Started { task: task.clone(), total: Some(file.size) });
-            let (file, to) = (file.clone(), next.path().to_owned());
-            bytes += blocking(move || put(&file, &to)).await.map_err(error("publish"))?;
-            reporter.event(Event::Finished { task });
+            let copy = copying(task, file.size, reporter, move |tell| put(&published, &to, tell));
+            let (found, size) = copy.await.map_err(error("publish"))?;
+            if found != file.digest {
+                let operation = format!("publish `{}`", file.name);
+                let reason = format!("its bytes changed: expected {}, found {found}", file.digest);
+                let location = directory.display().to_string();
+                return Err(BackendError::new(ErrorKind::Corrupt, location, operation, reason));
+            }
+            bytes += size;
         }
         let documents = &publication.documents;
         atomic::write(&next.path().join(MANIFEST), &documents.manifest).map_err(error("publish"))?;
         atomic::write(&next.path().join(CONFIG), &documents.config).map_err(error("publish"))?;
         next.commit().map_err(error("publish"))?;
+        atomic::sweep_beside(&directory).map_err(error("tidy up beside"))?;
         Ok(bytes)
     }
 
@@ -107,28 +133,29 @@ impl Backend for FileSystem {
     ) -> Result<(), BackendError> {
         let directory = self.directory(reference, variant);
         let path = directory.join(&file.name);
-        let task = format!("fetch {}", file.name);
         let error = |operation: &str| failed(format!("{operation} `{}`", file.name), &directory);
-        reporter.event(Event::Started { task: task.clone(), total: Some(file.size) });
         let (source, _) = fs::open_regular(&path).map_err(error("open"))?;
-        let clone = target.try_clone();
-        let target = fs::Context::context(clone, "copy", &path).map_err(error("fetch"))?;
-        blocking(move || sparse::copy(&source, &target, &path)).await.map_err(error("fetch"))?;
-        reporter.event(Event::Finished { task });
+        let target = fs::Context::context(target.try_clone(), "copy", &path).map_err(error("fetch"))?;
+        let task = format!("fetch {}", file.name);
+        let copy = move |tell: &mut dyn FnMut(u64)| sparse::copy_telling(&source, &target, &path, tell);
+        copying(task, file.size, reporter, copy).await.map_err(error("fetch"))?;
         Ok(())
     }
 }
 
 /// Copies one file and its side-car into `directory`.
-fn put(file: &PublishedFile, directory: &Path) -> Result<u64, FsError> {
+///
+/// Returns the digest and size of what lies there now.
+fn put(file: &PublishedFile, directory: &Path, tell: &mut dyn FnMut(u64)) -> Result<(Digest, u64), FsError> {
     let (source, _) = fs::open_regular(&file.path)?;
     let mut target = AtomicFile::create(&directory.join(&file.name))?;
     let path = target.path().to_owned();
-    let bytes = sparse::copy(&source, target.file(), &path)?;
+    sparse::copy_telling(&source, target.file(), &path, tell)?;
+    let copied = fs::Context::context(sparse::digest(target.file()), "read", &path)?;
     target.commit()?;
     let sidecar = directory.join(format!("{}{}", file.name, sidecar::SUFFIX));
     atomic::write(&sidecar, sidecar::render(&file.digest, &file.name).as_bytes())?;
-    Ok(bytes)
+    Ok(copied)
 }
 
 fn find(directory: &Path) -> Result<Found, BackendError> {
@@ -152,7 +179,7 @@ fn find(directory: &Path) -> Result<Found, BackendError> {
     Ok(Found { files, documents: documents(directory)? })
 }
 
-fn digest_beside(directory: &Path, path: &Path) -> Result<Option<port_model::Digest>, BackendError> {
+fn digest_beside(directory: &Path, path: &Path) -> Result<Option<Digest>, BackendError> {
     let mut sidecar = path.as_os_str().to_owned();
     sidecar.push(sidecar::SUFFIX);
     let Some(text) = optional(directory, fs::read_to_string(Path::new(&sidecar), limit::RECORD))? else {

@@ -8,8 +8,7 @@
 //! A backend moves files and documents. It knows neither layouts nor the store: what the documents mean is
 //! for the caller, and so is checking digests: [`Backend::fetch`] only brings bytes.
 //!
-//! Off-spec: `file-system` is the only backend of this version; configuration may name others, which
-//! [`BackendError`] refuses with kind [`ErrorKind::Unsupported`] at the caller.
+//! `file-system` is the only backend so far; the caller refuses others that a configuration names.
 
 mod backend;
 mod error;

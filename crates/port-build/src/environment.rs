@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads the environment; the caller did.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use port_config::{Lock, SourceSettings};
@@ -70,6 +71,8 @@ pub struct Context<'a> {
     pub lock: &'a Lock,
     /// What the lock may become.
     pub lock_mode: LockMode,
+    /// Digests that no PVM kernel may have; see [`crate::standard_digests`].
+    pub standard: &'a BTreeSet<Digest>,
     /// One source, by kind (`debian-package`) or by number from 1: no other one is tried.
     pub source: Option<&'a str>,
     /// Digest and size of a file; may remember them for files that did not change.

@@ -47,7 +47,7 @@ pub async fn guest_image(
         let changes = record::input_changes(&entry.inputs, &build.inputs);
         record::refuse_changes(context, artifact, variant, changes.clone())?;
         if changes.is_empty() && record::outputs_hold(context, variant, entry)? {
-            return Ok(Built { entry: entry.clone(), provenance: build.provenance(), fresh: false });
+            return Ok(Built { entry: entry.clone(), fresh: false });
         }
     }
     build.run(locked).await
@@ -155,16 +155,6 @@ impl<'a> Build<'a> {
         published || self.kernel.is_some()
     }
 
-    /// It is published, so nothing of this machine is in it: programs are named by digest.
-    fn provenance(&self) -> String {
-        let named = self.inputs.iter().filter(|input| matches!(input.source.as_str(), "agent" | "busybox"));
-        let programs = named.map(|input| format!("{} {}", input.resolved, input.digest.short()));
-        let modules =
-            self.kernel.map(|kernel| format!("modules of {} {}", kernel.artifact, kernel.release()));
-        let parts: Vec<String> = programs.chain(modules).collect();
-        format!("port-build format {FORMAT}: {}", parts.join(", "))
-    }
-
     async fn run(self, locked: Option<&LockEntry>) -> Result<Built, BuildError> {
         let busybox = self.busybox.read(self.context, self.variant.variant.architecture).await?;
         let modules = match self.kernel {
@@ -186,7 +176,7 @@ impl<'a> Build<'a> {
             file.commit()?;
         }
         self.context.reporter.note(format!("built {}", self.artifact.name));
-        Ok(Built { entry, provenance: self.provenance(), fresh: true })
+        Ok(Built { entry, fresh: true })
     }
 
     fn write_image(&self, busybox: &[u8]) -> Result<AtomicFile, BuildError> {

@@ -52,17 +52,7 @@ pub async fn kernel(
 }
 
 fn up_to_date(entry: &LockEntry) -> Built {
-    Built { entry: entry.clone(), provenance: provenance(&entry.inputs), fresh: false }
-}
-
-/// The source as configured, and what it resolved to where the source does not say. It is published, so
-/// nothing of this machine (a mirror, a directory) is in it.
-fn provenance(inputs: &[LockedInput]) -> String {
-    let Some(input) = inputs.first() else { return String::new() };
-    match input.source.split(' ').next() {
-        Some("debian-package" | "pvm-flake") => format!("{} ({})", input.source, input.resolved),
-        _ => input.source.clone(),
-    }
+    Built { entry: entry.clone(), fresh: false }
 }
 
 struct Build<'a> {
@@ -172,7 +162,7 @@ impl<'a> Build<'a> {
         }
         output.commit()?;
         context.reporter.note(format!("built {} from `{source}`", artifact.name));
-        Ok(Built { provenance: provenance(&entry.inputs), entry, fresh: true })
+        Ok(Built { entry, fresh: true })
     }
 
     /// Writes the kernel and finds its modules.

@@ -41,4 +41,5 @@ pub use guest_image::guest_image;
 pub use initrd::FILE_NAME as INITRD_FILE_NAME;
 pub use kernel::kernel;
 pub use kernel_input::KernelInput;
-pub use record::Built;
+pub use pvm::standard_digests;
+pub use record::{Built, provenance};

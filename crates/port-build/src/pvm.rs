@@ -2,7 +2,9 @@
 //!
 //! Invariant: nothing that any standard variant pins, builds or records ever becomes a PVM kernel.
 
-use port_config::{Artifact, KernelSource, VariantConfig};
+use std::collections::BTreeSet;
+
+use port_config::{Artifact, KernelSource, Lock, VariantConfig};
 use port_kernel::KernelConfig;
 use port_model::{Digest, ProtectionMode, Variant};
 
@@ -52,10 +54,7 @@ pub(crate) fn refuse_standard_bytes(
     if variant.variant.protection_mode != ProtectionMode::Pvm {
         return Ok(());
     }
-    let is_standard = |digest: &Digest| {
-        PINNED_STANDARD.contains(&digest.hex()) || is_pinned(artifact, digest) || is_locked(context, digest)
-    };
-    if let Some(digest) = digests.into_iter().find(|digest| is_standard(digest)) {
+    if let Some(digest) = digests.into_iter().find(|digest| context.standard.contains(*digest)) {
         return Err(standard(artifact, variant, source, format!("the standard kernel {digest}")));
     }
     if config.is_some_and(|config| !config.is_built_in("PVM_GUEST")) {
@@ -79,23 +78,29 @@ fn standard(
     }
 }
 
-/// Whether a standard variant of this artifact pins the digest.
-fn is_pinned(artifact: &Artifact, digest: &Digest) -> bool {
-    let standard = artifact.variants.iter().filter(|v| v.variant.protection_mode == ProtectionMode::Standard);
-    standard.flat_map(|variant| &variant.sources).any(|source| match source {
-        KernelSource::FirecrackerCi { sha256, .. } | KernelSource::Url { sha256, .. } => sha256 == digest,
-        KernelSource::DebianFile { sha256, .. } | KernelSource::Path { sha256, .. } => {
-            sha256.as_ref() == Some(digest)
-        }
-        KernelSource::DebianPackage { .. } | KernelSource::PvmFlake { .. } => false,
-    })
+/// Every digest that a standard variant of these artifacts pins, or was built from or into by `lock`; and the
+/// published pins (acceptance Pu-35), whether or not a file still names them.
+///
+/// This is the one list: a PVM variant whose main file is on it is refused, here and by every other verb.
+pub fn standard_digests<'a>(artifacts: impl Iterator<Item = &'a Artifact>, lock: &Lock) -> BTreeSet<Digest> {
+    let variants = artifacts.flat_map(|artifact| &artifact.variants);
+    let standard = variants.filter(|config| config.variant.protection_mode == ProtectionMode::Standard);
+    let pins = standard.flat_map(|config| &config.sources).filter_map(pin);
+    let published = PINNED_STANDARD.iter().filter_map(|hex| Digest::from_sha256_hex(hex).ok());
+    let entries = lock.entries().filter(|entry| entry.variant.protection_mode == ProtectionMode::Standard);
+    let locked = entries.flat_map(|entry| {
+        // A guest image's agent and BusyBox are in both lanes; what makes an image standard is the image.
+        let is_kernel = entry.inputs.first().is_some_and(|input| input.source != "recipe");
+        let inputs = entry.inputs.iter().filter(move |_| is_kernel).map(|input| input.digest.clone());
+        inputs.chain(entry.outputs.first().map(|output| output.digest.clone()))
+    });
+    pins.chain(published).chain(locked).collect()
 }
 
-/// Whether a standard variant of any artifact was built from or into the digest.
-fn is_locked(context: &Context<'_>, digest: &Digest) -> bool {
-    let standard = context.lock.entries().filter(|e| e.variant.protection_mode == ProtectionMode::Standard);
-    standard.into_iter().any(|entry| {
-        entry.inputs.iter().any(|input| input.digest == *digest)
-            || entry.outputs.iter().any(|output| output.digest == *digest)
-    })
+fn pin(source: &KernelSource) -> Option<Digest> {
+    match source {
+        KernelSource::FirecrackerCi { sha256, .. } | KernelSource::Url { sha256, .. } => Some(sha256.clone()),
+        KernelSource::DebianFile { sha256, .. } | KernelSource::Path { sha256, .. } => sha256.clone(),
+        KernelSource::DebianPackage { .. } | KernelSource::PvmFlake { .. } => None,
+    }
 }

@@ -14,10 +14,28 @@ use crate::error::BuildError;
 pub struct Built {
     /// The variant's entry in the lock: inputs, outputs, kernel facts.
     pub entry: LockEntry,
-    /// Where the main output came from, in words a person can follow.
-    pub provenance: String,
     /// Whether anything was written; `false` where all was up to date.
     pub fresh: bool,
+}
+
+/// Where the main output of a build came from, in words a person can follow.
+///
+/// It is published, so nothing of the machine that built (a mirror, a directory) is in it.
+pub fn provenance(entry: &LockEntry) -> String {
+    let Some(first) = entry.inputs.first() else { return String::new() };
+    let said = |input: &LockedInput| match input.source.split(' ').next() {
+        Some("agent" | "busybox") => Some(format!("{} {}", input.source, input.digest.short())),
+        Some("modules") => Some(format!("{} {}", input.source, input.resolved)),
+        _ => None,
+    };
+    match first.source.split(' ').next() {
+        Some("recipe") => {
+            let parts: Vec<String> = entry.inputs.iter().filter_map(said).collect();
+            format!("{}: {}", first.resolved, parts.join(", "))
+        }
+        Some("debian-package" | "pvm-flake") => format!("{} ({})", first.source, first.resolved),
+        _ => first.source.clone(),
+    }
 }
 
 /// Where the output `name` of a variant is: beside its main file.

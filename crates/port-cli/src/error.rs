@@ -136,8 +136,10 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
             one(Exit::Failed, "`port doctor` says what this host can do".to_owned())
         }
         OpsError::Files(error) if error.is_not_found() => (Exit::NotFound, vec![]),
+        OpsError::ChangedMeanwhile { .. } => {
+            one(Exit::Failed, "another process builds into the same path; build again".to_owned())
+        }
         OpsError::Kernel(_) | OpsError::Image(_) | OpsError::Files(_) => (Exit::Failed, vec![]),
-        OpsError::Worker(_) => (Exit::Bug, vec![]),
     }
 }
 
@@ -174,7 +176,8 @@ fn build(error: &port_build::BuildError) -> (Exit, Vec<String>) {
             Exit::Unreachable,
             "add a source that this machine can reach, or point `PORT_FIRECRACKER_CI_URL` at a mirror",
         ),
-        B::Transport(_) => return (Exit::Unreachable, vec![]),
+        B::Transport(error) if error.failure.is_unreachable() => return (Exit::Unreachable, vec![]),
+        B::Transport(_) => return (Exit::Failed, vec![]),
         B::NotBuildable { .. }
         | B::NoSuchSource { .. }
         | B::MixedVariants { .. }

@@ -7,11 +7,12 @@
 
 use std::io::Write as _;
 
-use anstream::{eprintln, println};
+use anstream::eprintln;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
 use crate::args::Format;
+use crate::error::{CommandError, Exit};
 
 /// How to speak.
 #[derive(Debug, Clone, Copy)]
@@ -24,15 +25,25 @@ pub struct Ui {
 
 impl Ui {
     /// Prints a report: `text` for people, `value` for machines.
-    pub fn report<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) {
-        match self.format {
-            Format::Text => {
-                let text = text();
-                if !text.is_empty() {
-                    println!("{}", text.trim_end());
-                }
+    ///
+    /// # Errors
+    /// Standard output takes no more. A reader that has gone is none: it saw what it wanted.
+    pub fn report<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> Result<(), CommandError> {
+        let said = match self.format {
+            Format::Text => text(),
+            Format::Json => serde_json::to_string_pretty(value).unwrap_or_default(),
+        };
+        if said.is_empty() {
+            return Ok(());
+        }
+        let mut stdout = anstream::stdout().lock();
+        match writeln!(stdout, "{}", said.trim_end()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => {
+                let message = format!("the report cannot be written to standard output: {error}");
+                Err(CommandError::new(Exit::Failed, message))
             }
-            Format::Json => println!("{}", serde_json::to_string_pretty(value).unwrap_or_default()),
+            Ok(()) => Ok(()),
         }
     }
 

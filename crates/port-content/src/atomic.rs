@@ -5,7 +5,7 @@
 //! ```
 //!
 //! CRASH: a kill before the rename leaves the old content and a hidden `.tmp` file, which
-//! [`sweep`] removes later; a kill after it leaves the new content. Nothing in between is visible.
+//! [`sweep_beside`] removes when it is a day old; a kill after it leaves the new content. Nothing in between is visible.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Seek as _, Write};
@@ -130,7 +130,7 @@ impl AtomicDir {
     /// Swaps the prepared directory in and removes what stood there.
     ///
     /// The swap is one `renameat2(RENAME_EXCHANGE)`, so `target` is the old or the new directory at every
-    /// instant. CRASH: a kill after the swap leaves the old directory under a `.tmp` name for [`sweep`].
+    /// instant. CRASH: a kill after the swap leaves the old directory under a `.tmp` name for [`sweep_beside`].
     pub fn commit(self) -> Result<(), FsError> {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         let target = &self.target;
@@ -154,21 +154,40 @@ impl AtomicDir {
     }
 }
 
-/// Removes leftovers of killed processes from `directory`: our own `.tmp` names, older than a day.
-pub fn sweep(directory: &Path, now: SystemTime) -> Result<(), FsError> {
-    for path in fs::read_dir(directory)? {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !(name.starts_with('.') && name.ends_with(SUFFIX)) {
-            continue;
-        }
-        // A leftover that vanishes between listing and looking was somebody else's and is gone.
-        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        let age = metadata.modified().ok().and_then(|modified| now.duration_since(modified).ok());
-        if age.is_some_and(|age| age > LEFTOVER_AGE) {
-            if metadata.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
-        }
+/// Removes leftovers of killed processes from the directory of `path`: our own `.tmp` names, older than a day by
+/// the clock of that file system. An absent directory has none.
+pub fn sweep_beside(path: &Path) -> Result<(), FsError> {
+    let directory = parent(path);
+    let names = match fs::read_dir(directory) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other?,
+    };
+    let leftovers: Vec<PathBuf> = names.into_iter().filter(|path| is_ours(path)).collect();
+    if leftovers.is_empty() {
+        return Ok(());
+    }
+    let now = tempfile::tempfile_in(directory)
+        .and_then(|file| file.metadata()?.modified())
+        .context("read the clock of", directory)?;
+    for path in leftovers {
+        remove_if_old(&path, now)?;
     }
     Ok(())
+}
+
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') && name.ends_with(SUFFIX)
+}
+
+fn remove_if_old(path: &Path, now: SystemTime) -> Result<(), FsError> {
+    // A leftover that vanishes between listing and looking was somebody else's and is gone.
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    let age = metadata.modified().ok().and_then(|modified| now.duration_since(modified).ok());
+    if age.is_none_or(|age| age <= LEFTOVER_AGE) {
+        return Ok(());
+    }
+    if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }
 
 /// What temporary names start with, so that listings of user files never show them.
@@ -216,14 +235,18 @@ mod tests {
     #[test]
     fn only_old_leftovers_of_ours_are_swept() {
         let directory = tempfile::tempdir().unwrap();
-        let leftover = directory.path().join(".vmlinux.abc.tmp");
-        let other = directory.path().join("notes.tmp");
-        write(&leftover, b"x").unwrap();
-        write(&other, b"x").unwrap();
-        let now = fs::metadata(&leftover).unwrap().modified().unwrap();
-        sweep(directory.path(), now).unwrap();
-        assert!(fs::exists(&leftover));
-        sweep(directory.path(), now + LEFTOVER_AGE * 2).unwrap();
-        assert!(!fs::exists(&leftover) && fs::exists(&other));
+        let at = |name: &str| directory.path().join(name);
+        for name in [".old.abc.tmp", ".young.abc.tmp", "notes.tmp", ".hidden"] {
+            write(&at(name), b"x").unwrap();
+        }
+        for name in [".old.abc.tmp", "notes.tmp", ".hidden"] {
+            let file = fs::open_writable(&at(name)).unwrap();
+            let long_ago = file.metadata().unwrap().modified().unwrap() - LEFTOVER_AGE * 2;
+            file.set_modified(long_ago).unwrap();
+        }
+        sweep_beside(&at("any")).unwrap();
+        assert!(!fs::exists(&at(".old.abc.tmp")));
+        assert!([".young.abc.tmp", "notes.tmp", ".hidden"].iter().all(|name| fs::exists(&at(name))));
+        sweep_beside(Path::new("/nowhere/at/all")).unwrap();
     }
 }

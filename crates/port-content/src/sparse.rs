@@ -14,25 +14,46 @@ use crate::hashing::{BUFFER, Hasher};
 
 /// Granularity of hole detection while writing, in bytes: the block size of common file systems.
 pub const BLOCK: usize = 4096;
+/// How much is copied before it is told, in bytes.
+const STEP: u64 = 16 * 1024 * 1024;
 
 /// Copies `source` into the empty file `target`, keeping holes; returns the bytes of its length.
 ///
 /// `path` names the target in errors. Both files' positions are undefined afterwards.
 pub fn copy(source: &File, target: &File, path: &Path) -> Result<u64, FsError> {
+    copy_telling(source, target, path, &mut |_| {})
+}
+
+/// As [`copy`], telling how many bytes are done since it last told, holes included.
+pub fn copy_telling(
+    source: &File,
+    target: &File,
+    path: &Path,
+    tell: &mut dyn FnMut(u64),
+) -> Result<u64, FsError> {
     let length = source.metadata().context("inspect", path)?.len();
     if ioctl_ficlone(target, source).is_ok() {
+        tell(length);
         return Ok(length);
     }
     target.set_len(length).context("size", path)?;
-    copy_data_runs(source, target, length).context("write", path)?;
+    copy_data_runs(source, target, length, tell).context("write", path)?;
     Ok(length)
 }
 
-fn copy_data_runs(source: &File, target: &File, length: u64) -> io::Result<()> {
+fn copy_data_runs(source: &File, target: &File, length: u64, tell: &mut dyn FnMut(u64)) -> io::Result<()> {
     let mut position = 0;
     while position < length {
-        let Some((start, end)) = next_data(source, position, length)? else { return Ok(()) };
-        copy_run(source, target, start, end)?;
+        let (start, end) = next_data(source, position, length)?.unwrap_or((length, length));
+        let mut from = start;
+        while from < end {
+            let to = end.min(from + STEP);
+            copy_run(source, target, from, to)?;
+            tell(to - position);
+            position = to;
+            from = to;
+        }
+        tell(end - position);
         position = end;
     }
     Ok(())

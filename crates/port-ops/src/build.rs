@@ -3,11 +3,12 @@
 //! A guest image whose recipe names a kernel is built against that kernel, which is built first: the modules
 //! in the initrd must fit it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use port_build::{Built, Context, KernelInput, LockMode};
 use port_config::Lock;
-use port_model::{ArtifactClass, Digest, KernelFacts, Reference, Variant};
+use port_model::{ArtifactClass, Digest, KernelFacts, ProtectionMode, Reference, Variant};
 use serde::Serialize;
 
 use crate::error::OpsError;
@@ -78,7 +79,7 @@ async fn build_kernel(
     options: &BuildOptions,
 ) -> Result<Built, OpsError> {
     let lock = workspace.lock()?;
-    let built = with_context(workspace, &lock, options, async |context| {
+    let built = with_context(workspace, &lock, target, options, async |context| {
         Ok(port_build::kernel(context, target.artifact, target.config).await?)
     })
     .await?;
@@ -104,7 +105,7 @@ async fn build_guest_image(
         entry: &built.entry,
     });
     let lock = workspace.lock()?;
-    let built = with_context(workspace, &lock, options, async |context| {
+    let built = with_context(workspace, &lock, target, options, async |context| {
         Ok(port_build::guest_image(context, target.artifact, target.config, input.as_ref()).await?)
     })
     .await?;
@@ -132,11 +133,14 @@ async fn build_kernel_of<'a>(
 async fn with_context<T>(
     workspace: &Workspace,
     lock: &Lock,
+    target: Target<'_>,
     options: &BuildOptions,
     work: impl AsyncFnOnce(&Context<'_>) -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
     let environment = build_environment(workspace);
+    let is_pvm = target.variant().protection_mode == ProtectionMode::Pvm;
     let downloads = workspace.work_directory().join("downloads");
+    let standard = if is_pvm { pvm::standard_digests(workspace)? } else { BTreeSet::new() };
     let digest_of = |path: &Path| match workspace.store.digest_of_file(path) {
         Err(port_store::StoreError::Files { source, .. } | port_store::StoreError::Outside(source)) => {
             Err(source)
@@ -153,6 +157,7 @@ async fn with_context<T>(
         reporter: workspace.reporter.as_ref(),
         lock,
         lock_mode: options.lock_mode,
+        standard: &standard,
         source: options.source.as_deref(),
         digest_of: &digest_of,
     };
@@ -171,19 +176,21 @@ fn build_environment(workspace: &Workspace) -> port_build::Environment {
     }
 }
 
-/// Puts the entry into `port.lock` and remembers the outputs' digests.
+/// Checks that the outputs lie where they belong, and puts the entry into `port.lock`.
 fn record(workspace: &Workspace, target: Target<'_>, built: &Built) -> Result<(), OpsError> {
-    let path = lock_file::path(&workspace.project_path);
-    let guard = workspace.work_directory().join("port.lock.guard");
-    lock_file::set(&path, &guard, built.entry.clone())?;
     if built.fresh {
         for output in &built.entry.outputs {
-            workspace
-                .store
-                .remember(&target.config.path.with_file_name(output.file.as_str()), &output.digest)?;
+            // Hashed anew: what is recorded is what lies there. The digest is remembered for the next verb.
+            let path = target.config.path.with_file_name(output.file.as_str());
+            let found = workspace.store.digest_of_file(&path)?.0;
+            if found != output.digest {
+                return Err(OpsError::ChangedMeanwhile { path, expected: output.digest.clone(), found });
+            }
         }
     }
-    Ok(())
+    let path = lock_file::path(&workspace.project_path);
+    let guard = workspace.work_directory().join("port.lock.guard");
+    lock_file::set(&path, &guard, built.entry.clone())
 }
 
 fn report(target: Target<'_>, built: Built) -> BuildReport {
@@ -199,7 +206,7 @@ fn report(target: Target<'_>, built: Built) -> BuildReport {
         variant: target.variant(),
         path: target.config.path.clone(),
         fresh: built.fresh,
-        provenance: built.provenance.clone(),
+        provenance: port_build::provenance(&built.entry),
         outputs: outputs.collect(),
         kernel: built.entry.kernel,
     }

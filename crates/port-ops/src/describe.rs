@@ -26,7 +26,7 @@ pub(crate) fn bundle(
         },
         components,
         boot_arguments: None,
-        provenance: entry.and_then(provenance),
+        provenance: entry.map(port_build::provenance),
     })
 }
 
@@ -37,11 +37,6 @@ pub(crate) fn made(entry: &LockEntry, components: &[Component]) -> bool {
             .outputs
             .iter()
             .all(|output| components.iter().any(|c| c.file_name == output.file && c.digest == output.digest))
-}
-
-/// Where the main component came from: what its first input resolved to.
-pub(crate) fn provenance(entry: &LockEntry) -> Option<String> {
-    entry.inputs.first().map(|input| input.resolved.clone())
 }
 
 fn component(file: &HashedFile) -> Result<Component, OpsError> {

@@ -57,15 +57,14 @@ pub enum OpsError {
     },
     /// A PVM lane holds a standard artifact (acceptance P-69, P-82).
     #[error(
-        "`{artifact}` for `{variant}` is byte for byte its `{standard}` variant ({digest}): PVM is never served by standard artifacts"
+        "`{artifact}` for `{variant}` is byte for byte a standard artifact ({digest}): PVM is never served by \
+         standard artifacts"
     )]
     StandardInPvm {
         /// Which artifact.
         artifact: String,
         /// The PVM variant.
         variant: Variant,
-        /// The variant whose bytes they are.
-        standard: Variant,
         /// The digest.
         digest: Digest,
     },
@@ -78,6 +77,16 @@ pub enum OpsError {
         variant: Variant,
         /// Where it should be.
         path: PathBuf,
+    },
+    /// Somebody else wrote where a build had just written.
+    #[error("`{}` changed while it was built: expected {expected}, found {found}", path.display())]
+    ChangedMeanwhile {
+        /// Which file.
+        path: PathBuf,
+        /// What was built.
+        expected: Digest,
+        /// What lies there.
+        found: Digest,
     },
     /// The artifact has no backend for this direction.
     #[error("`{artifact}` has no `distribution.{direction}`")]
@@ -170,7 +179,4 @@ pub enum OpsError {
     /// A file operation failed.
     #[error(transparent)]
     Files(#[from] FsError),
-    /// A thread of ours died.
-    #[error("a worker thread ended unexpectedly")]
-    Worker(#[from] tokio::task::JoinError),
 }

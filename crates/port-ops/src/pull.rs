@@ -134,7 +134,9 @@ async fn fetch(
     file: &FoundFile,
     expected: Option<(&Digest, u64)>,
 ) -> Result<(Digest, u64), OpsError> {
-    if let Some((digest, _)) = expected.filter(|(digest, _)| workspace.store.has(digest)) {
+    if let Some((digest, _)) = expected
+        && workspace.store.has_sound(digest)?
+    {
         return Ok((digest.clone(), 0));
     }
     let location = backend.location(&target.artifact.reference, target.variant(), &file.name);

@@ -34,6 +34,8 @@ pub struct TransferReport {
     pub files: Vec<FileReport>,
     /// Sum of the files' sizes, in bytes.
     pub bytes: u64,
+    /// How many of them had to be moved between store and backend.
+    pub moved_bytes: u64,
 }
 
 /// One file that was moved.
@@ -122,7 +124,7 @@ pub(crate) fn report(
     backend: &dyn Backend,
     bundle: &Bundle,
     manifest: Digest,
-    bytes: u64,
+    moved_bytes: u64,
 ) -> TransferReport {
     let place = |name: &FileName| backend.location(&target.artifact.reference, target.variant(), name);
     let files = bundle.components.iter().map(|component| FileReport {
@@ -140,6 +142,7 @@ pub(crate) fn report(
         backend: backend.describe(),
         manifest,
         files: files.collect(),
-        bytes,
+        bytes: bundle.size(),
+        moved_bytes,
     }
 }

@@ -1,12 +1,12 @@
 //! The one rule that keeps standard artifacts out of PVM lanes (acceptance P-69, P-82, P-83).
 //!
-//! A PVM variant whose main file is byte for byte a standard variant of the same artifact is refused by
-//! every verb. What the standard variants are is known from the configuration's pins, from `port.lock` and from
-//! the store.
+//! A PVM variant whose main file is byte for byte that of a standard variant, of any artifact, is refused by every
+//! verb. What the standard variants are is known from the configuration's pins and `port.lock`
+//! ([`port_build::standard_digests`]), from their local files and from the store.
 
-use port_config::KernelSource;
-use port_layout::Manifest;
-use port_model::{Digest, ProtectionMode, Variant};
+use std::collections::BTreeSet;
+
+use port_model::{Digest, ProtectionMode};
 
 use crate::error::OpsError;
 use crate::target::Target;
@@ -18,54 +18,44 @@ pub(crate) fn refuse_standard(
     target: Target<'_>,
     digest: &Digest,
 ) -> Result<(), OpsError> {
-    if target.variant().protection_mode != ProtectionMode::Pvm {
+    let is_pvm = target.variant().protection_mode == ProtectionMode::Pvm;
+    if !is_pvm || !standard_digests(workspace)?.contains(digest) {
         return Ok(());
     }
-    for config in &target.artifact.variants {
-        let standard = Target { config, ..target };
-        let is_standard = config.variant.protection_mode == ProtectionMode::Standard;
-        if is_standard && known(workspace, standard)?.contains(digest) {
-            return Err(OpsError::StandardInPvm {
-                artifact: target.artifact.name.clone(),
-                variant: target.variant(),
-                standard: standard.variant(),
-                digest: digest.clone(),
-            });
-        }
-    }
-    Ok(())
+    Err(OpsError::StandardInPvm {
+        artifact: target.artifact.name.clone(),
+        variant: target.variant(),
+        digest: digest.clone(),
+    })
 }
 
-/// Every digest that the main file of this variant is known to have or have had.
-fn known(workspace: &Workspace, target: Target<'_>) -> Result<Vec<Digest>, OpsError> {
-    let mut digests: Vec<Digest> = target.config.sources.iter().filter_map(pin).collect();
-    let variant: Variant = target.variant();
-    if let Some(entry) = workspace.lock()?.get(&target.artifact.name, variant) {
-        digests.extend(entry.outputs.first().map(|output| output.digest.clone()));
+/// Every digest that the main file of a standard variant is known to have, or was built from.
+pub(crate) fn standard_digests(workspace: &Workspace) -> Result<BTreeSet<Digest>, OpsError> {
+    let artifacts = || workspace.project.artifacts.values();
+    let mut digests = port_build::standard_digests(artifacts(), &workspace.lock()?);
+    for artifact in artifacts() {
+        for config in &artifact.variants {
+            if config.variant.protection_mode == ProtectionMode::Standard {
+                digests.extend(present(workspace, Target { artifact, config })?);
+            }
+        }
+    }
+    Ok(digests)
+}
+
+/// The main file of one variant, as it is locally and in the store.
+fn present(workspace: &Workspace, target: Target<'_>) -> Result<Vec<Digest>, OpsError> {
+    let mut digests = Vec::new();
+    let local = port_content::fs::try_metadata(&target.config.path)?;
+    if local.is_some_and(|metadata| metadata.is_file()) {
+        digests.push(workspace.store.digest_of_file(&target.config.path)?.0);
     }
     if let Some(descriptor) = workspace.store.resolve(&target.name())? {
         let manifest = workspace.store.read_document(&descriptor)?;
         // A manifest of another layout has no main component that could be compared.
         if let Ok(manifest) = port_layout::native::decode_manifest(&manifest) {
-            digests.extend(first_layer(manifest));
+            digests.extend(manifest.layers.into_iter().next().map(|layer| layer.digest));
         }
     }
-    if port_content::fs::exists(&target.config.path) {
-        digests.push(workspace.store.digest_of_file(&target.config.path)?.0);
-    }
     Ok(digests)
-}
-
-fn first_layer(manifest: Manifest) -> Option<Digest> {
-    manifest.layers.into_iter().next().map(|layer| layer.digest)
-}
-
-fn pin(source: &KernelSource) -> Option<Digest> {
-    match source {
-        KernelSource::FirecrackerCi { sha256, .. } | KernelSource::Url { sha256, .. } => Some(sha256.clone()),
-        KernelSource::Path { sha256, .. } => sha256.clone(),
-        KernelSource::DebianPackage { .. }
-        | KernelSource::DebianFile { .. }
-        | KernelSource::PvmFlake { .. } => None,
-    }
 }

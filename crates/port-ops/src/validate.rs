@@ -4,6 +4,7 @@
 mod boot;
 mod guest_image;
 mod kernel;
+mod recorded;
 
 use std::path::PathBuf;
 
@@ -94,7 +95,7 @@ pub async fn validate(
     target.check_native(workspace, "validate")?;
     let files = local::files(target)?;
     let mut findings = vec![size(target)?];
-    findings.extend(recorded(workspace, target, &files)?);
+    findings.extend(recorded::check(workspace, target, &files)?);
     let digest = workspace.store.digest_of_file(&target.config.path)?.0;
     findings.extend(not_standard(workspace, target, &digest)?);
     match target.artifact.class {
@@ -121,40 +122,6 @@ fn size(target: Target<'_>) -> Result<Finding, OpsError> {
         0 => Finding::failed("size", "0 bytes, expected more"),
         _ => Finding::passed("size", format!("{bytes} bytes")),
     })
-}
-
-/// Compares every file with what the pin or the build recorded in `port.lock` says (acceptance P-70, C-3).
-fn recorded(
-    workspace: &Workspace,
-    target: Target<'_>,
-    files: &[local::LocalFile],
-) -> Result<Vec<Finding>, OpsError> {
-    let lock = workspace.lock()?;
-    let Some(entry) = lock.get(&target.artifact.name, target.variant()) else {
-        return Ok(vec![Finding::failed(
-            "port.lock",
-            "no entry for this variant: what it was built from is not known (build it, or take the lock file along)",
-        )]);
-    };
-    let mut findings = Vec::new();
-    for output in &entry.outputs {
-        let check = format!("digest of {}", output.file);
-        let Some(file) = files.iter().find(|file| file.name == output.file) else {
-            findings
-                .push(Finding::failed(check, "the file is not there, `port.lock` says that it was built"));
-            continue;
-        };
-        let (found, _) = workspace.store.digest_of_file(&file.path)?;
-        findings.push(if found == output.digest {
-            Finding::passed(check, format!("{found}, as in port.lock"))
-        } else {
-            Finding::failed(check, format!("{found}, port.lock has {}", output.digest))
-        });
-    }
-    if let Some(input) = entry.inputs.first() {
-        findings.push(Finding::passed("source", format!("{} ({})", input.resolved, input.digest)));
-    }
-    Ok(findings)
 }
 
 fn not_standard(

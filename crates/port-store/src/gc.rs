@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use port_content::{fs, lock};
+use port_content::{atomic, fs, lock};
 use port_layout::{Descriptor, Manifest};
 use port_model::Digest;
 use serde::Serialize;
@@ -22,6 +22,7 @@ pub struct Collected {
 impl Store {
     /// Removes what no name leads to. Waits for running operations to end.
     pub fn collect_garbage(&self) -> Result<Collected, StoreError> {
+        self.ensure()?;
         let lock = lock::lock(&self.root().join("lock"), lock::Mode::Exclusive);
         let _lock = lock.map_err(|e| self.files(e))?;
         let live = self.live()?;
@@ -37,6 +38,9 @@ impl Store {
             fs::remove_file(&path).map_err(|e| self.files(e))?;
             collected.blobs += 1;
             collected.bytes += size;
+        }
+        for directory in [self.root().to_owned(), self.root().join("files")] {
+            atomic::sweep_beside(&directory.join("any")).map_err(|e| self.files(e))?;
         }
         Ok(collected)
     }

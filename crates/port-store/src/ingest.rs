@@ -33,6 +33,7 @@ pub struct Ingest<'a> {
 impl Store {
     /// Starts a blob; `subject` names it in errors.
     pub fn ingest(&self, subject: &str) -> Result<Ingest<'_>, StoreError> {
+        self.ensure()?;
         // The final name is known only after hashing; the first name just has to lie in the same directory.
         let place = self.root().join("blobs/sha256/incoming");
         let file = AtomicFile::create(&place).map_err(|e| self.files(e))?.mode(0o444);
@@ -43,7 +44,7 @@ impl Store {
     pub fn ingest_bytes(&self, subject: &str, bytes: &[u8]) -> Result<Blob, StoreError> {
         let digest = hashing::digest_of(bytes);
         let size = bytes.len() as u64;
-        if self.has(&digest) {
+        if self.has_sound(&digest)? {
             return Ok(Blob { digest, size });
         }
         let mut ingest = self.ingest(subject)?;
@@ -54,7 +55,9 @@ impl Store {
     /// Adds a copy of a file outside the store: a reflink where possible. A file that is known and whose
     /// blob is here costs nothing.
     pub fn ingest_file(&self, path: &Path) -> Result<Blob, StoreError> {
-        if let Some((digest, size)) = self.known_digest(path).filter(|(digest, _)| self.has(digest)) {
+        if let Some((digest, size)) = self.known_digest(path)
+            && self.has_sound(&digest)?
+        {
             return Ok(Blob { digest, size });
         }
         let (source, before) = fs::open_regular(path).map_err(StoreError::Outside)?;
@@ -93,7 +96,8 @@ impl Ingest<'_> {
             }
         }
         let place = self.store.blob_path(&digest);
-        self.file.commit_as(&place).map_err(|e| self.store.files(e))?;
+        let file = self.file.commit_as(&place).map_err(|e| self.store.files(e))?;
+        self.store.remember(&place, &file, &digest)?;
         Ok(Blob { digest, size })
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! What this does not see is damage below the file system; `verify` reads everything again.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -97,11 +97,12 @@ impl Store {
         Ok((digest, size))
     }
 
-    /// Remembers the digest of a file that this process has just written and closed.
+    /// Remembers the digest of a file whose content this process has just written and hashed: `file` is the open
+    /// file itself, so that another one that took its path meanwhile is not taken for it.
     ///
-    /// Waits until the file has been at rest (at most [`AT_REST`]), so that the very next use finds it known.
-    pub fn remember(&self, path: &Path, digest: &Digest) -> Result<(), StoreError> {
-        let metadata = fs::metadata(path).map_err(StoreError::Outside)?;
+    /// Waits until the file has been at rest (about [`AT_REST`]), so that the very next use finds it known.
+    pub(crate) fn remember(&self, path: &Path, file: &File, digest: &Digest) -> Result<(), StoreError> {
+        let metadata = file.metadata().context("inspect", path).map_err(StoreError::Outside)?;
         let mut note = self.begin_note(path)?;
         // Each turn waits for what is missing; the file system's clock may lag a tick behind the sleep.
         while let Ok(missing @ 1..) = u64::try_from(change_time(&metadata) + AT_REST - note.began) {
@@ -117,6 +118,7 @@ impl Store {
 
     /// Opens the record of `path` for writing; its creation tells the time.
     pub(crate) fn begin_note(&self, path: &Path) -> Result<Note, StoreError> {
+        self.ensure()?;
         let place = self.record_path(path).unwrap_or_else(|| self.root().join("files/none"));
         let mut file = AtomicFile::create(&place).map_err(|e| self.files(e))?;
         let metadata = file.file().metadata().context("inspect", &place).map_err(|e| self.files(e))?;

@@ -41,6 +41,7 @@ impl Store {
     }
 
     fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T, StoreError> {
+        self.ensure()?;
         let lock = lock::lock(&self.root().join("index.lock"), lock::Mode::Exclusive);
         let _lock = lock.map_err(|e| self.files(e))?;
         let before = self.index()?;

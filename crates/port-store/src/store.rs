@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use port_content::atomic::AtomicFile;
+use port_content::atomic::{self, AtomicFile};
+use port_content::fs::Context as _;
 use port_content::lock::{self, Lock};
+use port_content::verify::Mismatch;
 use port_content::{FsError, fs, sparse};
 use port_layout::Descriptor;
 use port_model::Digest;
@@ -23,10 +25,15 @@ pub struct Store {
 pub struct Operation(#[expect(dead_code, reason = "held for its lock")] Lock);
 
 impl Store {
-    /// Opens the store at `root`, making it if there is none.
+    /// Opens the store at `root`. One that is not there yet is empty; the first write makes it.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        format::ensure(root)?;
+        format::check(root)?;
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// Makes the store if there is none; every write starts here.
+    pub(crate) fn ensure(&self) -> Result<(), StoreError> {
+        format::ensure(&self.root)
     }
 
     /// Where the store is.
@@ -36,6 +43,7 @@ impl Store {
 
     /// Says that blobs are about to be added; keep it until they are named.
     pub fn operation(&self) -> Result<Operation, StoreError> {
+        self.ensure()?;
         lock::lock(&self.root.join("lock"), lock::Mode::Shared).map(Operation).map_err(|e| self.files(e))
     }
 
@@ -44,9 +52,23 @@ impl Store {
         self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
     }
 
-    /// Whether the blob is here.
+    /// Whether a blob of this name is here; whether it is sound is another question.
     pub fn has(&self, digest: &Digest) -> bool {
         fs::exists(&self.blob_path(digest))
+    }
+
+    /// Whether the blob is here and sound: hashed now, or earlier and unchanged since. A damaged one is removed, so
+    /// that it is fetched again.
+    pub fn has_sound(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let path = self.blob_path(digest);
+        if !self.has(digest) {
+            return Ok(false);
+        }
+        let sound = self.digest_of_file(&path)?.0 == *digest;
+        if !sound {
+            fs::remove_file(&path).map_err(|e| self.files(e))?;
+        }
+        Ok(sound)
     }
 
     /// Opens a blob whose size is known.
@@ -92,8 +114,20 @@ impl Store {
         let blob = self.open_blob(digest, size)?;
         let mut file = AtomicFile::create(target).map_err(StoreError::Outside)?;
         sparse::copy(&blob, file.file(), target).map_err(StoreError::Outside)?;
-        file.commit().map_err(StoreError::Outside)?;
-        self.remember(target, digest)?;
+        // What is handed out was hashed where it lies, not where it came from.
+        let (found, found_size) =
+            sparse::digest(file.file()).context("read", target).map_err(StoreError::Outside)?;
+        if &found != digest {
+            let expected = digest.clone();
+            let source = Mismatch::Digest { expected, found, size: found_size };
+            return Err(StoreError::Mismatch {
+                subject: self.blob_path(digest).display().to_string(),
+                source,
+            });
+        }
+        let file = file.commit().map_err(StoreError::Outside)?;
+        self.remember(target, &file, digest)?;
+        atomic::sweep_beside(target).map_err(StoreError::Outside)?;
         Ok(true)
     }
 

@@ -35,6 +35,7 @@ impl Store {
     /// Hashes every blob and looks for blobs that names lead to and that are missing.
     pub fn verify(&self) -> Result<Verified, StoreError> {
         let mut verified = Verified::default();
+        self.ensure()?;
         for path in fs::read_dir(&self.root().join("blobs/sha256")).map_err(|e| self.files(e))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let Ok(expected) = Digest::from_str(&format!("sha256:{name}")) else { continue };

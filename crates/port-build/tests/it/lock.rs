@@ -51,11 +51,11 @@ fn update_asks_the_sources_anew_and_normal_does_not() {
     let path = world.file("vmlinux", &samples::kernel("second"));
     let sources = vec![url_source(server.url("/k"), &kernel), path_source(&path)];
     let artifact = world.kernel_artifact(STANDARD, sources);
-    assert!(world.kernel(&artifact).unwrap().provenance.starts_with("path "));
+    assert!(port_build::provenance(&world.kernel(&artifact).unwrap().entry).starts_with("path "));
     assert!(!world.kernel(&artifact).unwrap().fresh);
     assert_eq!(server.requests().len(), 1);
     world.lock_mode = LockMode::Update;
-    assert!(world.kernel(&artifact).unwrap().provenance.starts_with("url "));
+    assert!(port_build::provenance(&world.kernel(&artifact).unwrap().entry).starts_with("url "));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_pinned_source_out_of_reach_gives_way_to_another_one_unless_locked() {
     let error = world.kernel(&artifact).unwrap_err();
     assert!(matches!(error, BuildError::NoneReached { .. }), "{error}");
     world.lock_mode = LockMode::Normal;
-    assert!(world.kernel(&artifact).unwrap().provenance.starts_with("path "));
+    assert!(port_build::provenance(&world.kernel(&artifact).unwrap().entry).starts_with("path "));
     assert!(world.notes().contains("the locked source `url "), "{}", world.notes());
 }
 

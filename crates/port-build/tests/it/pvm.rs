@@ -77,7 +77,7 @@ fn p_68_without_a_flake_or_nix_the_error_says_what_to_do() {
     // A configured path is no fallback to a standard kernel: it was named for PVM.
     let path = world.file("pvm-vmlinux", &samples::kernel("pvm"));
     let both = world.kernel_artifact(PVM, vec![flake(), path_source(&path)]);
-    assert!(world.kernel(&both).unwrap().provenance.starts_with("path "));
+    assert!(port_build::provenance(&world.kernel(&both).unwrap().entry).starts_with("path "));
 }
 
 #[test]

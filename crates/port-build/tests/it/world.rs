@@ -112,8 +112,9 @@ impl World {
 
     /// Builds the first variant of a kernel and keeps its entry.
     pub(crate) fn kernel(&mut self, artifact: &Artifact) -> Result<Built, BuildError> {
-        let built =
-            self.with(|context| block_on(port_build::kernel(context, artifact, &artifact.variants[0])))?;
+        let built = self.with(artifact, |context| {
+            block_on(port_build::kernel(context, artifact, &artifact.variants[0]))
+        })?;
         self.lock.set(built.entry.clone());
         Ok(built)
     }
@@ -132,12 +133,13 @@ impl World {
         let run = |context: &Context<'_>| {
             block_on(port_build::guest_image(context, artifact, variant, input.as_ref()))
         };
-        let built = self.with(run)?;
+        let built = self.with(artifact, run)?;
         self.lock.set(built.entry.clone());
         Ok(built)
     }
 
-    fn with<T>(&self, run: impl FnOnce(&Context<'_>) -> T) -> T {
+    fn with<T>(&self, artifact: &Artifact, run: impl FnOnce(&Context<'_>) -> T) -> T {
+        let standard = port_build::standard_digests(std::iter::once(artifact), &self.lock);
         let client = Client::default().with_pause(std::time::Duration::from_millis(1));
         let downloads = self.path(".port/downloads");
         run(&Context {
@@ -149,6 +151,7 @@ impl World {
             reporter: &self.notes,
             lock: &self.lock,
             lock_mode: self.lock_mode,
+            standard: &standard,
             source: self.source.as_deref(),
             digest_of: &|path| digest_file(path),
         })

@@ -5,7 +5,7 @@ use port_ops::DoctorReport;
 use port_runtime::doctor::Status;
 
 use crate::args::Global;
-use crate::error::CommandError;
+use crate::error::{CommandError, Exit};
 use crate::ui::{self, Ui};
 use crate::{env_vars, host};
 
@@ -18,8 +18,11 @@ pub async fn run(_: &Arguments, _: &Global, ui: Ui) -> Result<(), CommandError> 
     let architecture = host::architecture()?;
     let environment = env_vars::environment(architecture);
     let report = port_ops::doctor(architecture, &environment, None).await;
-    ui.report(&report, || text(&report));
-    Ok(())
+    ui.report(&report, || text(&report))?;
+    if report.ready {
+        return Ok(());
+    }
+    Err(CommandError::new(Exit::Failed, "this host lacks something that building or booting needs"))
 }
 
 fn text(report: &DoctorReport) -> String {
@@ -38,10 +41,8 @@ fn text(report: &DoctorReport) -> String {
             text += &format!("\n{}: {remedy}", fact.name);
         }
     }
-    let verdict = if report.ready {
-        "this host can build and boot native variants"
-    } else {
-        "this host lacks something that building or booting needs"
-    };
-    format!("{text}\n\n{verdict}\n")
+    if report.ready {
+        text += "\n\nthis host can build and boot native variants";
+    }
+    text + "\n"
 }

@@ -90,7 +90,7 @@ async fn command(
         ui.report(
             &serde_json::json!({ "run": report, "stdout": captured.stdout(), "stderr": captured.stderr() }),
             String::new,
-        );
+        )?;
     }
     Ok(report)
 }
@@ -131,7 +131,7 @@ impl Captured {
 
 async fn dry_run(workspace: &Workspace, plan: &Plan, ui: Ui) -> Result<u8, CommandError> {
     let command = ops::bare_command(workspace, plan).await?;
-    ui.report(&serde_json::json!({ "command": command }), || shell_words(&command));
+    ui.report(&serde_json::json!({ "command": command }), || shell_words(&command))?;
     Ok(0)
 }
 

@@ -28,13 +28,13 @@ pub fn run(command: &Command, global: &Global, ui: Ui) -> Result<(), CommandErro
             ui.report(&rows, || {
                 let heading = ["NAME", "SIZE", "MANIFEST"].map(str::to_owned).to_vec();
                 ui::table(&std::iter::once(heading).chain(rows.iter().map(row)).collect::<Vec<_>>())
-            });
+            })?;
         }
         Command::Gc => {
             let collected = port_ops::collect_garbage(&workspace)?;
             ui.report(&collected, || {
                 format!("removed {} ({})", ui::count(collected.blobs, "blob"), ui::size(collected.bytes))
-            });
+            })?;
         }
         Command::Verify => return verify(&port_ops::verify_store(&workspace)?, ui),
     }
@@ -53,7 +53,7 @@ fn verify(verified: &port_store::Verified, ui: Ui) -> Result<(), CommandError> {
         });
         let sum = format!("read {} ({})\n", ui::count(verified.blobs, "blob"), ui::size(verified.bytes));
         std::iter::once(sum).chain(damaged).collect()
-    });
+    })?;
     if verified.damaged.is_empty() {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! An arm64 kernel and image, made by the library on any host and booted by `port run` under emulation.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -73,6 +74,7 @@ async fn build(project: &Project, environment: &Environment) -> Result<Lock, por
         reporter: &Silent,
         lock: &lock.clone(),
         lock_mode: LockMode::Normal,
+        standard: &BTreeSet::new(),
         source: None,
         digest_of: &port_content::hashing::digest_file,
     };

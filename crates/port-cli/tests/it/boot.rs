@@ -210,7 +210,10 @@ fn the_agent_is_reached_over_vsock_where_a_helper_is_at_hand() {
     if skip::tool("vhost-device-vsock", "none; `cargo install vhost-device-vsock`").is_none() {
         return;
     }
-    let Some((project, ran)) = boot(&["demo", "--", "sh", "-c", "grep -c vsock /proc/modules; exit 3"]) else { return };
+    let Some((project, ran)) = boot(&["demo", "--", "sh", "-c", "grep -c vsock /proc/modules; exit 3"])
+    else {
+        return;
+    };
     assert_eq!(ran.code, 3, "{ran}");
     assert_ne!(ran.stdout.trim(), "0", "{ran}");
     nothing_is_left(&project);

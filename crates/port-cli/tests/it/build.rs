@@ -134,3 +134,53 @@ fn p_32_the_environment_names_the_busybox() {
     let ran = build(&own.to_string_lossy());
     assert!(ran.code == 0 && ran.stdout.starts_with("built "), "another BusyBox is another image\n{ran}");
 }
+
+#[test]
+fn p_70_c_3_validation_compares_with_the_pin_and_with_what_was_pulled() {
+    if !cfg!(target_arch = "x86_64") {
+        skip::because("the tiny kernel is built on x86_64 only");
+        return;
+    }
+    let kernel = elf_kernel("pinned");
+    let digest = port_content::hashing::digest_of(&kernel);
+    let pinned = |digest: &str| {
+        let source = format!("path = \"source/vmlinux\", sha256 = \"{digest}\"");
+        CONFIGURATION.replacen("path = \"source/vmlinux\"", &source, 1)
+    };
+    let project = with_configuration(&pinned(digest.hex()));
+    project.write("source/vmlinux", &kernel);
+    succeed(&project, "build", "tiny");
+    succeed(&project, "validate", "tiny");
+    succeed(&project, "push", "tiny");
+    project.write("port.toml", pinned(&"1".repeat(64)));
+    let ran = artifacts(&project, "validate", "tiny");
+    assert!(ran.code == 1 && ran.stdout.contains("FAILED source"), "{ran}");
+    // Without the lock the pin alone decides; without both, what was pulled.
+    std::fs::remove_file(project.path().join("port.lock")).unwrap();
+    project.write("port.toml", pinned(digest.hex()));
+    let ran = succeed(&project, "validate", "tiny");
+    assert!(ran.stdout.contains("as pinned"), "{ran}");
+    project.write("port.toml", CONFIGURATION);
+    succeed(&project, "pull", "tiny");
+    let ran = succeed(&project, "validate", "tiny");
+    assert!(ran.stdout.contains("as in what was pulled"), "{ran}");
+    project.write(LOCAL_KERNEL, elf_kernel("other"));
+    let ran = artifacts(&project, "validate", "tiny");
+    assert!(ran.code == 1 && ran.stdout.contains("FAILED digest of vmlinux"), "{ran}");
+}
+
+#[test]
+fn a_program_is_no_kernel() {
+    if !cfg!(target_arch = "x86_64") {
+        skip::because("the tiny kernel is built on x86_64 only");
+        return;
+    }
+    let project = project();
+    let mut program = elf_kernel("x");
+    let at = program.windows(13).position(|window| window == b"Linux version").unwrap();
+    program[at] = b'l';
+    project.write("source/vmlinux", program);
+    succeed(&project, "build", "tiny");
+    let ran = artifacts(&project, "validate", "tiny");
+    assert!(ran.code == 1 && ran.stdout.contains("this is no kernel"), "{ran}");
+}

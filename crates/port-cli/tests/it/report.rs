@@ -75,3 +75,23 @@ fn doctor_needs_no_project() {
         assert!(names.contains(&name), "{names:?}");
     }
 }
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none() {
+    let project = project();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = project.command(&["artifacts", "list"]).stdout(full).output().unwrap();
+    let ran = project.ran(output);
+    assert!(ran.code == 1 && ran.stderr.contains("standard output"), "{ran}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert!(project.command(&["artifacts", "list"]).stdout(writer).status().unwrap().success());
+}
+
+#[test]
+fn reading_commands_make_nothing() {
+    let project = project();
+    project.port(&["artifacts", "list"]);
+    artifacts(&project, "inspect", "tiny");
+    assert!(!project.exists(".port"));
+}

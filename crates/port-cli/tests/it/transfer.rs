@@ -176,3 +176,27 @@ fn p_4_push_and_pull_are_configured_apart() {
     assert_eq!(project.read(LOCAL_KERNEL), b"mirrored");
     assert_eq!(project.read(SHOP_KERNEL), b"pushed");
 }
+
+#[test]
+fn a_damaged_blob_is_never_handed_out_and_the_next_pull_repairs_it() {
+    let project = project();
+    project.write(LOCAL_KERNEL, b"kernel");
+    succeed(&project, "push", "tiny");
+    let blob = project
+        .path()
+        .join(".port/store/blobs/sha256/6923dd1bc0460082c5d55a831908c24a282860b7f1cd6c2b79cf1bc8857c639c");
+    for damage in [b"kernes".as_slice(), b"ker"] {
+        std::fs::remove_file(&blob).unwrap();
+        std::fs::write(&blob, damage).unwrap();
+        std::fs::remove_dir_all(project.path().join("k")).unwrap();
+        std::fs::remove_dir_all(project.path().join(".port/cache")).unwrap();
+        succeed(&project, "pull", "tiny");
+        assert_eq!(project.read(LOCAL_KERNEL), b"kernel");
+        assert_eq!(project.port(&["store", "verify"]).code, 0);
+    }
+    // push brings it back from the local file, and never publishes the damage.
+    std::fs::remove_file(&blob).unwrap();
+    std::fs::write(&blob, b"kernes").unwrap();
+    succeed(&project, "push", "tiny");
+    assert_eq!(project.read(SHOP_KERNEL), b"kernel");
+}

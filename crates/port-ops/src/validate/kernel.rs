@@ -1,7 +1,7 @@
 //! Is it a kernel for this architecture, whole, and what does it say of itself?
 
 use port_kernel::{KernelFormat, elf, facts};
-use port_model::{Architecture, ComponentFormat};
+use port_model::{Architecture, ComponentFormat, ProtectionMode};
 
 use super::Finding;
 use crate::error::OpsError;
@@ -21,11 +21,40 @@ pub(super) fn check(target: Target<'_>) -> Result<Vec<Finding>, OpsError> {
         ),
         Architecture::Aarch64 => aarch64(target)?,
     };
-    let release = facts::scan(path).map(|findings| match findings.banner {
-        Some(banner) => banner.text,
-        None => "no `Linux version` banner in it".to_owned(),
-    });
-    Ok(vec![format, Finding::of("banner", release)])
+    Ok(vec![format, banner(target)?].into_iter().chain(pvm_guest(target)?).collect())
+}
+
+/// An ELF file that is no kernel passes the format check; a kernel says its name, or where a PVH boot starts.
+fn banner(target: Target<'_>) -> Result<Finding, OpsError> {
+    let path = &target.config.path;
+    let check = "banner";
+    let found = match facts::scan(path) {
+        Ok(findings) => findings.banner,
+        Err(error) => return Ok(Finding::failed(check, super::with_causes(&error))),
+    };
+    if let Some(banner) = found {
+        return Ok(Finding::passed(check, banner.text));
+    }
+    let pvh = elf::check(path, target.variant().architecture).is_ok_and(|elf| elf.pvh_entry.is_some());
+    Ok(if pvh {
+        Finding::passed(check, "none: a kernel that is not Linux, with a PVH entry")
+    } else {
+        Finding::failed(check, "neither a `Linux version` banner nor a PVH entry: this is no kernel")
+    })
+}
+
+/// What the kernel's own configuration says of PVM (acceptance Pu-48), where the kernel carries one.
+fn pvm_guest(target: Target<'_>) -> Result<Option<Finding>, OpsError> {
+    if target.variant().protection_mode != ProtectionMode::Pvm {
+        return Ok(None);
+    }
+    let check = "CONFIG_PVM_GUEST";
+    Ok(Some(match facts::scan(&target.config.path).map(|findings| findings.config) {
+        Ok(Some(config)) if config.is_built_in("PVM_GUEST") => Finding::passed(check, "y"),
+        Ok(Some(_)) => Finding::failed(check, "not set: this kernel is no PVM guest"),
+        Ok(None) => Finding::passed(check, "not known: the kernel carries no configuration"),
+        Err(error) => Finding::failed(check, super::with_causes(&error)),
+    }))
 }
 
 fn aarch64(target: Target<'_>) -> Result<Finding, OpsError> {

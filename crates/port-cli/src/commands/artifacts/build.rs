@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) ->
     };
     for target in targets(workspace, &arguments.target, false)? {
         let report = port_ops::build(workspace, target, &options).await?;
-        ui.report(&report, || text(&report));
+        ui.report(&report, || text(&report))?;
     }
     Ok(())
 }

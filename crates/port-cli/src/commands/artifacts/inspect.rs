@@ -21,8 +21,7 @@ pub(super) fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) -> Resul
     let selector = arguments.target.selectors.into();
     let target = Target::resolve(workspace, &arguments.target.artifact, selector)?;
     let report = port_ops::inspect(workspace, target)?;
-    ui.report(&report, || text(&report));
-    Ok(())
+    ui.report(&report, || text(&report))
 }
 
 fn text(report: &InspectReport) -> String {

@@ -21,8 +21,7 @@ pub(super) fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) -> Resul
         let rows: Vec<_> =
             std::iter::once(heading.to_vec()).chain(report.artifacts.iter().map(row)).collect();
         ui::table(&rows)
-    });
-    Ok(())
+    })
 }
 
 fn row(row: &ListRow) -> Vec<String> {

@@ -34,9 +34,6 @@ pub(super) async fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) ->
     }
     match absent {
         Some(error) if reports.is_empty() => Err(error.into()),
-        _ => {
-            transfer::report(ui, "pulled", &reports, arguments.all_variants);
-            Ok(())
-        }
+        _ => transfer::report(ui, "pulled", &reports, arguments.all_variants),
     }
 }

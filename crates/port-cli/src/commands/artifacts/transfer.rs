@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use port_ops::TransferReport;
 
 use super::subject;
+use crate::error::CommandError;
 use crate::ui::Ui;
 
 /// Reports transfers: one object, or a list where many variants were asked for.
-pub(super) fn report(ui: Ui, verb: &str, reports: &[TransferReport], many: bool) {
+pub(super) fn report(ui: Ui, verb: &str, reports: &[TransferReport], many: bool) -> Result<(), CommandError> {
     let text = || reports.iter().map(|report| text(verb, report)).collect::<Vec<_>>().join("\n");
     match reports {
         [report] if !many => ui.report(report, text),

@@ -24,7 +24,7 @@ pub(super) async fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) ->
     let options = ValidateOptions { boot: arguments.boot };
     for target in targets(workspace, &arguments.target, false)? {
         let report = port_ops::validate(workspace, target, &options).await?;
-        ui.report(&report, || text(&report));
+        ui.report(&report, || text(&report))?;
         if !report.valid {
             let failed = report.findings.iter().filter(|finding| !finding.passed).count();
             let message = format!(
