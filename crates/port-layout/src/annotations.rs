@@ -8,6 +8,8 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub const CREATED: &str = "org.opencontainers.image.created";
 /// containerd: the full reference under which an image is known.
 pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
+/// Port: kernel or guest image; on index entries, beside `artifactType`, which some tools drop when they copy.
+pub const CLASS: &str = "vnd.port.class";
 /// Port: what the variant boots on.
 pub const SUBSTRATE: &str = "vnd.port.substrate";
 /// Port: how the variant is isolated.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::annotations::{
-    KRAFTKIT_VERSION, KUBESOLO_ARCHITECTURE, KUBESOLO_CHANNEL, KUBESOLO_VERSION, UNIKRAFT_INITRD,
+    CLASS, KRAFTKIT_VERSION, KUBESOLO_ARCHITECTURE, KUBESOLO_CHANNEL, KUBESOLO_VERSION, UNIKRAFT_INITRD,
     UNIKRAFT_KERNEL,
 };
 use crate::document::Document;
@@ -135,9 +135,12 @@ fn of_oras_push(manifest: &Manifest) -> Option<(Layout, String)> {
 fn of_index(index: &Index) -> Signs {
     let mut signs = Signs::new();
     let any = |test: &dyn Fn(&Descriptor) -> bool| index.manifests.iter().any(test);
-    let is_native = |e: &Descriptor| e.artifact_type.as_deref().and_then(media_types::class_of).is_some();
+    let is_native = |e: &Descriptor| {
+        e.annotations.contains_key(CLASS)
+            || e.artifact_type.as_deref().and_then(media_types::class_of).is_some()
+    };
     if any(&is_native) {
-        signs.push((Layout::Native, "an entry has one of Port's artifact types".to_owned()));
+        signs.push((Layout::Native, "an entry says one of Port's artifact classes".to_owned()));
     }
     let is_package = |a: &Annotations| a.contains_key(KRAFTKIT_VERSION);
     if any(&|e| is_package(&e.annotations)) {

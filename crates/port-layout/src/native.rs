@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use port_model::{Bundle, Component, ComponentKind, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::annotations::{PROTECTION_MODE, SUBSTRATE, TITLE};
+use crate::annotations::{CLASS, PROTECTION_MODE, SUBSTRATE, TITLE};
 use crate::media_types;
 use crate::oci::{self, Annotations, Descriptor, Manifest, Platform};
 
@@ -92,10 +92,12 @@ pub fn encode(bundle: &Bundle, digest_of: impl Fn(&[u8]) -> Digest) -> Encoded {
 
 /// The entry of an index for this bundle's manifest.
 pub fn index_entry(bundle: &Bundle, digest: Digest, size: u64) -> Descriptor {
+    let mut annotations = variant_annotations(bundle);
+    annotations.insert(CLASS.to_owned(), bundle.class.to_string());
     Descriptor {
         artifact_type: Some(media_types::artifact_type(bundle.class).to_owned()),
         platform: Some(Platform::linux(bundle.variant.architecture)),
-        annotations: variant_annotations(bundle),
+        annotations,
         ..Descriptor::new(media_types::OCI_MANIFEST, digest, size)
     }
 }

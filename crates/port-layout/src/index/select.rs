@@ -1,12 +1,12 @@
 //! The one entry of a version's index that was asked for, or a refusal that lists what exists.
 //!
-//! Nothing falls back: an entry counts only where artifact type, platform and both annotations say the
-//! variant in Port's words. Entries that say less are counted, never guessed at.
+//! Nothing falls back: an entry counts only where class, platform and both annotations say the variant
+//! in Port's words. Entries that say less are counted, never guessed at.
 
 use port_model::{Architecture, ArtifactClass, Digest, Variant};
 
 use super::entries::IndexDocument;
-use crate::annotations::{PROTECTION_MODE, SUBSTRATE};
+use crate::annotations::{CLASS, PROTECTION_MODE, SUBSTRATE};
 use crate::media_types;
 use crate::oci::Descriptor;
 
@@ -66,13 +66,30 @@ pub(crate) fn variant_of(entry: &Descriptor) -> Option<(ArtifactClass, Variant)>
     if entry.media_type != media_types::OCI_MANIFEST {
         return None;
     }
-    let class = media_types::class_of(entry.artifact_type.as_deref()?)?;
+    let class = class_of(entry)?;
     let platform = entry.platform.as_ref().filter(|platform| platform.os == "linux")?;
     let architecture =
         Architecture::ALL.iter().copied().find(|known| known.oci_name() == platform.architecture)?;
     let substrate = entry.annotations.get(SUBSTRATE)?.parse().ok()?;
     let protection_mode = entry.annotations.get(PROTECTION_MODE)?.parse().ok()?;
     Some((class, Variant::new(architecture, substrate, protection_mode)))
+}
+
+/// By artifact type and annotation. `skopeo copy` writes an index anew without the entries' artifact types, so the
+/// annotation alone will do; where both are there they must agree.
+fn class_of(entry: &Descriptor) -> Option<ArtifactClass> {
+    let annotated = match entry.annotations.get(CLASS) {
+        Some(word) => Some(word.parse().ok()?),
+        None => None,
+    };
+    let typed = match entry.artifact_type.as_deref() {
+        Some(artifact_type) => Some(media_types::class_of(artifact_type)?),
+        None => None,
+    };
+    match (annotated, typed) {
+        (Some(annotated), Some(typed)) if annotated != typed => None,
+        _ => typed.or(annotated),
+    }
 }
 
 /// The variants that an index offers, in its order.

@@ -109,8 +109,12 @@ fn selection_is_exact_and_its_refusal_lists_what_exists() {
 fn an_entry_that_says_less_than_all_is_never_guessed_at() {
     let wanted = guest(Substrate::Firecracker, ProtectionMode::Standard);
     let whole = crate::native::index_entry(&wanted, digest_of(b"x"), 1);
-    let spoil: [fn(&mut Descriptor); 6] = [
-        |e| e.artifact_type = None,
+    let spoil: [fn(&mut Descriptor); 7] = [
+        |e| {
+            e.artifact_type = None;
+            e.annotations.remove(crate::annotations::CLASS);
+        },
+        |e| drop(e.annotations.insert(crate::annotations::CLASS.to_owned(), "kernel".to_owned())),
         |e| e.artifact_type = Some("application/vnd.port.future.v9".to_owned()),
         |e| e.platform = None,
         |e| e.platform = Some(Platform { os: "windows".to_owned(), ..e.platform.clone().unwrap() }),
@@ -124,6 +128,18 @@ fn an_entry_that_says_less_than_all_is_never_guessed_at() {
         assert!(select(&index, wanted.class, wanted.variant).is_err());
         assert_eq!(put(Some(&index), &wanted, "y", Strategy::Merge).index.entries().len(), 2);
     }
+}
+
+#[test]
+fn an_index_that_skopeo_copied_still_says_its_variants() {
+    let copied = include_str!("../../tests/golden/native/index.json")
+        .replace(",\"artifactType\":\"application/vnd.port.guest-image.v1\"", "");
+    let wanted = guest(Substrate::Firecracker, ProtectionMode::Standard);
+    let index = golden(&copied);
+    assert!(select(&index, wanted.class, wanted.variant).is_ok());
+    assert!(select(&index, ArtifactClass::Kernel, wanted.variant).is_err());
+    let again = put(Some(&index), &wanted, MANIFEST.trim_end(), Strategy::Merge);
+    assert_eq!(again.change, Change::Unchanged);
 }
 
 #[test]

@@ -139,9 +139,9 @@ pub fn encode_index(parts: &[IndexPart]) -> Result<Vec<u8>, PublishError> {
         same("version", &first.metadata.version, &part.metadata.version, part)?;
         same("channel", &first.metadata.channel, &part.metadata.channel, part)?;
     }
+    // NOTE: no artifact type here: `skopeo copy` drops it, and the index would get another digest.
     let entry = |part: &&IndexPart| Descriptor {
         platform: Some(Platform::linux(part.architecture)),
-        artifact_type: Some(UNKNOWN_ARTIFACT.to_owned()),
         ..Descriptor::new(OCI_MANIFEST, part.manifest.digest.clone(), part.manifest.size)
     };
     let annotations = Annotations::from([

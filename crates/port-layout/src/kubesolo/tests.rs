@@ -102,7 +102,7 @@ fn o_3_o_5_o_24_an_index_gives_the_manifest_of_the_architecture() {
     }
     assert_eq!(entry(DOCKER_LIST, Architecture::Aarch64).size, 528);
     // The first that fits, and none without a platform.
-    let unnamed = INDEX.replacen("\"platform\":{\"architecture\":\"amd64\",\"os\":\"linux\"},", "", 1);
+    let unnamed = INDEX.replacen(",\"platform\":{\"architecture\":\"amd64\",\"os\":\"linux\"}", "", 1);
     assert!(matches!(refused(&unnamed, Architecture::X86_64), KubesoloError::NoSuchArchitecture { .. }));
     let both = INDEX.replace("arm64", "amd64");
     assert_eq!(entry(&both, Architecture::X86_64).digest, blob(AMD64.trim_end()).digest);
@@ -159,8 +159,8 @@ fn o_27_c_35_the_annotation_is_checked_on_both_paths() {
 
 #[test]
 fn c_34_an_entry_without_platform_may_say_its_architecture_itself() {
-    let says = "\"annotations\":{\"io.kubesolo.os.architecture\":\"arm64\"},";
-    let index = INDEX.replace("\"platform\":{\"architecture\":\"arm64\",\"os\":\"linux\"},", says);
+    let says = ",\"annotations\":{\"io.kubesolo.os.architecture\":\"arm64\"}";
+    let index = INDEX.replace(",\"platform\":{\"architecture\":\"arm64\",\"os\":\"linux\"}", says);
     assert_eq!(entry(&index, Architecture::Aarch64).digest, blob(ARM64.trim_end()).digest);
     assert_eq!(entry(&index, Architecture::X86_64).digest, blob(AMD64.trim_end()).digest);
     // Our publisher never leaves it out.
