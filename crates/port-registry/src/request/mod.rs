@@ -114,6 +114,13 @@ impl Reply {
         bytes
     }
 
+    /// The body to come, and what counts as a running request.
+    pub(crate) fn into_stream(
+        self,
+    ) -> (impl futures_util::Stream<Item = reqwest::Result<bytes::Bytes>> + Unpin, OwnedSemaphorePermit) {
+        (Box::pin(self.response.bytes_stream()), self.permit)
+    }
+
     /// Reads away what is left, if it is little, so that the connection can be used again.
     pub(crate) async fn finish(self, host: &Host) {
         let _ = self.bytes(host, LARGEST_ERROR).await;
@@ -201,6 +208,26 @@ impl Host {
             return Err(Stumble { failure: Failure::of_status(refusal), again: Again::Later(after) });
         }
         Ok(Reply { response, url, permit })
+    }
+
+    /// Sends a call once to where it was redirected before, without credentials. `None` where that place does not
+    /// answer it any more.
+    pub(crate) async fn attempt_at(
+        &self,
+        call: &Call<'_>,
+        url: &Url,
+        way: Way,
+    ) -> Result<Option<Reply>, Stumble> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| Failure::BadAnswer("the client is shut down".to_owned()))?;
+        let response = self.hop(call, url, way, None).await?;
+        if retry::may_pass(response.status()) {
+            let after = retry::retry_after(response.headers());
+            let refusal = refusal(response, self.patience().stall).await;
+            return Err(Stumble { failure: Failure::of_status(refusal), again: Again::Later(after) });
+        }
+        let answered = response.status().is_success();
+        Ok(answered.then(|| Reply { response, url: url.clone(), permit }))
     }
 
     /// Follows redirects by hand. Credentials stay behind at the first step to another origin, and for good.

@@ -1,0 +1,222 @@
+//! The client: one per process, shared by all that talk to registries, and its view of one repository.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use port_model::{Digest, Reporter};
+
+use crate::auth::Scopes;
+use crate::credential::CredentialSource;
+use crate::descriptor::Descriptor;
+use crate::error::{Failure, Operation, RegistryError, Subject};
+use crate::host::Host;
+use crate::list::{referrers, tags};
+use crate::name::{RegistryHost, RepositoryName};
+use crate::options::Options;
+use crate::pull::blob;
+use crate::pull::manifest::{self, Manifest, Resolved};
+use crate::push::blob::{BlobUpload, Pushed};
+use crate::push::manifest::{Condition, Written};
+use crate::push::session::{Begun, Uploads};
+use crate::tag::{Tag, TagOrDigest};
+
+/// Talks to registries. Cloning shares connections, tokens and limits.
+#[derive(Clone)]
+pub struct Client {
+    options: Arc<Options>,
+    credentials: Arc<dyn CredentialSource>,
+    reporter: Arc<dyn Reporter>,
+    hosts: Arc<Mutex<HashMap<RegistryHost, Arc<Host>>>>,
+}
+
+/// One repository of one registry.
+#[derive(Clone)]
+pub struct Repository {
+    host: Arc<Host>,
+    name: RepositoryName,
+}
+
+impl Client {
+    /// A client. Nothing is read or connected to before the first request.
+    pub fn new(
+        options: Options,
+        credentials: Arc<dyn CredentialSource>,
+        reporter: Arc<dyn Reporter>,
+    ) -> Self {
+        Self { options: Arc::new(options), credentials, reporter, hosts: Arc::default() }
+    }
+
+    /// A repository. Whether it is there shows when it is asked.
+    ///
+    /// # Errors
+    /// [`RegistryError`] where the host is no name that a URL can hold.
+    pub fn repository(
+        &self,
+        registry: &RegistryHost,
+        name: &RepositoryName,
+    ) -> Result<Repository, RegistryError> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = hosts.get(registry) {
+            return Ok(Repository { host: Arc::clone(host), name: name.clone() });
+        }
+        let host = Host::new(registry, &self.options, &self.credentials, &self.reporter);
+        let host = Arc::new(host.map_err(|failure| RegistryError {
+            operation: Operation::Resolve,
+            registry: registry.clone(),
+            repository: name.clone(),
+            subject: Subject::Repository,
+            failure,
+        })?);
+        hosts.insert(registry.clone(), Arc::clone(&host));
+        Ok(Repository { host, name: name.clone() })
+    }
+}
+
+impl Repository {
+    /// The registry that it is in.
+    pub fn registry(&self) -> &RegistryHost {
+        &self.host.name
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// What a tag points to now, without reading it.
+    ///
+    /// # Errors
+    /// [`RegistryError`], as for every method here; its [`kind`](RegistryError::kind) says what to do.
+    pub async fn resolve(&self, name: &TagOrDigest) -> Result<Resolved, RegistryError> {
+        let found = manifest::resolve(&self.host, &self.name, name).await;
+        found.map_err(self.error(Operation::Resolve, name.subject()))
+    }
+
+    /// A manifest or index, whose bytes have the digest that is returned with them.
+    pub async fn manifest(&self, name: &TagOrDigest) -> Result<Manifest, RegistryError> {
+        let found = manifest::fetch(&self.host, &self.name, name).await;
+        found.map_err(self.error(Operation::FetchManifest, name.subject()))
+    }
+
+    /// Whether a blob is there.
+    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, RegistryError> {
+        let scopes = Scopes::pull(&self.host.endpoint.repository(&self.name));
+        let found = crate::push::blob::has(&self.host, &self.name, digest, scopes).await;
+        found.map_err(self.error(Operation::LookForBlob, Subject::Digest(digest.clone())))
+    }
+
+    /// Fetches a blob into the file at `partial`, which then holds exactly the bytes named.
+    ///
+    /// A partial download that lies there is continued. Afterwards the caller flushes the file, moves it to its place,
+    /// and calls [`crate::forget_partial`]. Another process with the same path is waited for.
+    pub async fn blob_to_file(
+        &self,
+        digest: &Digest,
+        size: u64,
+        partial: &Path,
+    ) -> Result<(), RegistryError> {
+        let fetched = blob::to_file(&self.host, &self.name, digest, size, partial).await;
+        fetched.map_err(self.error(Operation::FetchBlob, Subject::Digest(digest.clone())))
+    }
+
+    /// A small blob (a config, a signature) of at most `limit` bytes into memory, checked.
+    pub async fn blob_to_memory(
+        &self,
+        digest: &Digest,
+        size: u64,
+        limit: u64,
+    ) -> Result<Bytes, RegistryError> {
+        let fetched = blob::to_memory(&self.host, &self.name, digest, size, limit).await;
+        fetched.map_err(self.error(Operation::FetchBlob, Subject::Digest(digest.clone())))
+    }
+
+    /// Sends a blob, unless it is there or can be mounted. An upload that an earlier process began is continued.
+    pub async fn push_blob(&self, upload: &BlobUpload) -> Result<Pushed, RegistryError> {
+        let pushed = crate::push::blob::push(&self.host, &self.name, upload).await;
+        pushed.map_err(self.error(Operation::PushBlob, Subject::Digest(upload.digest.clone())))
+    }
+
+    /// Takes a blob from another repository of this registry; `false` where the registry does not.
+    pub async fn mount(&self, digest: &Digest, from: &RepositoryName) -> Result<bool, RegistryError> {
+        let uploads = Uploads::new(&self.host, &self.name);
+        let begun = uploads.mount(digest, from).await;
+        let begun = begun.map_err(self.error(Operation::PushBlob, Subject::Digest(digest.clone())))?;
+        match begun {
+            Begun::Mounted => Ok(true),
+            Begun::Session(session) => {
+                uploads.cancel(&session.location).await;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Writes a manifest or index.
+    pub async fn put_manifest(
+        &self,
+        name: &TagOrDigest,
+        media_type: &str,
+        bytes: &Bytes,
+        condition: Condition<'_>,
+    ) -> Result<Written, RegistryError> {
+        let document = (media_type, bytes);
+        let written = crate::push::manifest::put(&self.host, &self.name, name, document, condition).await;
+        written.map_err(self.error(Operation::PushManifest, name.subject()))
+    }
+
+    /// Writes a manifest that refers to `subject`, by its digest, and makes sure that it is listed there: by the
+    /// registry, or in the index that stands in for it.
+    pub async fn put_referrer(
+        &self,
+        subject: &Digest,
+        descriptor: &Descriptor,
+        bytes: &Bytes,
+    ) -> Result<Written, RegistryError> {
+        let name = TagOrDigest::Digest(descriptor.digest.clone());
+        let written = self.put_manifest(&name, &descriptor.media_type, bytes, Condition::None).await?;
+        if written.subject.is_none() {
+            let added = referrers::add_to_tag(&self.host, &self.name, subject, descriptor).await;
+            added.map_err(self.error(Operation::PushManifest, name.subject()))?;
+        }
+        Ok(written)
+    }
+
+    /// All tags, in the registry's order.
+    pub async fn tags(&self) -> Result<Vec<Tag>, RegistryError> {
+        let found = tags::all(&self.host, &self.name).await;
+        found.map_err(self.error(Operation::ListTags, Subject::Repository))
+    }
+
+    /// What refers to a manifest; of one artifact type where one is named.
+    pub async fn referrers(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        let found = referrers::all(&self.host, &self.name, subject, artifact_type).await;
+        found.map_err(self.error(Operation::ListReferrers, Subject::Digest(subject.clone())))
+    }
+
+    /// Removes a manifest (by digest) or a tag, where the registry does that.
+    pub async fn delete(&self, name: &TagOrDigest) -> Result<(), RegistryError> {
+        let deleted = crate::push::manifest::delete(&self.host, &self.name, name).await;
+        deleted.map_err(self.error(Operation::Delete, name.subject()))
+    }
+
+    /// Asks whether pushing here is allowed, before a long build: begins an upload and gives it up.
+    pub async fn may_push(&self) -> Result<(), RegistryError> {
+        let asked = crate::push::manifest::may_push(&self.host, &self.name).await;
+        asked.map_err(self.error(Operation::ProbePush, Subject::Repository))
+    }
+
+    fn error(&self, operation: Operation, subject: Subject) -> impl FnOnce(Failure) -> RegistryError + '_ {
+        move |failure| RegistryError {
+            operation,
+            registry: self.host.name.clone(),
+            repository: self.name.clone(),
+            subject,
+            failure,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The next page of a list: `Link: <…>; rel="next"` (RFC 8288), at the registry's own origin, each page once.
+
+use std::collections::HashSet;
+
+use reqwest::Url;
+
+use crate::endpoint::shown;
+use crate::error::Failure;
+use crate::host::Host;
+use crate::request::{Reply, redirect};
+
+/// The most pages of one list.
+const MOST_PAGES: usize = 1000;
+/// The most entries of one list.
+pub(crate) const MOST_ENTRIES: usize = 100_000;
+/// The largest page that is read, in bytes.
+pub(crate) const LARGEST_PAGE: u64 = 4 << 20;
+/// The longest `Link` that is read, in bytes.
+const LONGEST: usize = 8 * 1024;
+
+/// The pages that were asked for.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    seen: HashSet<Url>,
+}
+
+impl Pages {
+    pub(crate) fn from(first: &Url) -> Self {
+        Self { seen: HashSet::from([first.clone()]) }
+    }
+
+    /// The page after this one, if there is one.
+    pub(crate) fn next(&mut self, host: &Host, reply: &Reply) -> Result<Option<Url>, Failure> {
+        let Some(link) = reply.header("link") else { return Ok(None) };
+        let next = next_of(link, &reply.url).map_err(Failure::Hostile)?;
+        let Some(url) = next else { return Ok(None) };
+        if !host.is_home(&url) {
+            let what = format!("a next page at {}, which is elsewhere than the registry", shown(&url));
+            return Err(Failure::Hostile(what));
+        }
+        if !self.seen.insert(url.clone()) {
+            return Err(Failure::Hostile("a list whose pages lead back to where they were".to_owned()));
+        }
+        if self.seen.len() > MOST_PAGES {
+            return Err(Failure::Hostile(format!("a list of more than {MOST_PAGES} pages")));
+        }
+        Ok(Some(url))
+    }
+}
+
+fn next_of(link: &str, page: &Url) -> Result<Option<Url>, String> {
+    if link.len() > LONGEST {
+        return Err("an endless Link".to_owned());
+    }
+    for part in link.split(", <") {
+        let part = part.trim_start_matches([' ', '<']);
+        let Some((target, parameters)) = part.split_once('>') else { continue };
+        let is_next = parameters.split(';').any(|parameter| {
+            let parameter = parameter.trim().to_ascii_lowercase();
+            parameter == "rel=\"next\"" || parameter == "rel=next"
+        });
+        if is_next {
+            let url = page.join(target).map_err(|_| "a Link that is no URL".to_owned())?;
+            redirect::vet(&url, page)?;
+            return Ok(Some(url));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_read() {
+        let page = Url::parse("https://r/v2/a/tags/list?n=2").unwrap();
+        let next = |link: &str| next_of(link, &page).map(|url| url.map(|url| url.to_string()));
+        let expected = Ok(Some("https://r/v2/a/tags/list?last=b".to_owned()));
+        assert_eq!(next("</v2/a/tags/list?last=b>; rel=\"next\""), expected);
+        assert_eq!(next("<tags/x>; rel=prev, </v2/a/tags/list?last=b>; type=x; rel=next"), expected);
+        assert_eq!(next("</x>; rel=\"prev\""), Ok(None));
+        assert_eq!(next("nonsense"), Ok(None));
+        assert!(next("<http://r/x>; rel=next").is_err());
+        assert!(next(&format!("<{}>; rel=next", "x".repeat(LONGEST))).is_err());
+    }
+}

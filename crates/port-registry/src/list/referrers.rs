@@ -1,0 +1,150 @@
+//! What refers to a manifest: by the referrers API, or by the tag that stands in for it (distribution-spec, "Referrers
+//! Tag Schema"), read and written.
+//!
+//! The tag is an index that several writers change. It is written on condition where the registry has ETags; else it is
+//! read back, and merged again where somebody else's write won.
+
+use bytes::Bytes;
+use port_content::limit;
+use port_model::Digest;
+use reqwest::Method;
+use reqwest::header::ACCEPT;
+
+use crate::auth::Scopes;
+use crate::capability::Known;
+use crate::descriptor::{Descriptor, Index};
+use crate::error::{Failure, Kind};
+use crate::host::Host;
+use crate::list::page::{LARGEST_PAGE, MOST_ENTRIES, Pages};
+use crate::media;
+use crate::name::RepositoryName;
+use crate::pull::manifest::{self, Manifest};
+use crate::push::manifest::{Condition, put};
+use crate::request::{Call, retry};
+use crate::tag::{Tag, TagOrDigest};
+
+/// How often the fallback index is merged anew after somebody else changed it.
+const MERGES: u32 = 12;
+
+/// All that refers to a manifest, of one artifact type where one is named.
+pub(crate) async fn all(
+    host: &Host,
+    repository: &RepositoryName,
+    subject: &Digest,
+    artifact_type: Option<&str>,
+) -> Result<Vec<Descriptor>, Failure> {
+    let known = host.memory.get().referrers;
+    let listed =
+        if known == Known::No { None } else { by_api(host, repository, subject, artifact_type).await? };
+    let mut found = match listed {
+        Some(found) => {
+            host.memory.learn(|known| known.referrers = Known::Yes);
+            found
+        }
+        None => {
+            by_tag(host, repository, subject).await?.map(|(index, _)| index.manifests).unwrap_or_default()
+        }
+    };
+    // A registry may ignore the filter.
+    if let Some(wanted) = artifact_type {
+        found.retain(|descriptor| descriptor.artifact_type.as_deref() == Some(wanted));
+    }
+    Ok(found)
+}
+
+/// `None` where the registry does not have the API.
+async fn by_api(
+    host: &Host,
+    repository: &RepositoryName,
+    subject: &Digest,
+    artifact_type: Option<&str>,
+) -> Result<Option<Vec<Descriptor>>, Failure> {
+    let scopes = Scopes::pull(&host.endpoint.repository(repository));
+    let mut url = host.endpoint.referrers(repository, subject);
+    if let Some(wanted) = artifact_type {
+        url.query_pairs_mut().append_pair("artifactType", wanted);
+    }
+    let mut pages = Pages::from(&url);
+    let mut found = Vec::new();
+    let mut next = Some(url);
+    while let Some(url) = next {
+        let mut call =
+            Call::new(Method::GET, url, repository, scopes.clone()).header(ACCEPT, media::OCI_INDEX);
+        // One large registry redirects this to a web page for people.
+        call.redirects = crate::request::Redirects::Returned;
+        let reply = host.send(&call).await?;
+        let is_index = reply.header("content-type").map(media::plain).as_deref() == Some(media::OCI_INDEX);
+        match reply.status() {
+            200 if is_index => {}
+            200 | 300..=399 | 400 | 404 | 405 | 501 if found.is_empty() => return Ok(None),
+            _ => return Err(Failure::of_status(reply.refusal(host).await)),
+        }
+        next = pages.next(host, &reply)?;
+        let bytes = reply.bytes(host, LARGEST_PAGE).await?;
+        found.extend(parse(&bytes)?.manifests);
+        if found.len() > MOST_ENTRIES {
+            return Err(Failure::Hostile(format!("a list of more than {MOST_ENTRIES} referrers")));
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The fallback index and the manifest that it was read from; `None` where there is none.
+async fn by_tag(
+    host: &Host,
+    repository: &RepositoryName,
+    subject: &Digest,
+) -> Result<Option<(Index, Manifest)>, Failure> {
+    let name = TagOrDigest::Tag(Tag::of_referrers(subject));
+    match manifest::fetch(host, repository, &name).await {
+        Ok(manifest) => Ok(Some((parse(&manifest.bytes)?, manifest))),
+        Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Index, Failure> {
+    media::check(media::OCI_INDEX, bytes)?;
+    serde_json::from_slice(bytes)
+        .map_err(|error| Failure::BadAnswer(format!("the list of referrers is not well-formed: {error}")))
+}
+
+/// Adds a referrer to the fallback index of its subject, without losing what others add at the same time.
+pub(crate) async fn add_to_tag(
+    host: &Host,
+    repository: &RepositoryName,
+    subject: &Digest,
+    referrer: &Descriptor,
+) -> Result<(), Failure> {
+    host.memory.learn(|known| known.referrers = Known::No);
+    let name = TagOrDigest::Tag(Tag::of_referrers(subject));
+    for merge in 1..=MERGES {
+        let found = by_tag(host, repository, subject).await?;
+        let etag = found.as_ref().and_then(|(_, manifest)| manifest.etag.clone());
+        let mut index = found.map_or_else(empty, |(index, _)| index);
+        if index.manifests.iter().any(|known| known.digest == referrer.digest) {
+            return Ok(());
+        }
+        index.manifests.push(referrer.clone());
+        let bytes: Bytes = serde_json::to_vec(&index)
+            .map_err(|error| Failure::BadAnswer(format!("the list of referrers cannot be written: {error}")))?
+            .into();
+        if bytes.len() as u64 > limit::DOCUMENT {
+            return Err(Failure::BadAnswer("the list of referrers is full".to_owned()));
+        }
+        let condition = etag.as_deref().map_or(Condition::None, Condition::Unchanged);
+        match put(host, repository, &name, (media::OCI_INDEX, &bytes), condition).await {
+            Ok(_) => {}
+            Err(failure) if failure.kind() == Kind::Changed => {}
+            Err(failure) => return Err(failure),
+        }
+        // Others may have read the same state and written after us: look again after a while of their own.
+        tokio::time::sleep(retry::pause(host.patience(), merge.min(3), None) / 10).await;
+    }
+    Err(Failure::BadAnswer(format!("the list of referrers was changed by others {MERGES} times")))
+}
+
+fn empty() -> Index {
+    let rest = serde_json::Map::new();
+    Index { schema_version: 2, media_type: Some(media::OCI_INDEX.to_owned()), manifests: Vec::new(), rest }
+}

@@ -1,0 +1,47 @@
+//! The tags of a repository.
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use crate::auth::Scopes;
+use crate::error::{Failure, quote};
+use crate::host::Host;
+use crate::list::page::{LARGEST_PAGE, MOST_ENTRIES, Pages};
+use crate::name::RepositoryName;
+use crate::request::Call;
+use crate::tag::Tag;
+
+/// How many tags are asked for at once.
+const PAGE: &str = "1000";
+
+#[derive(Deserialize)]
+struct List {
+    /// Some registries write `null` for none.
+    tags: Option<Vec<String>>,
+}
+
+/// All tags, in the registry's order.
+pub(crate) async fn all(host: &Host, repository: &RepositoryName) -> Result<Vec<Tag>, Failure> {
+    let scopes = Scopes::pull(&host.endpoint.repository(repository));
+    let mut url = host.endpoint.tags(repository);
+    url.query_pairs_mut().append_pair("n", PAGE);
+    let mut pages = Pages::from(&url);
+    let mut tags = Vec::new();
+    let mut next = Some(url);
+    while let Some(url) = next {
+        let call = Call::new(Method::GET, url, repository, scopes.clone());
+        let reply = host.send(&call).await?.expect(host, &[200]).await?;
+        next = pages.next(host, &reply)?;
+        let bytes = reply.bytes(host, LARGEST_PAGE).await?;
+        let list: List = serde_json::from_slice(&bytes)
+            .map_err(|_| Failure::BadAnswer("the list of tags is not well-formed".to_owned()))?;
+        for tag in list.tags.unwrap_or_default() {
+            let tag = tag.parse().map_err(|_| Failure::Hostile(format!("`{}` as a tag", quote(&tag))))?;
+            tags.push(tag);
+        }
+        if tags.len() > MOST_ENTRIES {
+            return Err(Failure::Hostile(format!("a list of more than {MOST_ENTRIES} tags")));
+        }
+    }
+    Ok(tags)
+}

@@ -1,0 +1,72 @@
+//! Hashes a file while others fill it: what is contiguous from the start is read and hashed, the rest is awaited.
+//!
+//! When the last byte is written, only what was written just before is left to hash. The bytes are hashed as they lie in
+//! the file, however they came there.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use port_content::hashing::{BUFFER, Hasher};
+use port_model::Digest;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// A hash that follows a growing file.
+pub(crate) struct Follower {
+    frontier: watch::Sender<u64>,
+    hashing: JoinHandle<io::Result<Hasher>>,
+}
+
+impl Follower {
+    /// Starts to follow a file that will have `size` bytes.
+    pub(crate) fn start(file: Arc<File>, digest: &Digest, size: u64) -> Self {
+        let (frontier, mut watched) = watch::channel(0);
+        let mut hasher = Hasher::of(digest.algorithm());
+        let hashing = tokio::spawn(async move {
+            loop {
+                let end =
+                    match watched.wait_for(|frontier| *frontier > hasher.size() || *frontier >= size).await {
+                        Ok(frontier) => *frontier,
+                        Err(_) => return Err(io::Error::other("the download was given up")),
+                    };
+                let file = Arc::clone(&file);
+                let hashed = tokio::task::spawn_blocking(move || hash(&file, hasher, end)).await;
+                hasher = hashed.map_err(io::Error::other)??;
+                if hasher.size() >= size {
+                    return Ok(hasher);
+                }
+            }
+        });
+        Self { frontier, hashing }
+    }
+
+    /// All up to here is written.
+    pub(crate) fn written(&self, frontier: u64) {
+        self.frontier.send_if_modified(|known| {
+            let further = frontier > *known;
+            *known = frontier.max(*known);
+            further
+        });
+    }
+
+    /// The hash of the whole file; waits for the rest of it to be hashed.
+    pub(crate) async fn finish(self) -> io::Result<Hasher> {
+        let Self { frontier, hashing } = self;
+        let hasher = hashing.await.map_err(io::Error::other)?;
+        drop(frontier);
+        hasher
+    }
+}
+
+fn hash(file: &File, mut hasher: Hasher, end: u64) -> io::Result<Hasher> {
+    let mut buffer = vec![0; BUFFER];
+    while hasher.size() < end {
+        let count = usize::try_from(end - hasher.size()).unwrap_or(BUFFER).min(BUFFER);
+        let block = buffer.get_mut(..count).unwrap_or_default();
+        file.read_exact_at(block, hasher.size())?;
+        hasher.update(block);
+    }
+    Ok(hasher)
+}

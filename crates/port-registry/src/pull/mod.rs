@@ -1,0 +1,8 @@
+//! Reading: manifests into memory, blobs into files. Nothing is returned whose digest was not checked.
+
+pub(crate) mod blob;
+mod follower;
+mod journal;
+pub(crate) mod manifest;
+mod plan;
+mod worker;

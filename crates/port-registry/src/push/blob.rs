@@ -1,0 +1,266 @@
+//! A blob, sent: only if it is not there, mounted if it can be, else in one request or in parts.
+//!
+//! ```text
+//! HEAD ─► there? done ─► mount? done ─► session of an earlier run? go on ─► small: one PUT
+//!                                                                └─► large: parts, then PUT ─► confirmed? done
+//! ```
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use port_content::fs;
+use port_content::verify::Mismatch;
+use port_model::Digest;
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+
+use crate::auth::Scopes;
+use crate::capability::Upload;
+use crate::error::Failure;
+use crate::host::Host;
+use crate::name::RepositoryName;
+use crate::options::UploadStyle;
+use crate::push::journal::Journal;
+use crate::push::manifest::confirm;
+use crate::push::parts::{Lost, Parts};
+use crate::push::session::{Begun, Session, Uploads};
+use crate::request::Call;
+use crate::request::body::{Body, FilePart, Progress};
+
+/// How often an upload starts over.
+const STARTS: u32 = 4;
+
+/// What is to be pushed. The bytes are not hashed again here: the registry does that.
+#[derive(Debug, Clone)]
+pub struct BlobUpload {
+    /// Name of the bytes.
+    pub digest: Digest,
+    /// How many they are.
+    pub size: u64,
+    /// Where they are.
+    pub source: BlobSource,
+    /// Another repository of the same registry that may have them.
+    pub mount_from: Option<RepositoryName>,
+}
+
+/// Where the bytes of a blob are.
+#[derive(Debug, Clone)]
+pub enum BlobSource {
+    /// In a file, from its start.
+    Path(PathBuf),
+    /// In memory; for small ones.
+    Bytes(Bytes),
+}
+
+/// How a blob came to be in the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there.
+    AlreadyThere,
+    /// The registry took it from another repository.
+    Mounted,
+    /// It was sent.
+    Sent,
+}
+
+/// Whether a blob is there.
+pub(crate) async fn has(
+    host: &Host,
+    repository: &RepositoryName,
+    digest: &Digest,
+    scopes: Scopes,
+) -> Result<bool, Failure> {
+    let url = host.endpoint.blob(repository, digest);
+    let reply = host.send(&Call::new(Method::HEAD, url, repository, scopes)).await?;
+    match reply.status() {
+        200 => Ok(true),
+        404 => Ok(false),
+        _ => Err(Failure::of_status(reply.refusal(host).await)),
+    }
+}
+
+/// See the module.
+pub(crate) async fn push(
+    host: &Host,
+    repository: &RepositoryName,
+    upload: &BlobUpload,
+) -> Result<Pushed, Failure> {
+    let uploads = Uploads::new(host, repository);
+    if has(host, repository, &upload.digest, uploads.scopes.clone()).await? {
+        return Ok(Pushed::AlreadyThere);
+    }
+    let mut begun = None;
+    if let Some(from) = upload.mount_from.as_ref().filter(|from| *from != repository) {
+        match uploads.mount(&upload.digest, from).await {
+            Ok(Begun::Mounted) => return Ok(Pushed::Mounted),
+            Ok(Begun::Session(session)) => begun = Some(session),
+            // A mount is an offer to save work: a source that may not be read, or is not there, is no reason to fail.
+            Err(failure) if failure.status().is_some_and(|status| status < 500) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    let body = open(upload)?;
+    let journal = Journal::open(host.state_directory(), &host.name, repository, &upload.digest, upload.size)?;
+    let progress = Progress::start(format!("push {}", upload.digest.short()), upload.size, &host.reporter);
+    let pushing = Pushing { uploads: &uploads, upload, body, journal: &journal, progress: &progress };
+    pushing.run(begun).await?;
+    progress.reached(upload.size);
+    progress.finished();
+    journal.remove()?;
+    Ok(Pushed::Sent)
+}
+
+/// The bytes as a body. A file of another size is not the blob that was named.
+fn open(upload: &BlobUpload) -> Result<Body, Failure> {
+    let (body, found) = match &upload.source {
+        BlobSource::Bytes(bytes) => (Body::Bytes(bytes.clone()), bytes.len() as u64),
+        BlobSource::Path(path) => {
+            let (file, metadata): (File, _) = fs::open_regular(path)?;
+            let part = FilePart { file: Arc::new(file), offset: 0, length: upload.size };
+            (Body::Part(part), metadata.len())
+        }
+    };
+    if found == upload.size {
+        return Ok(body);
+    }
+    let more = found > upload.size;
+    Err(Failure::WrongSource(Mismatch::Size { expected: upload.size, found: found.min(upload.size), more }))
+}
+
+struct Pushing<'a> {
+    uploads: &'a Uploads<'a>,
+    upload: &'a BlobUpload,
+    body: Body,
+    journal: &'a Journal,
+    progress: &'a Arc<Progress>,
+}
+
+impl Pushing<'_> {
+    async fn run(&self, mut begun: Option<Session>) -> Result<(), Failure> {
+        let mut starts = 0;
+        loop {
+            starts += 1;
+            let session = match self.resumed().await? {
+                Some(session) => session,
+                None => match begun.take() {
+                    Some(session) => session,
+                    None => self.uploads.begin().await?,
+                },
+            };
+            let lost = match self.send(session.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(lost) => lost,
+            };
+            // The answer to the last request may be all that was lost.
+            let host = self.uploads.host;
+            if has(host, self.uploads.repository, &self.upload.digest, self.uploads.scopes.clone()).await? {
+                return Ok(());
+            }
+            match lost {
+                Lost::Failed(failure) => return Err(failure),
+                Lost::NoParts => host.memory.learn(|known| known.upload = Upload::Whole),
+                Lost::Broken(stumble) => host.wait(stumble, starts).await?,
+                Lost::StartOver => {}
+            }
+            self.journal.forget()?;
+            self.uploads.cancel(&session.location).await;
+            if starts >= STARTS.max(host.patience().tries) {
+                return Err(Failure::BadAnswer(format!("its upload sessions broke {starts} times")));
+            }
+        }
+    }
+
+    /// The session of an earlier run, if the registry still knows it. A part that was in flight when the earlier run
+    /// was killed may have arrived.
+    async fn resumed(&self) -> Result<Option<Session>, Failure> {
+        let Some((location, _)) = self.journal.session() else { return Ok(None) };
+        if !self.uploads.host.is_home(&location) {
+            return Ok(None);
+        }
+        let session = self.uploads.status(&location).await?;
+        let session = session.filter(|session| session.offset <= self.upload.size);
+        match &session {
+            Some(session) => self.progress.reached(session.offset),
+            None => self.journal.forget()?,
+        }
+        Ok(session)
+    }
+
+    async fn send(&self, session: Session) -> Result<(), Lost> {
+        match (&self.body, self.part()) {
+            (Body::Part(source), Some(part)) => {
+                self.journal.record(&session.location, session.offset).map_err(Failure::from)?;
+                let (uploads, journal, progress) = (self.uploads, self.journal, self.progress);
+                let mut parts = Parts { uploads, source, journal, progress, part };
+                let session = parts.send(session).await?;
+                self.end(&session, Body::Empty).await
+            }
+            // A session that has a part of the bytes cannot take all of them.
+            _ if session.offset > 0 => Err(Lost::StartOver),
+            (body, _) => self.end(&session, body.clone()).await,
+        }
+    }
+
+    /// How large parts are; `None` where the blob goes up in one request.
+    fn part(&self) -> Option<u64> {
+        let transfer = self.uploads.host.transfer();
+        let known = self.uploads.host.memory.get();
+        let whole = match transfer.upload {
+            UploadStyle::Whole => true,
+            UploadStyle::Parts => false,
+            UploadStyle::Automatic => known.upload == Upload::Whole,
+        };
+        let part = known.largest_part.unwrap_or(transfer.upload_part).min(transfer.upload_part).max(1);
+        (!whole && self.upload.size > part).then_some(part)
+    }
+
+    /// Ends a session, with all the bytes or with none.
+    async fn end(&self, session: &Session, body: Body) -> Result<(), Lost> {
+        let mut url = session.location.clone();
+        url.query_pairs_mut().append_pair("digest", &self.upload.digest.to_string());
+        let whole = body.length() > 0;
+        let call = self.uploads.call(Method::PUT, url);
+        let call = call.header(CONTENT_TYPE, "application/octet-stream").body(body, Some(self.progress));
+        let host = self.uploads.host;
+        // A session may be used up by a try that failed, so that each try has a session of its own.
+        let reply = host.attempt(&call).await.map_err(Lost::Broken)?;
+        match reply.status() {
+            201 | 204 => {
+                confirm(&reply, &self.upload.digest)?;
+                reply.finish(host).await;
+                Ok(())
+            }
+            413 if whole => {
+                let smaller = (self.upload.size / 2).clamp(1, 64 << 20);
+                host.memory.learn(|known| {
+                    known.upload = Upload::Unknown;
+                    known.largest_part = Some(smaller);
+                });
+                Err(Lost::StartOver)
+            }
+            404 | 416 => Err(Lost::StartOver),
+            400 if !whole => self.mismatch(reply).await,
+            _ => Err(Lost::Failed(Failure::of_status(reply.refusal(host).await))),
+        }
+    }
+
+    /// The registry found another digest. If the local bytes are the right ones, what it has is wrong: start over.
+    async fn mismatch(&self, reply: crate::request::Reply) -> Result<(), Lost> {
+        drop(reply);
+        let Body::Part(part) = &self.body else { return Err(Lost::StartOver) };
+        let (file, digest) = (Arc::clone(&part.file), self.upload.digest.clone());
+        let size = part.length;
+        let checked =
+            tokio::task::spawn_blocking(move || crate::push::manifest::check_file(&file, size, &digest));
+        match checked.await.map_err(std::io::Error::other).and_then(|checked| checked) {
+            Ok(None) => Err(Lost::StartOver),
+            Ok(Some(mismatch)) => Err(Lost::Failed(Failure::WrongSource(mismatch))),
+            Err(source) => {
+                let path = PathBuf::from(self.upload.digest.to_string());
+                Err(Lost::Failed(Failure::Local(port_content::FsError::new("read", &path, source))))
+            }
+        }
+    }
+}
