@@ -69,7 +69,7 @@ pub struct Found {
 /// one. Publishing the same variant again replaces it. Implementations may be called from many tasks.
 #[async_trait]
 pub trait Backend: Send + Sync {
-    /// What it is, for reports: `filesystem artifact-store/demo-fs`.
+    /// What it is, for reports: `file-system artifact-store/demo-fs`.
     fn describe(&self) -> String;
 
     /// Where one file of a variant is, as the user would write it: a path or a remote reference.

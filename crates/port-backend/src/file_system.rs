@@ -86,7 +86,7 @@ async fn copying<T: Send + 'static>(
 #[async_trait]
 impl Backend for FileSystem {
     fn describe(&self) -> String {
-        format!("filesystem {}", self.root.display())
+        format!("file-system {}", self.root.display())
     }
 
     fn location(&self, reference: &Reference, variant: Variant, file: &FileName) -> String {
@@ -134,7 +134,7 @@ impl Backend for FileSystem {
         let directory = self.directory(reference, variant);
         let path = directory.join(&file.name);
         let error = |operation: &str| failed(format!("{operation} `{}`", file.name), &directory);
-        let (source, _) = fs::open_regular(&path).map_err(error("open"))?;
+        let (source, _) = fs::open_regular_itself(&path).map_err(error("open"))?;
         let target = fs::Context::context(target.try_clone(), "copy", &path).map_err(error("fetch"))?;
         let task = format!("fetch {}", file.name);
         let copy = move |tell: &mut dyn FnMut(u64)| sparse::copy_telling(&source, &target, &path, tell);
@@ -168,7 +168,8 @@ fn find(directory: &Path) -> Result<Found, BackendError> {
     for path in paths {
         // Hidden files and side-cars are ours or nobody's; a name that could not be published was not.
         let Ok(name) = FileName::of_path(&path) else { continue };
-        let metadata = fs::metadata(&path).map_err(failed("look at what is published", directory))?;
+        // A link or device was not published: what it leads to is nobody's to hand out.
+        let metadata = fs::symlink_metadata(&path).map_err(failed("look at what is published", directory))?;
         if metadata.is_file() && !name.as_str().ends_with(sidecar::SUFFIX) {
             files.push(FoundFile { digest: digest_beside(directory, &path)?, size: metadata.len(), name });
         }
@@ -193,10 +194,16 @@ fn digest_beside(directory: &Path, path: &Path) -> Result<Option<Digest>, Backen
 
 fn documents(directory: &Path) -> Result<Option<Documents>, BackendError> {
     let read = |name: &str| optional(directory, fs::read(&directory.join(name), limit::DOCUMENT));
-    Ok(match (read(MANIFEST)?, read(CONFIG)?) {
-        (Some(manifest), Some(config)) => Some(Documents { manifest, config }),
-        _ => None,
-    })
+    match (read(MANIFEST)?, read(CONFIG)?) {
+        (Some(manifest), Some(config)) => Ok(Some(Documents { manifest, config })),
+        (None, None) => Ok(None),
+        (manifest, _) => {
+            let absent = if manifest.is_some() { CONFIG } else { MANIFEST };
+            let location = directory.display().to_string();
+            let reason = format!("`{absent}` is gone although the other document is there");
+            Err(BackendError::new(ErrorKind::Corrupt, location, "read the documents", reason))
+        }
+    }
 }
 
 fn optional<T>(directory: &Path, result: Result<T, FsError>) -> Result<Option<T>, BackendError> {

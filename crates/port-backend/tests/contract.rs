@@ -54,6 +54,7 @@ async fn holes_stay_holes() {
     let file = std::fs::File::options().write(true).open(&image.files[0].path).unwrap();
     file.set_len(256 * 1024 * 1024).unwrap();
     image.files[0].size = 256 * 1024 * 1024;
+    image.files[0].digest = port_content::hashing::digest_file(&image.files[0].path).unwrap().0;
     let backend = FileSystem::new(&scratch.path().join("store"));
     backend.push(&image, &Silent).await.unwrap();
     let location = backend.location(&reference(), variant(), &"rootfs.ext4".parse().unwrap());

@@ -88,7 +88,10 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         OpsError::ProjectFile(_) => {
             one(Exit::Usage, "name the configuration file with `--config FILE`".to_owned())
         }
-        OpsError::Config(_) | OpsError::WrongClass { .. } | OpsError::Machine { .. } => (Exit::Usage, vec![]),
+        OpsError::Config(_)
+        | OpsError::Taken { .. }
+        | OpsError::WrongClass { .. }
+        | OpsError::Machine { .. } => (Exit::Usage, vec![]),
         OpsError::UnknownName(_) => (Exit::NotFound, vec![]),
         OpsError::NoSuchVariant(_) => {
             let hint = "variants never fall back; ask for one that exists, or add it to `port.toml`";
@@ -156,10 +159,16 @@ fn backend(kind: ErrorKind) -> (Exit, Vec<String>) {
 }
 
 fn store(error: &port_store::StoreError) -> (Exit, Vec<String>) {
-    use port_store::StoreError::{Damaged, Feature, Malformed, Mismatch, NoBlob, Version};
+    use port_store::StoreError::{
+        ChangedMeanwhile, Damaged, Feature, Malformed, Mismatch, NoBlob, NoIndex, Version,
+    };
     let hint = match error {
         Version { .. } | Feature { .. } => "use the newer Port that wrote it, or another `store_root`",
-        Damaged { .. } | NoBlob { .. } | Malformed { .. } => "find the damage with `port store verify`",
+        Damaged { .. } | NoBlob { .. } => "find the damage with `port store verify`",
+        Malformed { .. } | NoIndex { .. } => {
+            "remove the store to start it anew: pull and build fill it again"
+        }
+        ChangedMeanwhile { .. } => "wait until whoever writes it is done, and try again",
         Mismatch { .. } => "what was fetched is not what was published; push the artifact again to repair it",
         port_store::StoreError::Outside(error) if error.is_not_found() => return (Exit::NotFound, vec![]),
         port_store::StoreError::Outside(_) | port_store::StoreError::Files { .. } => {

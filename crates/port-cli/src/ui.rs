@@ -62,19 +62,19 @@ impl Ui {
     /// Says something that is no error.
     pub fn note(self, message: &str) {
         if !self.quiet {
-            eprintln!("{} {message}", "note:".cyan().bold());
+            eprintln!("{} {}", "note:".cyan().bold(), printable(message));
         }
     }
 
     /// Says what went wrong, and what may help.
     pub fn error(self, message: &str, causes: &[String], hints: &[String]) {
-        eprintln!("{} {message}", "error:".red().bold());
+        eprintln!("{} {}", "error:".red().bold(), printable(message));
         for cause in causes {
-            eprintln!("  {} {}", "caused by:".dimmed(), cause.replace('\n', "\n  "));
+            eprintln!("  {} {}", "caused by:".dimmed(), printable(cause).replace('\n', "\n  "));
         }
         for (index, hint) in hints.iter().enumerate() {
             let gap = if index == 0 { "\n" } else { "" };
-            eprintln!("{gap}{} {hint}", "hint:".green().bold());
+            eprintln!("{gap}{} {}", "hint:".green().bold(), printable(hint));
         }
     }
 
@@ -82,6 +82,16 @@ impl Ui {
     pub fn error_json<T: Serialize>(self, value: &T) {
         eprintln!("{}", serde_json::to_string(value).unwrap_or_default());
     }
+}
+
+/// The text without what could drive a terminal: names and answers from outside are in it.
+fn printable(text: &str) -> String {
+    let escape = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(escape).collect()
 }
 
 /// A size for people: binary multiples, one decimal.

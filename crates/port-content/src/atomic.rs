@@ -135,6 +135,11 @@ impl AtomicDir {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         let target = &self.target;
         fs::sync_dir(self.path())?;
+        if fs::symlink_metadata(target).is_ok_and(|found| !found.is_dir()) {
+            let reason =
+                io::Error::new(io::ErrorKind::NotADirectory, "something else than a directory is there");
+            return Err(FsError::new("replace", target, reason));
+        }
         failpoint("swap.before-exchange").context("replace", target)?;
         let rename = |flags| renameat_with(CWD, self.path(), CWD, target, flags);
         // Another process may make or take the target between the two calls; each turn means that one did.

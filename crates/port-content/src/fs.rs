@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 /// A failed file operation.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} `{}`", path.display())]
@@ -56,11 +58,17 @@ pub fn open(path: &Path) -> Result<File, FsError> {
 
 /// Opens a regular file for reading; a directory, device or pipe is an error, so a read cannot block.
 pub fn open_regular(path: &Path) -> Result<(File, Metadata), FsError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)
-        .context("open", path)?;
+    open_regular_with(path, OFlags::NONBLOCK)
+}
+
+/// As [`open_regular`], refusing a symbolic link at the end of the path: for directories that others fill.
+pub fn open_regular_itself(path: &Path) -> Result<(File, Metadata), FsError> {
+    open_regular_with(path, OFlags::NONBLOCK | OFlags::NOFOLLOW)
+}
+
+fn open_regular_with(path: &Path, flags: OFlags) -> Result<(File, Metadata), FsError> {
+    let flags = flags.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).context("open", path)?;
     let metadata = file.metadata().context("inspect", path)?;
     if metadata.is_file() {
         return Ok((file, metadata));

@@ -19,7 +19,7 @@ const STEP: u64 = 16 * 1024 * 1024;
 
 /// Copies `source` into the empty file `target`, keeping holes; returns the bytes of its length.
 ///
-/// `path` names the target in errors. Both files' positions are undefined afterwards.
+/// `path` names the copy in errors: the target where its path is known, else the source. Both files' positions are undefined afterwards.
 pub fn copy(source: &File, target: &File, path: &Path) -> Result<u64, FsError> {
     copy_telling(source, target, path, &mut |_| {})
 }
@@ -37,7 +37,7 @@ pub fn copy_telling(
         return Ok(length);
     }
     target.set_len(length).context("size", path)?;
-    copy_data_runs(source, target, length, tell).context("write", path)?;
+    copy_data_runs(source, target, length, tell).context("copy", path)?;
     Ok(length)
 }
 

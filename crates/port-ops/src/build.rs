@@ -188,6 +188,7 @@ fn record(workspace: &Workspace, target: Target<'_>, built: &Built) -> Result<()
             }
         }
     }
+    port_content::atomic::sweep_beside(&target.config.path)?;
     let path = lock_file::path(&workspace.project_path);
     let guard = workspace.work_directory().join("port.lock.guard");
     lock_file::set(&path, &guard, built.entry.clone())

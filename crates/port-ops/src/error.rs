@@ -15,6 +15,12 @@ pub enum OpsError {
     /// The configuration file cannot be read.
     #[error("the configuration cannot be read")]
     ProjectFile(#[source] FsError),
+    /// A path or a name that is wanted for two things.
+    #[error("the configuration cannot be used: {reason}")]
+    Taken {
+        /// Which, and by whom.
+        reason: String,
+    },
     /// A name that the configuration does not have.
     #[error(transparent)]
     UnknownName(#[from] UnknownName),

@@ -20,6 +20,7 @@ mod inspect;
 mod list;
 mod local;
 mod lock_file;
+mod paths;
 mod pull;
 mod push;
 mod pvm;

@@ -3,7 +3,8 @@
 //! The local path is the last to change. A kill on the way leaves the old local file and blobs that the next
 //! pull finds in the store.
 
-use port_backend::{Backend, BackendError, ErrorKind, Found, FoundFile};
+use port_backend::{Backend, BackendError, Documents, ErrorKind, Found, FoundFile};
+use port_content::hashing::Hasher;
 use port_layout::native;
 use port_model::{ArtifactClass, Bundle, Component, ComponentKind, Digest};
 use port_store::Blob;
@@ -67,6 +68,7 @@ async fn bring(
         || backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
     let bundle = native::decode(&documents.manifest, &documents.config)
         .map_err(|source| OpsError::Documents { location: location(), source })?;
+    check_config(documents).map_err(wrong)?;
     check_identity(target, &bundle).map_err(wrong)?;
     let mut bytes = 0;
     for component in &bundle.components {
@@ -91,10 +93,30 @@ fn check_identity(target: Target<'_>, bundle: &Bundle) -> Result<(), String> {
     if bundle.variant != target.variant() {
         return Err(format!("it was made for `{}`", bundle.variant));
     }
-    match bundle.main().map(|main| &main.file_name).filter(|name| **name != target.config.file_name) {
-        Some(name) => Err(format!("its main file is `{name}`, expected `{}`", target.config.file_name)),
-        None => Ok(()),
+    for component in &bundle.components {
+        // Names decide where files are written: only the two that this variant has are taken.
+        let expected = match component.kind {
+            kind if kind == target.main_kind() => target.config.file_name.as_str(),
+            ComponentKind::Initrd => INITRD,
+            other => return Err(format!("it has a {other}, which a {} has not", bundle.class)),
+        };
+        if component.file_name.as_str() != expected {
+            return Err(format!(
+                "its {} is `{}`, expected `{expected}`",
+                component.kind, component.file_name
+            ));
+        }
     }
+    Ok(())
+}
+
+/// The config must be the one that the manifest names.
+fn check_config(documents: &Documents) -> Result<(), String> {
+    let manifest = native::decode_manifest(&documents.manifest).map_err(|error| error.to_string())?;
+    let mut hasher = Hasher::default();
+    hasher.update(&documents.config);
+    port_content::verify::check(hasher, &manifest.config.digest, Some(manifest.config.size))
+        .map_err(|mismatch| format!("its config is not the one that its manifest names: {mismatch}"))
 }
 
 /// A directory that another tool filled: the main file, and the companion if it is there (acceptance C-5).

@@ -26,7 +26,7 @@ pub struct TransferReport {
     pub reference: Reference,
     /// Which variant.
     pub variant: Variant,
-    /// Which backend: `filesystem <root>`.
+    /// Which backend: `file-system <root>`.
     pub backend: String,
     /// Digest of the manifest, which names everything else.
     pub manifest: Digest,

@@ -11,7 +11,7 @@ use port_store::Store;
 use port_transport::Client;
 
 use crate::error::OpsError;
-use crate::lock_file;
+use crate::{lock_file, paths};
 
 /// What the command line found in the environment, by name; libraries never look themselves.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +64,7 @@ impl Workspace {
         if let Some(url) = &environment.firecracker_ci_url {
             project.sources.firecracker_ci_url = url.trim_end_matches('/').to_owned();
         }
+        paths::check(&project, project_path)?;
         let store = Store::open(&project.store_root)?;
         let project_path = project_path.to_owned();
         Ok(Self { project, project_path, store, host, environment, reporter, client: Client::default() })

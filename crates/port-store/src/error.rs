@@ -21,8 +21,20 @@ pub enum StoreError {
     /// A file outside the store refused.
     #[error(transparent)]
     Outside(FsError),
+    /// A file was written while it was being added.
+    #[error("`{}` changed while it was read; nothing was added to the store", path.display())]
+    ChangedMeanwhile {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The store has blobs and no index that says what they are.
+    #[error("the store at `{}` has blobs and no `index.json`: all of them would be collected", root.display())]
+    NoIndex {
+        /// Which store.
+        root: PathBuf,
+    },
     /// A document of the store is not what it should be.
-    #[error("`{}` is not a {expected}", path.display())]
+    #[error("`{}` is damaged: expected {expected}", path.display())]
     Malformed {
         /// Which file.
         path: PathBuf,

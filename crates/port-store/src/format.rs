@@ -50,7 +50,7 @@ pub(crate) fn check(root: &Path) -> Result<(), StoreError> {
     };
     let meta: Meta = serde_json::from_slice(&bytes).map_err(|source| StoreError::Malformed {
         path,
-        expected: "description of a Port store",
+        expected: "the description of a Port store",
         source,
     })?;
     if meta.version != VERSION {

@@ -27,15 +27,21 @@ impl Store {
         let _lock = lock.map_err(|e| self.files(e))?;
         let live = self.live()?;
         let mut collected = Collected::default();
-        for path in fs::read_dir(&self.root().join("blobs/sha256")).map_err(|e| self.files(e))? {
+        let blobs = fs::read_dir(&self.root().join("blobs/sha256")).map_err(|e| self.files(e))?;
+        if !blobs.is_empty() && !fs::exists(&self.root().join("index.json")) {
+            return Err(StoreError::NoIndex { root: self.root().to_owned() });
+        }
+        for path in blobs {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if live.contains(&name) {
                 continue;
             }
             // What is not named like a blob is a leftover of a killed process: with the lock held alone,
             // nobody is writing it.
-            let size = fs::symlink_metadata(&path).map_err(|e| self.files(e))?.len();
-            fs::remove_file(&path).map_err(|e| self.files(e))?;
+            let metadata = fs::symlink_metadata(&path).map_err(|e| self.files(e))?;
+            let size = metadata.len();
+            let removed = if metadata.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(|e| self.files(e))?;
             collected.blobs += 1;
             collected.bytes += size;
         }
@@ -55,7 +61,7 @@ impl Store {
             let manifest: Manifest =
                 serde_json::from_slice(&manifest).map_err(|source| StoreError::Malformed {
                     path: self.blob_path(&descriptor.digest),
-                    expected: "OCI image manifest",
+                    expected: "an OCI image manifest",
                     source,
                 })?;
             let blobs: Vec<Descriptor> = manifest.layers.into_iter().chain([manifest.config]).collect();

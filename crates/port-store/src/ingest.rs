@@ -11,6 +11,7 @@ use port_content::{fs, hashing, sparse};
 use port_model::Digest;
 
 use crate::error::StoreError;
+use crate::known;
 use crate::store::Store;
 
 /// A blob that is in the store.
@@ -63,7 +64,12 @@ impl Store {
         let (source, before) = fs::open_regular(path).map_err(StoreError::Outside)?;
         let note = self.begin_note(path)?;
         let mut ingest = self.ingest(&path.display().to_string())?;
-        sparse::copy(&source, ingest.file.file(), path).map_err(|e| self.files(e))?;
+        let place = ingest.file.path().to_owned();
+        sparse::copy(&source, ingest.file.file(), &place).map_err(|e| self.files(e))?;
+        let after = source.metadata().context("inspect", path).map_err(StoreError::Outside)?;
+        if known::content_stamp(&before) != known::content_stamp(&after) {
+            return Err(StoreError::ChangedMeanwhile { path: path.to_owned() });
+        }
         let blob = ingest.commit(None)?;
         self.finish_note(note, &before, &blob.digest)?;
         Ok(blob)

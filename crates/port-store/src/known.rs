@@ -65,6 +65,12 @@ impl Record {
     }
 }
 
+/// What changes when a file's content is written: size and modification time. Its change time moves also when another
+/// file takes its name, which leaves an open file whole.
+pub(crate) fn content_stamp(metadata: &Metadata) -> (u64, i128) {
+    (metadata.len(), nanoseconds(metadata.mtime(), metadata.mtime_nsec()))
+}
+
 /// A record being written while its file is hashed.
 #[derive(Debug)]
 pub(crate) struct Note {
@@ -91,9 +97,12 @@ impl Store {
             return Ok(known);
         }
         let (file, before) = fs::open_regular(path).map_err(StoreError::Outside)?;
-        let note = self.begin_note(path)?;
+        // A store that cannot be written, of another user, remembers nothing; the digest is the same.
+        let note = self.begin_note(path).ok();
         let (digest, size) = sparse::digest(&file).context("read", path).map_err(StoreError::Outside)?;
-        self.finish_note(note, &before, &digest)?;
+        if let Some(note) = note {
+            self.finish_note(note, &before, &digest)?;
+        }
         Ok((digest, size))
     }
 

@@ -33,11 +33,15 @@ impl Store {
             Err(error) if error.is_not_found() => return Ok(Index::default()),
             other => other.map_err(|e| self.files(e))?,
         };
-        serde_json::from_slice(&bytes).map_err(|source| StoreError::Malformed {
-            path,
-            expected: "OCI image index",
-            source,
-        })
+        let malformed =
+            |source| StoreError::Malformed { path: path.clone(), expected: "an OCI image index", source };
+        let index: Index = serde_json::from_slice(&bytes).map_err(malformed)?;
+        match index.schema_version {
+            2 => Ok(index),
+            other => {
+                Err(malformed(serde::de::Error::custom(format!("schemaVersion is {other}, expected 2"))))
+            }
+        }
     }
 
     fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T, StoreError> {

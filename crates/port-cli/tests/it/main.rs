@@ -11,6 +11,7 @@ mod command_line;
 mod crash;
 mod demo;
 mod fixture;
+mod hostile_shop;
 mod protection_mode;
 mod race;
 mod report;
