@@ -8,4 +8,5 @@
 pub mod backend_contract;
 pub mod http;
 pub mod project;
+pub mod registry;
 pub mod skip;

@@ -17,7 +17,6 @@ use reqwest::Method;
 use tokio::sync::watch;
 
 use crate::auth::Scopes;
-use crate::capability::Known;
 use crate::error::Failure;
 use crate::host::Host;
 use crate::locked;

@@ -1,0 +1,89 @@
+//! Tags and referrers, in pages, by API and by the tag that stands in for it.
+
+use bytes::Bytes;
+use port_content::hashing::digest_of;
+use port_model::Digest;
+use port_registry::{Descriptor, Kind, Repository, media};
+use port_testkit::registry::{Abilities, Action, Registry};
+
+use crate::support::repository;
+
+fn with(abilities: Abilities) -> Registry {
+    Registry::with(abilities, Box::new(|_| Action::Pass))
+}
+
+#[tokio::test]
+async fn tags_come_in_pages() {
+    let registry = with(Abilities { page: 2, ..Abilities::default() });
+    for tag in ["v1", "v2", "v3", "v4", "v5"] {
+        registry.add_manifest("port/demo", tag, media::OCI_MANIFEST, br#"{"config":{},"layers":[]}"#);
+    }
+    let tags = repository(&registry).tags().await.unwrap();
+    assert_eq!(tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["v1", "v2", "v3", "v4", "v5"]);
+}
+
+fn referrer(subject: &Digest, kind: &str) -> (Descriptor, Bytes) {
+    let text = format!(
+        r#"{{"schemaVersion":2,"artifactType":"{kind}","config":{{}},"layers":[],"subject":{{"digest":"{subject}"}}}}"#
+    );
+    let bytes = Bytes::from(text);
+    let descriptor = Descriptor {
+        media_type: media::OCI_MANIFEST.to_owned(),
+        digest: digest_of(&bytes),
+        size: bytes.len() as u64,
+        artifact_type: Some(kind.to_owned()),
+        annotations: None,
+        rest: serde_json::Map::new(),
+    };
+    (descriptor, bytes)
+}
+
+async fn put(repository: &Repository, subject: &Digest, kind: &str) {
+    let (descriptor, bytes) = referrer(subject, kind);
+    repository.put_referrer(subject, &descriptor, &bytes).await.unwrap();
+}
+
+#[tokio::test]
+async fn referrers_are_listed_by_api() {
+    let registry = Registry::start();
+    let (repository, subject) = (repository(&registry), digest_of(b"subject"));
+    assert_eq!(repository.referrers(&subject, None).await.unwrap(), []);
+    put(&repository, &subject, "application/a").await;
+    put(&repository, &subject, "application/b").await;
+    assert_eq!(repository.referrers(&subject, None).await.unwrap().len(), 2);
+    let fallback = format!("sha256-{}", subject.hex());
+    assert!(registry.manifest("port/demo", &fallback).is_none());
+}
+
+#[tokio::test]
+async fn without_the_api_an_index_stands_in_and_no_writer_loses() {
+    for etags in [true, false] {
+        let registry = with(Abilities { referrers: false, etags, ..Abilities::default() });
+        let (repository, subject) = (repository(&registry), digest_of(b"subject"));
+        assert_eq!(repository.referrers(&subject, None).await.unwrap(), []);
+        let kinds: Vec<String> =
+            (0..if etags { 6 } else { 2 }).map(|n| format!("application/x{n}")).collect();
+        let writers = kinds.iter().map(|kind| put(&repository, &subject, kind));
+        futures_util::future::join_all(writers).await;
+        let found = repository.referrers(&subject, None).await.unwrap();
+        assert_eq!(found.len(), kinds.len(), "etags: {etags}");
+        let one = repository.referrers(&subject, Some("application/x1")).await.unwrap();
+        assert_eq!(one.len(), 1);
+        // Written twice, it is listed once.
+        put(&repository, &subject, "application/x1").await;
+        assert_eq!(repository.referrers(&subject, None).await.unwrap().len(), kinds.len());
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_cannot_be_deleted_is_unsupported() {
+    let registry = Registry::with(
+        Abilities::default(),
+        Box::new(|request| match request.method.as_str() {
+            "DELETE" => Action::Answer(port_testkit::registry::Reply::new(400, b"")),
+            _ => Action::Pass,
+        }),
+    );
+    let error = repository(&registry).delete(&crate::support::tag("v1")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+}
