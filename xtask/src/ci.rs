@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::agent::{self, Agents};
 use crate::failure::{Failure, Outcome};
 use crate::system::{Purpose, Setup};
-use crate::{acceptance, generate, layers, process, sizes, system};
+use crate::{acceptance, generate, layers, links, peers, process, sizes, system};
 
 type Check = (&'static str, fn() -> Outcome);
 
@@ -15,6 +15,7 @@ const CHECKS: &[Check] = &[
     ("layers", layers::check),
     ("sizes", sizes::check),
     ("acceptance", acceptance::check),
+    ("links", links::check),
     ("deny", deny),
     ("clippy", clippy),
     ("docs", docs),
@@ -25,11 +26,12 @@ const CHECKS: &[Check] = &[
 pub(crate) fn set_up(setup: Setup) -> Outcome<Agents> {
     heading("set-up");
     system::ensure(setup, Purpose::Tests)?;
+    peers::set_up(setup);
     agent::build(setup)
 }
 
 pub(crate) fn run(setup: Setup) -> Outcome {
-    let agents = set_up(setup);
+    let agents = timed("set-up", || set_up(setup));
     if setup == Setup::Install && agents.is_err() {
         return agents.map(drop);
     }
@@ -45,13 +47,19 @@ pub(crate) fn run(setup: Setup) -> Outcome {
     let agents = agents.map_err(|failure| note("set-up", Err(failure))).ok();
     for (name, check) in CHECKS {
         heading(name);
-        let start = Instant::now();
-        note(name, check());
-        println!("({name}: {:.1} s)", start.elapsed().as_secs_f64());
+        note(name, timed(name, check));
     }
     heading("tests");
-    note("tests", tests(agents.as_ref()));
+    note("tests", timed("tests", || tests(agents.as_ref())));
     Failure::from_findings(findings)
+}
+
+/// Does a stage and says how long it took: continuous integration has an hour for all of them.
+fn timed<T>(name: &str, stage: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let done = stage();
+    println!("({name}: {:.1} s)", start.elapsed().as_secs_f64());
+    done
 }
 
 fn heading(name: &str) {

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::agent::Agents;
 use crate::failure::{Failure, Outcome};
 use crate::{agent, generate, process, system, workspace};
 
@@ -21,20 +20,14 @@ type Digests = BTreeMap<String, String>;
 
 struct Demo {
     port: PathBuf,
-    agents: Agents,
     number: usize,
 }
 
 pub(crate) fn run() -> Outcome {
+    let port = set_up()?;
+    println!("\n== demo (`port` is {})", relative(&port));
     let start = Instant::now();
-    println!("== set-up");
-    system::ensure(system::Setup::Install, system::Purpose::Demo)?;
-    let agents = agent::build_for_host()?;
-    let port = generate::port("release")?;
-    println!("port: {}", process::read(Command::new(&port).arg("--version"))?.trim());
-
-    println!("\n== demo");
-    let mut demo = Demo { port, agents, number: 0 };
+    let mut demo = Demo { port, number: 0 };
     for artifact in ARTIFACTS {
         demo.artifacts("build", artifact)?;
         show_files(&files_of(artifact)?)?;
@@ -58,7 +51,32 @@ pub(crate) fn run() -> Outcome {
     let said = demo.boot()?;
     println!("\nall {} steps in {:.1} s; the guest says:", demo.number, start.elapsed().as_secs_f64());
     print!("{said}");
+    suggest_more(&demo.port);
     Ok(())
+}
+
+/// What the demo stands on, built and left there for what a reader tries next.
+fn set_up() -> Outcome<PathBuf> {
+    let start = Instant::now();
+    println!("== set-up");
+    system::ensure(system::Setup::Install, system::Purpose::Demo)?;
+    println!(
+        "building the guest agent and `port`, optimized: the first build takes minutes, later ones seconds"
+    );
+    agent::install()?;
+    let port = generate::port("release")?;
+    println!("port: {}", process::read(Command::new(&port).arg("--version"))?.trim());
+    println!("set-up took {:.1} s", start.elapsed().as_secs_f64());
+    Ok(port)
+}
+
+fn suggest_more(port: &Path) {
+    println!("\nTry next, in this directory (more in README.md):");
+    for arguments in
+        ["run demo -- cat /proc/cpuinfo", "run demo     # its console; Ctrl-] leaves it", "artifacts list"]
+    {
+        println!("  {} --config {CONFIGURATION} {arguments}", relative(port));
+    }
 }
 
 impl Demo {
@@ -109,14 +127,14 @@ impl Demo {
     fn boot(&mut self) -> Outcome<String> {
         self.title("boot what was pulled, and ask the guest who it is");
         let mut command = self.command(&["run", "demo", "--", "uname", "-a"]);
-        println!("     $ {}", process::shown(&command));
+        println!("     $ {}", shown(&command));
         let start = Instant::now();
-        let output = command
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|error| process::not_started(&command, &error))?;
+        let output =
+            command.stdin(Stdio::null()).output().map_err(|error| process::not_started(&command, &error))?;
         println!("     {:.2} s, {}", start.elapsed().as_secs_f64(), output.status);
+        for line in String::from_utf8_lossy(&output.stderr).lines() {
+            println!("     {line}");
+        }
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() || !said.starts_with("Linux ") {
             return Err(Failure::new(format!(
@@ -135,14 +153,14 @@ impl Demo {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = process::program(&self.port);
-        command.args(["--config", CONFIGURATION]).args(arguments).envs(self.agents.variables());
+        command.args(["--config", CONFIGURATION]).args(arguments);
         command
     }
 }
 
 /// Shows what the command says as it says it, set in.
 fn stream(command: &mut Command) -> Outcome {
-    println!("     $ {}", process::shown(command));
+    println!("     $ {}", shown(command));
     let failed = |error: &std::io::Error| process::not_started(command, error);
     let (reader, writer) = std::io::pipe().map_err(|error| failed(&error))?;
     let second = writer.try_clone().map_err(|error| failed(&error))?;
@@ -161,8 +179,15 @@ fn stream(command: &mut Command) -> Outcome {
     Err(Failure::new(format!("`{}` failed: {status}; what it said stands above", process::shown(command))))
 }
 
+/// The command as a reader would type it here: `port` is not on the PATH, so it is shown where it is.
+fn shown(command: &Command) -> String {
+    let typed = process::shown(command);
+    let (_, arguments) = typed.split_once(' ').unwrap_or((&typed, ""));
+    format!("{} {arguments}", relative(Path::new(command.get_program())))
+}
+
 /// Where the sample configuration puts an artifact's files for this host, in the standard variant.
-fn directory(artifact: &str) -> String {
+pub(crate) fn directory(artifact: &str) -> String {
     let class = artifact.strip_prefix("demo-").unwrap_or(artifact);
     format!("artifacts/{class}/demo/{}/firecracker/standard", std::env::consts::ARCH)
 }
@@ -193,7 +218,7 @@ fn digests() -> Outcome<Digests> {
     Ok(digests)
 }
 
-fn sha256(path: &Path) -> Outcome<String> {
+pub(crate) fn sha256(path: &Path) -> Outcome<String> {
     let said = process::read(process::program("sha256sum").arg(path))?;
     let digest = said.split_whitespace().next().filter(|digest| digest.len() == 64);
     digest.map(str::to_owned).ok_or_else(|| {

@@ -14,9 +14,12 @@ mod agent;
 mod bench;
 mod ci;
 mod demo;
+mod demo_oci;
 mod failure;
 mod generate;
 mod layers;
+mod links;
+mod peers;
 mod process;
 mod rust_source;
 mod sizes;
@@ -38,9 +41,15 @@ Tasks:
   ci                    Every check and every test; all failures are listed at the end
   demo                  Set up, then the main job with the real binary: build, validate, push, delete, pull,
                         compare, validate, boot
+  demo-push-oci         Builds the native kernel, pushes it to the registry on 127.0.0.1:5510 (started when none is
+                        there) and deletes the local file
+  demo-pull-oci         Pulls it back and compares the digests
+  peers [--all]         Other people's registries and clients that the tests run Port against; --all the large ones too
+  agent                 The static guest agent, beside `port` (target/release, target/debug), where `port` looks
   setup                 Only the set-up: system packages and the guest agents
 
   layers                Crate dependencies against the layer table of ARCHITECTURE.md
+  links                 Relative links of README.md, ARCHITECTURE.md, CHANGELOG.md and docs/ lead somewhere
   sizes                 File and function lengths, module docs
   acceptance            The tests named in docs/acceptance.md exist; how many lines are shown
   generate [--check]    docs/cli.md from `port --help`; --check fails where the committed file differs
@@ -77,6 +86,7 @@ fn run(mut arguments: lexopt::Parser) -> Outcome {
     match task.as_str() {
         "bench" => return bench::run(arguments),
         "generate" => return generate::run(arguments),
+        "peers" => return peers::run(arguments),
         _ => {}
     }
     match arguments.next()? {
@@ -89,13 +99,17 @@ fn run(mut arguments: lexopt::Parser) -> Outcome {
     }
     match task.as_str() {
         "acceptance" => acceptance::check(),
+        "agent" => agent::install(),
         "ci" => ci::run(system::Setup::Report),
         "demo" => demo::run(),
+        "demo-pull-oci" => demo_oci::pull(),
+        "demo-push-oci" => demo_oci::push(),
         "help" => {
             print!("{HELP}");
             Ok(())
         }
         "layers" => layers::check(),
+        "links" => links::check(),
         "setup" => ci::set_up(system::Setup::Install).map(drop),
         "sizes" => sizes::check(),
         "test" => ci::run(system::Setup::Install),

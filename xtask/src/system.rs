@@ -19,6 +19,7 @@ pub(crate) enum Setup {
 pub(crate) enum Purpose {
     Tests,
     Demo,
+    Peers,
 }
 
 /// A Debian package and the programs it is needed for.
@@ -35,6 +36,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "erofs-utils", programs: &["mkfs.erofs", "fsck.erofs", "dump.erofs"] },
     Package { name: "e2fsprogs", programs: &["e2fsck", "debugfs"] },
     Package { name: "skopeo", programs: &["skopeo"] },
+    Package { name: "docker-registry", programs: &["docker-registry"] },
 ];
 
 /// The one program that is not enough by name: a guest has no C library for a dynamic one.
@@ -42,6 +44,9 @@ const BUSYBOX: &str = "busybox";
 
 /// What the demo uses besides the host's QEMU.
 const DEMO_PROGRAMS: &[&str] = &[BUSYBOX, "e2fsck", "debugfs"];
+
+/// Registries and their clients that are packages.
+const PEER_PROGRAMS: &[&str] = &["docker-registry", "skopeo"];
 
 /// Who may install, and how.
 enum Installer {
@@ -105,7 +110,11 @@ fn missing(purpose: Purpose) -> Vec<(&'static str, String)> {
 
 fn is_needed(program: &str, purpose: Purpose) -> bool {
     let hosts_qemu = || program.strip_prefix("qemu-system-") == Some(std::env::consts::ARCH);
-    purpose == Purpose::Tests || DEMO_PROGRAMS.contains(&program) || hosts_qemu()
+    match purpose {
+        Purpose::Tests => true,
+        Purpose::Demo => DEMO_PROGRAMS.contains(&program) || hosts_qemu(),
+        Purpose::Peers => PEER_PROGRAMS.contains(&program),
+    }
 }
 
 fn is_present(program: &str) -> bool {
@@ -202,6 +211,7 @@ mod tests {
             programs.filter(|program| is_needed(program, purpose)).count()
         };
         assert_eq!(needed(Purpose::Demo), 4);
+        assert_eq!(needed(Purpose::Peers), PEER_PROGRAMS.len());
         assert!(is_needed("skopeo", Purpose::Tests) && !is_needed("skopeo", Purpose::Demo));
     }
 
