@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use port_config::{LockEntry, LockedInput, Recipe};
-use port_content::fs;
 use port_kernel::Deb;
 use port_model::Architecture;
 
@@ -93,7 +92,7 @@ impl Busybox {
         architecture: Architecture,
     ) -> Result<Vec<u8>, BuildError> {
         let (bytes, path) = match self {
-            Self::File(found) => (fs::read(&found.path, LARGEST)?, found.path.clone()),
+            Self::File(found) => (found.read()?, found.path.clone()),
             Self::Package(input) => {
                 (fetch(context, input, architecture).await?, PathBuf::from(&input.resolved))
             }

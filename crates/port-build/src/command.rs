@@ -43,8 +43,13 @@ impl Ran {
         if self.success {
             return Ok(self.stdout);
         }
+        Err(self.into_failure())
+    }
+
+    /// The error that it failed, with its last words.
+    pub(crate) fn into_failure(self) -> BuildError {
         let found = self.last_words();
-        Err(BuildError::Command { command: self.command, found })
+        BuildError::Command { command: self.command, found }
     }
 }
 

@@ -183,16 +183,11 @@ impl Tools {
             return downloads::keep(context, &file, resolved, expected).map(Answer::Got);
         }
         if WRONG_BYTES.iter().any(|words| ran.stderr.contains(words)) {
-            return Err(ran.into_stdout().err().unwrap_or_else(|| unreachable_failure(&what)));
+            return Err(ran.into_failure());
         }
         let hint = "run `apt-get update` as root if its lists are old";
         Ok(Answer::Unreachable(format!("`{}`: {}; {hint}", ran.command, ran.last_words())))
     }
-}
-
-/// `into_stdout` of a failed run always is an error; this only gives the compiler a value.
-fn unreachable_failure(what: &str) -> BuildError {
-    BuildError::Command { command: "apt-get download".to_owned(), found: format!("wrong bytes for {what}") }
 }
 
 /// `name:architecture=version`, as apt's command line takes it.

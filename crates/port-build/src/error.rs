@@ -57,6 +57,16 @@ pub enum BuildError {
         /// Each source with its reason.
         reasons: Vec<String>,
     },
+    /// All sources are files of this machine, and none is there.
+    #[error("no source of `{artifact}` for `{variant}` is there\n  {}", reasons.join("\n  "))]
+    NoneThere {
+        /// Which artifact.
+        artifact: String,
+        /// Which variant.
+        variant: Variant,
+        /// Each source with its reason.
+        reasons: Vec<String>,
+    },
     /// A source answered with other bytes than the pinned ones. Never a reason to try the next.
     #[error(
         "`{source_text}` does not have the pinned bytes: expected {expected}, found {found} after {size} bytes"

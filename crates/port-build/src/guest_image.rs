@@ -11,7 +11,7 @@ use port_config::{Artifact, LockEntry, LockedInput, LockedOutput, Recipe, Varian
 use port_content::atomic::AtomicFile;
 use port_content::fs::Context as _;
 use port_content::sparse;
-use port_model::{Architecture, FileName, KernelFacts, Substrate};
+use port_model::{FileName, INITRD_FILE_NAME, KernelFacts};
 
 use crate::busybox::{self, Busybox};
 use crate::environment::{Context, LockMode};
@@ -149,10 +149,7 @@ impl<'a> Build<'a> {
 
     /// Firecracker guests of x86_64 always have one (acceptance P-78), others where there is a kernel to serve.
     fn has_initrd(&self) -> bool {
-        let variant = self.variant.variant;
-        let published =
-            variant.architecture == Architecture::X86_64 && variant.substrate == Substrate::Firecracker;
-        published || self.kernel.is_some()
+        self.variant.variant.ships_initrd() || self.kernel.is_some()
     }
 
     async fn run(self, locked: Option<&LockEntry>) -> Result<Built, BuildError> {
@@ -165,6 +162,7 @@ impl<'a> Build<'a> {
         if self.has_initrd() {
             outputs.push((initrd_name()?, self.write_initrd(&busybox, &modules)?));
         }
+        self.refuse_changed_directory()?;
         let entry = self.entry(&mut outputs, &modules)?;
         if let Some(locked) = locked.filter(|_| self.context.lock_mode == LockMode::Locked) {
             let changes = record::output_changes(&locked.outputs, &entry.outputs);
@@ -177,6 +175,20 @@ impl<'a> Build<'a> {
         }
         self.context.reporter.note(format!("built {}", self.artifact.name));
         Ok(Built { entry, fresh: true })
+    }
+
+    /// The recipe's directory was hashed before it was read: someone may have written to it in between.
+    fn refuse_changed_directory(&self) -> Result<(), BuildError> {
+        let Some(directory) = &self.recipe.directory else { return Ok(()) };
+        let now = inputs::directory(self.context, directory)?;
+        match self.inputs.iter().find(|input| input.source == now.source) {
+            Some(before) if before.digest != now.digest => Err(BuildError::BadValue {
+                subject: "directory",
+                expected: "one that does not change while an image is made of it",
+                found: directory.display().to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn write_image(&self, busybox: &[u8]) -> Result<AtomicFile, BuildError> {
@@ -225,5 +237,5 @@ impl<'a> Build<'a> {
 
 fn initrd_name() -> Result<FileName, BuildError> {
     let bad = |found| BuildError::BadValue { subject: "initrd", expected: "a file name", found };
-    initrd::FILE_NAME.parse().map_err(|_| bad(initrd::FILE_NAME.to_owned()))
+    INITRD_FILE_NAME.parse().map_err(|_| bad(INITRD_FILE_NAME.to_owned()))
 }

@@ -8,8 +8,6 @@ use crate::applets;
 use crate::error::BuildError;
 use crate::modules::Selection;
 
-/// The published name.
-pub const FILE_NAME: &str = "initrd.cpio.gz";
 /// The first program of every boot with an initrd.
 pub(crate) const INIT: &str = include_str!("../guest/initrd-init");
 

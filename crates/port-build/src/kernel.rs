@@ -11,7 +11,7 @@
 
 use port_config::{Artifact, KernelSource, LockEntry, LockedInput, LockedOutput, VariantConfig};
 use port_content::atomic::AtomicFile;
-use port_kernel::Prepared;
+use port_kernel::{KernelConfig, Prepared};
 use port_model::KernelFacts;
 
 use crate::downloads::{Answer, Fetched};
@@ -82,7 +82,7 @@ impl<'a> Build<'a> {
         if let Some((path, locked)) =
             sources::local_file(source).filter(|path| there(path)).zip(entry.inputs.first())
         {
-            let digest = (self.context.digest_of)(path)?.0;
+            let digest = sources::digest_of_local(self.context, path)?.0;
             if digest != locked.digest {
                 changes.push(format!(
                     "`{}` changed: locked {}, found {digest}",
@@ -111,7 +111,7 @@ impl<'a> Build<'a> {
             Answer::Unreachable(reason) => reason,
         };
         if self.context.lock_mode == LockMode::Locked {
-            return Err(self.none_reached(vec![format!("{source}: {reason}")]));
+            return Err(self.none_reached(&[source], vec![format!("{source}: {reason}")]));
         }
         self.context.reporter.note(format!("the locked source `{source}` cannot be used: {reason}"));
         self.anew().await
@@ -132,15 +132,11 @@ impl<'a> Build<'a> {
                 }
             }
         }
-        Err(self.none_reached(reasons))
+        Err(self.none_reached(&self.candidates, reasons))
     }
 
-    fn none_reached(&self, reasons: Vec<String>) -> BuildError {
-        BuildError::NoneReached {
-            artifact: self.artifact.name.clone(),
-            variant: self.variant.variant,
-            reasons,
-        }
+    fn none_reached(&self, asked: &[&KernelSource], reasons: Vec<String>) -> BuildError {
+        sources::none_reached(&self.artifact.name, self.variant.variant, asked, reasons)
     }
 
     /// Turns what was fetched into the output. `locked` is the entry that it must reproduce in locked mode.
@@ -155,14 +151,34 @@ impl<'a> Build<'a> {
         let digests = [&fetched.digest, &prepared.digest];
         let (context, artifact, variant) = (self.context, self.artifact, self.variant);
         pvm::refuse_standard_bytes(context, artifact, variant, source, digests, prepared.config.as_ref())?;
+        let (has_modules, config) = (modules.is_some(), prepared.config.clone());
         let entry = self.entry(source, fetched, prepared, modules)?;
         if let Some(locked) = locked {
             let changes = record::output_changes(&locked.outputs, &entry.outputs);
             record::refuse_changes(context, artifact, variant, changes)?;
         }
         output.commit()?;
+        self.warn_of_no_modules(source, has_modules, config.as_ref());
         context.reporter.note(format!("built {} from `{source}`", artifact.name));
         Ok(Built { entry, fresh: true })
+    }
+
+    /// A kernel without modules boots only with all built in. Where its configuration tells, the build of a guest
+    /// image for it compares; where it does not, a person has to know.
+    fn warn_of_no_modules(&self, source: &KernelSource, has_modules: bool, config: Option<&KernelConfig>) {
+        let remedy = match source {
+            KernelSource::Path { .. } => "add `modules = \"DIR\"` to its source",
+            KernelSource::Url { .. } => "fetch it and use a `path` source with `modules = \"DIR\"`",
+            _ => return,
+        };
+        if has_modules || config.is_some() {
+            return;
+        }
+        self.context.reporter.note(format!(
+            "kernel `{}` brings no modules: it boots only if virtio_mmio (or virtio_pci), virtio_blk and the root's \
+             file system are built in; if they are not, {remedy}",
+            self.artifact.name
+        ));
     }
 
     /// Writes the kernel and finds its modules.

@@ -1,7 +1,9 @@
 //! The kernel that an initrd is made for: its modules, and how the lock records them.
 
 use port_config::{ImageFormat, KernelSource, LockEntry, LockedInput, VariantConfig};
+use port_content::fs;
 use port_content::hashing::digest_of;
+use port_kernel::facts;
 
 use crate::downloads::Answer;
 use crate::environment::Context;
@@ -36,8 +38,8 @@ impl KernelInput<'_> {
         modules::recorded_source(&self.config.sources, self.entry)
     }
 
-    /// The kernel's part in an initrd: the place that its modules come from. A kernel with all built in has
-    /// no part but its release, which the entry records.
+    /// The kernel's part in an initrd: the place that its modules come from. A kernel that brings no modules has
+    /// no part in it but its release, which the image's facts name.
     pub(crate) fn input(&self) -> LockedInput {
         let modules = match self.source() {
             Some(KernelSource::DebianPackage { .. } | KernelSource::DebianFile { .. }) => {
@@ -47,11 +49,22 @@ impl KernelInput<'_> {
             _ => None,
         };
         let resolved = self.release().to_owned();
-        let (digest, size) = match modules {
-            Some(input) => (input.digest.clone(), input.size),
-            None => (digest_of(resolved.as_bytes()), resolved.len() as u64),
+        let (part, digest, size) = match modules {
+            Some(input) => ("modules", input.digest.clone(), input.size),
+            None => ("kernel-release", digest_of(resolved.as_bytes()), resolved.len() as u64),
         };
-        LockedInput { source: format!("modules {}", self.artifact), resolved, digest, size }
+        LockedInput { source: format!("{part} {}", self.artifact), resolved, digest, size }
+    }
+
+    /// No modules, from a kernel that must do without. One that says what it lacks is refused; of one that does
+    /// not say, its own build warned.
+    fn without_modules(&self, format: ImageFormat) -> Result<Selection, BuildError> {
+        let path = &self.config.path;
+        let config = if fs::exists(path) { facts::scan(path)?.config } else { None };
+        if let Some(config) = config {
+            modules::check_built_in(self.artifact, self.release(), &config, format)?;
+        }
+        Ok(Selection::default())
     }
 
     /// The modules for the initrd of a root of `format`; none where the kernel has all built in.
@@ -67,7 +80,7 @@ impl KernelInput<'_> {
         let is_package =
             matches!(source, KernelSource::DebianPackage { .. } | KernelSource::DebianFile { .. });
         let Some(pinned) = self.entry.inputs.first().filter(|_| is_package) else {
-            return Ok(Selection::default());
+            return self.without_modules(format);
         };
         let architecture = self.config.variant.architecture;
         match sources::resolve_pinned(context, source, pinned, architecture).await? {
@@ -80,11 +93,10 @@ impl KernelInput<'_> {
                 found: fetched.digest,
                 size: fetched.size,
             }),
-            Answer::Unreachable(reason) => Err(BuildError::NoneReached {
-                artifact: self.artifact.to_owned(),
-                variant: self.config.variant,
-                reasons: vec![format!("{source}: {reason}")],
-            }),
+            Answer::Unreachable(reason) => {
+                let reasons = vec![format!("{source}: {reason}")];
+                Err(sources::none_reached(self.artifact, self.config.variant, &[source], reasons))
+            }
         }
     }
 }

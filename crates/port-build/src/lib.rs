@@ -38,7 +38,6 @@ mod sources;
 pub use environment::{Context, DigestOf, Environment, LockMode};
 pub use error::BuildError;
 pub use guest_image::guest_image;
-pub use initrd::FILE_NAME as INITRD_FILE_NAME;
 pub use kernel::kernel;
 pub use kernel_input::KernelInput;
 pub use pvm::standard_digests;

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use port_config::{ImageFormat, KernelSource, LockEntry};
 use port_content::fs;
 use port_kernel::{
-    Feature, KernelError, KernelPackage, ModuleIndex, ModulePlan, Need, Wanted, modinfo, open_kernel_package,
+    Feature, KernelConfig, KernelError, KernelPackage, ModuleIndex, ModulePlan, Need, Wanted, modinfo,
+    open_kernel_package,
 };
 
 use crate::error::BuildError;
@@ -113,11 +114,7 @@ impl ModuleSource {
 
     /// What an initrd for a root of `format` needs; without disk, bus or file system there is no boot.
     pub(crate) fn select(&self, kernel: &str, format: ImageFormat) -> Result<Selection, BuildError> {
-        let root = match format {
-            ImageFormat::Ext4 => Feature::Ext4,
-            ImageFormat::Squashfs => Feature::Squashfs,
-            ImageFormat::Erofs => Feature::Erofs,
-        };
+        let root = root_feature(format);
         let wish = Wanted::feature;
         let (mmio, pci) =
             (wish(Feature::VirtioMmio, Need::Optional), wish(Feature::VirtioPci, Need::Optional));
@@ -142,18 +139,44 @@ impl ModuleSource {
     }
 
     fn check_boots(&self, kernel: &str, base: &[Wanted]) -> Result<(), BuildError> {
-        let plan = self.plan(base);
-        let mut missing: Vec<String> =
-            plan.missing.iter().filter(|m| m.need == Need::Required).map(|m| format!("{m}")).collect();
-        let buses = ["virtio-mmio", "virtio-pci"];
-        if buses.iter().all(|bus| plan.missing.iter().any(|missing| missing.wanted == *bus)) {
-            missing.push("virtio-mmio or virtio-pci needs a kernel module that is not there".to_owned());
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(BuildError::NoModule { kernel: kernel.to_owned(), missing })
+        refuse_missing(kernel, &self.plan(base))
     }
+}
+
+/// Refuses a kernel without modules whose own configuration says that it cannot boot a root of `format`.
+pub(crate) fn check_built_in(
+    kernel: &str,
+    release: &str,
+    config: &KernelConfig,
+    format: ImageFormat,
+) -> Result<(), BuildError> {
+    let wish = Wanted::feature;
+    let (mmio, pci) = (wish(Feature::VirtioMmio, Need::Optional), wish(Feature::VirtioPci, Need::Optional));
+    let disk = [Feature::VirtioBlk, root_feature(format)].map(|feature| wish(feature, Need::Required));
+    let wanted: Vec<Wanted> = [mmio, pci].into_iter().chain(disk).collect();
+    refuse_missing(kernel, &ModuleIndex::default().plan(release, Some(config), &wanted))
+}
+
+fn root_feature(format: ImageFormat) -> Feature {
+    match format {
+        ImageFormat::Ext4 => Feature::Ext4,
+        ImageFormat::Squashfs => Feature::Squashfs,
+        ImageFormat::Erofs => Feature::Erofs,
+    }
+}
+
+/// Refuses a plan that lacks disk or file system, or every bus.
+fn refuse_missing(kernel: &str, plan: &ModulePlan) -> Result<(), BuildError> {
+    let mut missing: Vec<String> =
+        plan.missing.iter().filter(|m| m.need == Need::Required).map(|m| format!("{m}")).collect();
+    let buses = ["virtio-mmio", "virtio-pci"];
+    if buses.iter().all(|bus| plan.missing.iter().any(|missing| missing.wanted == *bus)) {
+        missing.push("virtio-mmio or virtio-pci needs a kernel module that is not there".to_owned());
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(BuildError::NoModule { kernel: kernel.to_owned(), missing })
 }
 
 /// A module of a directory, unpacked; one of another kernel is refused.

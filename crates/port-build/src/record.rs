@@ -25,7 +25,7 @@ pub fn provenance(entry: &LockEntry) -> String {
     let Some(first) = entry.inputs.first() else { return String::new() };
     let said = |input: &LockedInput| match input.source.split(' ').next() {
         Some("agent" | "busybox") => Some(format!("{} {}", input.source, input.digest.short())),
-        Some("modules") => Some(format!("{} {}", input.source, input.resolved)),
+        Some("modules" | "kernel-release") => Some(format!("{} {}", input.source, input.resolved)),
         _ => None,
     };
     match first.source.split(' ').next() {

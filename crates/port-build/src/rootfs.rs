@@ -8,7 +8,7 @@ use port_model::{ProtectionMode, Variant};
 
 use crate::applets;
 use crate::error::BuildError;
-use crate::programs::{Found, Library};
+use crate::programs::{AGENT, Found, Library};
 
 /// The first program of every guest.
 pub(crate) const INIT: &str = include_str!("../guest/init");
@@ -80,9 +80,9 @@ pub(crate) fn tree(parts: &Parts<'_>) -> Result<Tree, BuildError> {
         tree.add_directory(path, Attributes::new(*mode))?;
     }
     tree.add_file("/init", INIT, Attributes::new(0o755))?;
-    tree.add_host_file("/usr/bin/port-guest-agent", &parts.agent.path, Attributes::new(0o755))?;
+    tree.add_file(AGENT, parts.agent.read()?, Attributes::new(0o755))?;
     for library in parts.libraries {
-        tree.add_host_file(&library.place, &library.found.path, Attributes::new(0o755))?;
+        tree.add_file(&library.place, library.found.read()?, Attributes::new(0o755))?;
     }
     add_busybox(&mut tree, parts.busybox)?;
     add_configuration(&mut tree, parts)?;

@@ -2,7 +2,8 @@
 
 use port_config::{Artifact, KernelSource, LockedInput, VariantConfig};
 use port_content::fs;
-use port_model::Architecture;
+use port_kernel::LARGEST_KERNEL;
+use port_model::{Architecture, Variant};
 
 use crate::downloads::{self, Answer, Fetched};
 use crate::environment::Context;
@@ -79,12 +80,40 @@ pub(crate) async fn resolve_pinned(
     resolve(context, source, architecture).await
 }
 
+/// The error where none of the sources that were asked has the kernel.
+pub(crate) fn none_reached(
+    artifact: &str,
+    variant: Variant,
+    asked: &[&KernelSource],
+    reasons: Vec<String>,
+) -> BuildError {
+    let artifact = artifact.to_owned();
+    // A file that is not there is no question of reach.
+    if asked.iter().all(|source| local_file(source).is_some()) {
+        return BuildError::NoneThere { artifact, variant, reasons };
+    }
+    BuildError::NoneReached { artifact, variant, reasons }
+}
+
 /// The file of a local source, if it has one.
 pub(crate) fn local_file(source: &KernelSource) -> Option<&std::path::Path> {
     match source {
         KernelSource::DebianFile { path, .. } | KernelSource::Path { path, .. } => Some(path),
         _ => None,
     }
+}
+
+/// Digest and size of a local source. What cannot be a kernel is not hashed: it may be endless.
+pub(crate) fn digest_of_local(
+    context: &Context<'_>,
+    path: &std::path::Path,
+) -> Result<(port_model::Digest, u64), BuildError> {
+    let (_, metadata) = fs::open_regular(path)?;
+    if metadata.len() > LARGEST_KERNEL {
+        let subject = format!("`{}`", path.display());
+        return Err(port_kernel::KernelError::TooLarge { subject, limit: LARGEST_KERNEL }.into());
+    }
+    Ok((context.digest_of)(path)?)
 }
 
 fn local(
@@ -96,7 +125,7 @@ fn local(
     if fs::try_metadata(path)?.is_none() {
         return Ok(Answer::Unreachable(format!("`{}` does not exist", path.display())));
     }
-    let (digest, size) = (context.digest_of)(path)?;
+    let (digest, size) = digest_of_local(context, path)?;
     if let Some(expected) = expected.filter(|expected| **expected != digest) {
         let (source_text, expected) = (source.to_string(), expected.clone());
         return Err(BuildError::WrongBytes { source_text, expected, found: digest, size });

@@ -81,11 +81,6 @@ pub fn open_writable(path: &Path) -> Result<File, FsError> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).context("open", path)
 }
 
-/// Opens for appending, creating the file if absent.
-pub fn open_append(path: &Path) -> Result<File, FsError> {
-    OpenOptions::new().append(true).create(true).open(path).context("open", path)
-}
-
 /// Creates a new file for reading and writing; an existing one is an error.
 pub fn create_new(path: &Path) -> Result<File, FsError> {
     OpenOptions::new().read(true).write(true).create_new(true).open(path).context("create", path)

@@ -42,6 +42,11 @@ impl Banner {
         }
         Some(Self { release: release.to_owned(), text: line.to_owned() })
     }
+
+    /// Whether the version is whole: `#1 SMP`, not `# SMP`.
+    pub(crate) fn has_build_number(&self) -> bool {
+        self.text.split(" #").skip(1).any(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    }
 }
 
 /// Whether a text can be a kernel release, and so a directory name under `lib/modules`.

@@ -38,8 +38,13 @@ impl Scanner {
     }
 
     fn is_done(&self) -> bool {
-        let banner = self.findings.banner.is_some() || self.banners_tried >= MOST_BANNERS;
-        banner && (self.findings.config.is_some() || self.configs_tried >= MOST_CONFIGS)
+        self.has_best_banner() && (self.findings.config.is_some() || self.configs_tried >= MOST_CONFIGS)
+    }
+
+    /// Newer kernels hold a second banner without the build number (`# SMP`), which the one of `uname` replaces.
+    fn has_best_banner(&self) -> bool {
+        self.findings.banner.as_ref().is_some_and(Banner::has_build_number)
+            || self.banners_tried >= MOST_BANNERS
     }
 
     /// Searches for matches that start in the first `decided` bytes, then forgets these.
@@ -47,10 +52,20 @@ impl Scanner {
         let window = &self.window;
         let matches = |needle| find_iter(window, needle).take_while(move |at| *at < decided);
         let from = |at: usize| window.get(at..).unwrap_or_default();
-        if self.findings.banner.is_none() {
+        if !self.has_best_banner() {
             let left = matches(BANNER).take(MOST_BANNERS.saturating_sub(self.banners_tried));
-            self.findings.banner =
-                left.inspect(|_| self.banners_tried += 1).find_map(|at| Banner::parse(from(at)));
+            let banners = left.inspect(|_| self.banners_tried += 1).filter_map(|at| Banner::parse(from(at)));
+            let mut best = self.findings.banner.take();
+            for banner in banners {
+                let is_better = banner.has_build_number();
+                if best.is_none() || is_better {
+                    best = Some(banner);
+                }
+                if is_better {
+                    break;
+                }
+            }
+            self.findings.banner = best;
         }
         if self.findings.config.is_none() {
             let piece = |at| from(at).get(..OVERLAP).unwrap_or(from(at));
@@ -110,6 +125,17 @@ mod tests {
                 assert_eq!(findings.config.unwrap().get("EROFS_FS"), Some(&Setting::Module), "{at}");
             }
         }
+    }
+
+    #[test]
+    fn the_banner_with_a_build_number_is_preferred() {
+        let (bare, whole) = ("Linux version 6.1.0 (a@b) # SMP\n", "Linux version 6.1.0 (a@b) #1 SMP\n");
+        for bytes in [format!("{bare}\0{whole}"), format!("{whole}\0{bare}")] {
+            assert_eq!(scan(bytes.as_bytes(), 4096).banner.unwrap().text, whole.trim_end());
+        }
+        let apart = [bare.as_bytes(), &vec![0; 3 * WINDOW], whole.as_bytes()].concat();
+        assert_eq!(scan(&apart, 1 << 20).banner.unwrap().text, whole.trim_end());
+        assert_eq!(scan(bare.as_bytes(), 4096).banner.unwrap().text, bare.trim_end());
     }
 
     #[test]

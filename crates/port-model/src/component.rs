@@ -9,6 +9,9 @@ use crate::digest::Digest;
 use crate::file_name::FileName;
 use crate::variant::{UnknownWord, words};
 
+/// The name of the initrd beside a guest image, here and where it is published (acceptance P-78, Pu-41).
+pub const INITRD_FILE_NAME: &str = "initrd.cpio.gz";
+
 words! {
     /// What a component is for.
     ComponentKind, "component kind" {

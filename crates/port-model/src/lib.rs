@@ -25,7 +25,7 @@ pub mod variant;
 
 pub use bundle::{Bundle, KernelFacts};
 pub use cmdline::{Cmdline, CmdlineError};
-pub use component::{ArtifactClass, Component, ComponentFormat, ComponentKind};
+pub use component::{ArtifactClass, Component, ComponentFormat, ComponentKind, INITRD_FILE_NAME};
 pub use digest::{Digest, DigestError};
 pub use file_name::{FileName, FileNameError};
 pub use progress::{Event, Reporter};

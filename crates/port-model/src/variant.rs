@@ -149,6 +149,11 @@ impl Variant {
         self.protection_mode == ProtectionMode::Standard
             || (self.architecture == Architecture::X86_64 && self.substrate == Substrate::Firecracker)
     }
+
+    /// Whether every guest image of this variant has an initrd beside it (acceptance P-78). Others may have one.
+    pub fn ships_initrd(self) -> bool {
+        self.architecture == Architecture::X86_64 && self.substrate == Substrate::Firecracker
+    }
 }
 
 impl fmt::Display for Variant {

@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 
 use port_config::{Artifact, VariantConfig};
-use port_model::{ArtifactClass, ComponentKind, FileName, Selector, Variant};
+use port_model::{ArtifactClass, ComponentKind, FileName, INITRD_FILE_NAME, Selector, Variant};
 
 use crate::error::OpsError;
 use crate::workspace::Workspace;
-
-/// The companion of a guest image (acceptance P-78).
-pub(crate) const INITRD: &str = port_build::INITRD_FILE_NAME;
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +64,7 @@ impl<'a> Target<'a> {
 
     /// The local path of a guest image's initrd.
     pub fn initrd_path(&self) -> PathBuf {
-        self.config.path.with_file_name(INITRD)
+        self.config.path.with_file_name(INITRD_FILE_NAME)
     }
 
     /// The cache path of a file (acceptance P-38).

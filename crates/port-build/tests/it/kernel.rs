@@ -3,12 +3,12 @@
 use std::fs;
 
 use port_build::BuildError;
-use port_config::KernelSource;
+use port_config::{ImageFormat, KernelSource};
 use port_content::hashing::digest_of;
 use port_testkit::http::{Answer, Server};
 
 use crate::samples;
-use crate::world::{ARM, STANDARD, World, digests, path_source, url_source};
+use crate::world::{ARM, STANDARD, World, digests, path_source, recipe, url_source};
 
 #[test]
 fn p_66_the_first_source_that_can_be_reached_is_used_said_and_recorded() {
@@ -150,4 +150,69 @@ fn a_directory_of_modules_belongs_to_a_kernel_file() {
     // A change among the modules is a change of the input.
     world.file(&format!("modules/{}/kernel/vsock.ko", samples::RELEASE), &samples::module("virtio"));
     assert!(world.kernel(&artifact).unwrap().fresh);
+}
+
+#[test]
+fn a_kernel_without_modules_is_told_and_one_that_cannot_boot_is_refused() {
+    let built_in = "CONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_BLK=y\nCONFIG_EXT4_FS=y\n";
+    let refused = |text: Option<&str>| text.map(str::to_owned);
+    for (config, note, refusal) in [
+        (None, true, None),
+        (Some(built_in.to_owned()), false, None),
+        (
+            Some(built_in.replace("BLK=y", "BLK=m")),
+            false,
+            refused(Some("virtio-blk needs the kernel module")),
+        ),
+        (
+            Some(built_in.replace("CONFIG_EXT4_FS=y", "")),
+            false,
+            refused(Some("ext4 needs the kernel module")),
+        ),
+        (Some(built_in.replace("MMIO=y", "MMIO=m")), false, refused(Some("virtio-mmio or virtio-pci needs"))),
+    ] {
+        let mut world = World::new();
+        let bytes = config.as_deref().map_or_else(|| samples::kernel("k"), samples::kernel_with_config);
+        let path = world.file("vmlinux", &bytes);
+        let kernel = world.kernel_artifact(STANDARD, vec![path_source(&path)]);
+        let facts = world.kernel(&kernel).unwrap().entry.kernel.unwrap();
+        assert!(facts.modules.is_empty(), "{facts:?}");
+        assert_eq!(world.notes().contains("kernel `demo-kernel` brings no modules"), note, "{config:?}");
+        let mut recipe = recipe(ImageFormat::Ext4);
+        recipe.kernel = Some("demo-kernel".to_owned());
+        let image = world.image_artifact(STANDARD, recipe);
+        match (world.image(&image, Some(&kernel)), refusal) {
+            (Err(error), Some(words)) => {
+                assert!(error.to_string().contains(&words), "{error}");
+                assert!(!world.output(STANDARD, "rootfs.ext4").exists());
+            }
+            (Ok(built), None) => {
+                let sources: Vec<&str> =
+                    built.entry.inputs.iter().map(|input| input.source.as_str()).collect();
+                assert!(sources.contains(&"kernel-release demo-kernel"), "{sources:?}");
+                assert!(sources.iter().all(|source| !source.starts_with("modules")), "{sources:?}");
+                let provenance = port_build::provenance(&built.entry);
+                assert!(!provenance.contains("modules"), "{provenance}");
+            }
+            (built, refusal) => panic!("{config:?}: expected {refusal:?}, found {built:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_local_source_is_looked_at_before_it_is_hashed() {
+    let mut world = World::new();
+    let path = world.file("vmlinux", b"");
+    let artifact = world.kernel_artifact(STANDARD, vec![path_source(&path)]);
+    fs::File::options().write(true).open(&path).unwrap().set_len(60 << 30).unwrap();
+    let text = world.kernel(&artifact).unwrap_err().to_string();
+    assert!(text.contains("is too large: expected at most 1073741824 bytes"), "{text}");
+    fs::remove_file(&path).unwrap();
+    let error = world.kernel(&artifact).unwrap_err();
+    assert!(matches!(error, BuildError::NoneThere { .. }), "{error}");
+    assert!(error.to_string().contains("does not exist"), "{error}");
+    fs::create_dir(&path).unwrap();
+    let error = world.kernel(&artifact).unwrap_err();
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    assert!(cause.is_some_and(|cause| cause.contains("not a regular file")), "{error}");
 }

@@ -38,6 +38,15 @@ pub(crate) fn kernel(salt: &str) -> Vec<u8> {
     elf(X86_64, format!("Linux version {RELEASE} (a@b) #1 SMP\n\0{salt}").as_bytes())
 }
 
+/// A [`kernel`] that says how it was configured, as with `CONFIG_IKCONFIG`.
+pub(crate) fn kernel_with_config(config: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(config.as_bytes()).unwrap();
+    let banner = format!("Linux version {RELEASE} (a@b) #1 SMP\n\0");
+    elf(X86_64, &[banner.as_bytes(), b"IKCFG_ST", &packed.finish().unwrap(), b"IKCFG_ED"].concat())
+}
+
 /// A static BusyBox with the applets that the images need.
 pub(crate) fn busybox(machine: u16) -> Vec<u8> {
     let mut applets: Vec<&str> = "cat cttyhack cp cut date dd df dmesg du echo env false find findfs grep halt head \

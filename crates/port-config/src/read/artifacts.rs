@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use port_model::{
-    ArchitectureSelector, ArtifactClass, FileName, ProtectionMode, Reference, ReferencePart, Substrate,
-    Variant,
+    ArchitectureSelector, ArtifactClass, FileName, INITRD_FILE_NAME, ProtectionMode, Reference,
+    ReferencePart, Substrate, Variant,
 };
 
 use super::context::Context;
@@ -13,9 +13,6 @@ use super::node::{Node, Table};
 use super::{distribution, recipes, sources};
 use crate::artifact::{Artifact, VariantConfig};
 use crate::recipe::Recipe;
-
-/// The name of the initrd that is built beside a guest image (acceptance Pu-41).
-const INITRD: &str = "initrd.cpio.gz";
 
 /// Reads every artifact. The names of both classes are known before the first is read, since a recipe may
 /// name a kernel.
@@ -205,7 +202,7 @@ fn variant_config(
     let place = path_place?;
     context.claim(&place, "the path", &path)?;
     if recipe.is_some() {
-        context.claim(&place, "the path of its initrd", &path.with_file_name(INITRD))?;
+        context.claim(&place, "the path of its initrd", &path.with_file_name(INITRD_FILE_NAME))?;
     }
     Some(VariantConfig { variant: variant?, path, file_name, sources: sources?.unwrap_or_default(), recipe })
 }

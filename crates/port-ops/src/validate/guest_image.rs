@@ -3,7 +3,7 @@
 use port_content::fs;
 use port_image::check::{check_filesystem, detect_format};
 use port_image::inspect::{Found, ImageReader};
-use port_model::{ComponentFormat, ProtectionMode, Variant};
+use port_model::{ComponentFormat, INITRD_FILE_NAME, ProtectionMode, Variant};
 
 use super::Finding;
 use crate::error::OpsError;
@@ -103,12 +103,9 @@ fn marker(reader: &ImageReader, file: &str, expected: &str) -> Finding {
 /// The companion: readable to its end, with an init in it (acceptance P-78, P-79).
 fn initrd(target: Target<'_>) -> Result<Vec<Finding>, OpsError> {
     let path = target.initrd_path();
-    let check = "initrd.cpio.gz";
+    let check = INITRD_FILE_NAME;
     if !fs::exists(&path) {
-        // Only x86_64/firecracker images must have one.
-        let variant = target.variant();
-        let required = variant.architecture == port_model::Architecture::X86_64
-            && variant.substrate == port_model::Substrate::Firecracker;
+        let required = target.variant().ships_initrd();
         return Ok(required.then(|| Finding::failed(check, "not there")).into_iter().collect());
     }
     let report = check_filesystem(&path, ComponentFormat::CpioGz)?;
