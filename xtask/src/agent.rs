@@ -50,6 +50,31 @@ pub(crate) fn build(setup: Setup) -> Outcome<Agents> {
     Ok(Agents { variables })
 }
 
+/// Builds the host's agent and puts it beside `port`, where `port` looks for it first.
+///
+/// Under the name with the architecture: the plain one is cargo's, which a build of the whole workspace replaces by an
+/// agent that needs this machine's libraries.
+pub(crate) fn install() -> Outcome {
+    let architecture = std::env::consts::ARCH;
+    let agent = build_native(architecture)?;
+    for profile in ["release", "debug"] {
+        let directory = workspace::target_directory().join(profile);
+        let place = directory.join(format!("{PACKAGE}-{architecture}"));
+        put(&agent, &place)?;
+        println!("agent: {}", shown(&place));
+    }
+    Ok(())
+}
+
+/// Copies a file so that whoever reads the old one at this moment keeps it.
+fn put(file: &Path, place: &Path) -> Outcome {
+    let directory = place.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(directory).map_err(|error| Failure::io("create", directory, &error))?;
+    let new = place.with_extension(format!("{}.tmp", std::process::id()));
+    std::fs::copy(file, &new).map_err(|error| Failure::io("copy", file, &error))?;
+    std::fs::rename(&new, place).map_err(|error| Failure::io("replace", place, &error))
+}
+
 /// The host's agent only, for what boots nothing else.
 pub(crate) fn build_for_host() -> Outcome<Agents> {
     let agent = build_native(std::env::consts::ARCH)?;

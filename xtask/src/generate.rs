@@ -15,8 +15,12 @@ const DEEPEST: usize = 4;
 const HEADER: &str = "\
 # Command line
 
-Written by `cargo xtask generate` from `port --help`; changes belong in the program.
+Written by `cargo xtask generate` from `port --help`; changes belong in the program. The global options, listed with
+`port` itself, go with every command.
 ";
+
+/// What stands above the options that every command takes.
+const GLOBAL_OPTIONS: &str = "Global options:";
 
 pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
     use lexopt::prelude::*;
@@ -93,7 +97,8 @@ fn section(
 ) -> Outcome {
     let said = help(words)?;
     let title = std::iter::once("port").chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
-    let body: Vec<_> = said.trim_end().lines().map(str::trim_end).collect();
+    let body = if words.is_empty() { said.clone() } else { without_global_options(&said) };
+    let body: Vec<_> = body.trim_end().lines().map(str::trim_end).collect();
     text.push_str(&format!("\n## `{title}`\n\n```text\n{}\n```\n", body.join("\n")));
     if words.len() >= DEEPEST {
         return Ok(());
@@ -104,6 +109,18 @@ fn section(
         section(text, help, &below)?;
     }
     Ok(())
+}
+
+/// The help text of a command below `port`, without what stands with `port` already.
+fn without_global_options(help: &str) -> String {
+    let mut inside = false;
+    let own = help.lines().filter(|line| {
+        if !line.is_empty() && !line.starts_with(' ') {
+            inside = *line == GLOBAL_OPTIONS;
+        }
+        !inside
+    });
+    own.collect::<Vec<_>>().join("\n")
 }
 
 /// The same text on every machine: no terminal, a fixed width, no colour, nothing of the environment but PATH (help
@@ -153,6 +170,13 @@ Options:
     fn the_commands_of_a_help_text() {
         assert_eq!(subcommands(TOP), ["artifacts", "run"]);
         assert_eq!(subcommands("Usage: port run\n\nOptions:\n  -h  Help\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn global_options_stand_once() {
+        let help = "Does it\n\nOptions:\n  -a\n\nGlobal options:\n  -q\n\n          [default: x]\n\nExamples:\n  port\n";
+        assert_eq!(without_global_options(help), "Does it\n\nOptions:\n  -a\n\nExamples:\n  port");
+        assert_eq!(without_global_options("Options:\n  -a"), "Options:\n  -a");
     }
 
     #[test]
