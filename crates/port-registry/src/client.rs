@@ -67,7 +67,7 @@ impl Client {
             registry: registry.clone(),
             repository: name.clone(),
             subject: Subject::Repository,
-            failure,
+            failure: Box::new(failure),
         })?);
         hosts.insert(registry.clone(), Arc::clone(&host));
         Ok(Repository { host, name: name.clone() })
@@ -216,7 +216,7 @@ impl Repository {
             registry: self.host.name.clone(),
             repository: self.name.clone(),
             subject,
-            failure,
+            failure: Box::new(failure),
         }
     }
 }

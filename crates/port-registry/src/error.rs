@@ -26,7 +26,7 @@ pub struct RegistryError {
     pub subject: Subject,
     /// Why not.
     #[source]
-    pub failure: Failure,
+    pub failure: Box<Failure>,
 }
 
 impl RegistryError {

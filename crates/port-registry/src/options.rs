@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::name::RegistryHost;
 
 /// What a client needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// How registries are reached that are not in `registries`.
     pub default: HostOptions,
@@ -19,18 +19,6 @@ pub struct Options {
     pub patience: Patience,
     /// Sizes and counts of transfers.
     pub transfer: Transfer,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            default: HostOptions::default(),
-            registries: BTreeMap::new(),
-            state_directory: None,
-            patience: Patience::default(),
-            transfer: Transfer::default(),
-        }
-    }
 }
 
 impl Options {

@@ -275,8 +275,9 @@ impl Server {
         if request.method == "HEAD" {
             return Some(());
         }
-        while reply.endless {
-            stream.write_all(&[b' '; 4096]).ok()?;
+        if reply.endless {
+            while stream.write_all(&[b' '; 4096]).is_ok() {}
+            return None;
         }
         for block in reply.body[..reply.cut.unwrap_or(usize::MAX).min(reply.body.len())].chunks(65536) {
             stream.write_all(block).ok()?;
@@ -324,11 +325,15 @@ impl Server {
     fn challenge(&self, request: &Request) -> Reply {
         let error = br#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
         let header = match self.abilities.access {
-            Access::Bearer { .. } => format!(
-                "Bearer realm=\"http://{}/token\",service=\"test\",scope=\"repository:{}:pull\"",
-                self.address,
-                request.path().trim_start_matches("/v2/").split("/blobs").next().unwrap()
-            ),
+            Access::Bearer { .. } => {
+                let path = request.path().trim_start_matches("/v2/");
+                let api = ["/blobs/", "/manifests/", "/tags/", "/referrers/"];
+                let end = api.iter().filter_map(|part| path.find(part)).min().unwrap_or(path.len());
+                let (realm, repository) = (&self.address, &path[..end]);
+                format!(
+                    "Bearer realm=\"http://{realm}/token\",service=\"test\",scope=\"repository:{repository}:pull\""
+                )
+            }
             _ => "Basic realm=\"test\"".to_owned(),
         };
         Reply::new(401, error).header("www-authenticate", header)

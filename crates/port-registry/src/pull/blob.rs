@@ -14,7 +14,7 @@ use port_content::hashing::Hasher;
 use port_content::verify;
 use port_model::Digest;
 use reqwest::Method;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::auth::Scopes;
 use crate::error::Failure;
@@ -73,6 +73,8 @@ pub(crate) async fn to_file(
         target: Mutex::new(None),
         // A registry that did not answer ranges before may do so now, but is not asked again in every download.
         ranges: watch::channel(known).0,
+        started: tokio::time::Instant::now(),
+        over: Notify::new(),
     };
     if left > 0 {
         try_join_all((0..workers).map(|worker| download.work(worker == 0))).await?;

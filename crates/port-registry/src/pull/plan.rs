@@ -5,6 +5,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::time::Duration;
+
+/// A run is taken from only if it would need at least this long for the rest: what is on its way to it is lost.
+const WORTH_IT: Duration = Duration::from_secs(2);
+/// A run is not judged before this.
+const TOO_EARLY: Duration = Duration::from_millis(500);
 
 /// How many parts a run may have at most: what one request asks for.
 const LONGEST_RUN: u64 = 8;
@@ -13,12 +19,32 @@ const LONGEST_RUN: u64 = 8;
 #[derive(Debug)]
 pub(crate) struct Plan {
     waiting: VecDeque<Range<u64>>,
-    running: BTreeMap<u64, Range<u64>>,
+    running: BTreeMap<u64, Running>,
     next_id: u64,
     part: u64,
     connections: u64,
     /// Ends of the contiguous ranges that are done, by their start.
     done: BTreeMap<u64, u64>,
+}
+
+/// A run that somebody fetches: what is left of it, where and when it began.
+#[derive(Debug)]
+struct Running {
+    left: Range<u64>,
+    start: u64,
+    began: Duration,
+}
+
+impl Running {
+    /// How long the rest will take, as far as can be told by now.
+    fn needs(&self, now: Duration) -> Duration {
+        let elapsed = now.saturating_sub(self.began);
+        if elapsed < TOO_EARLY {
+            return Duration::ZERO;
+        }
+        let done = (self.left.start - self.start).max(1);
+        elapsed.mul_f64((self.left.end - self.left.start) as f64 / done as f64)
+    }
 }
 
 impl Plan {
@@ -50,23 +76,31 @@ impl Plan {
         self.done.get(&0).copied().unwrap_or(0)
     }
 
-    /// The next run for an idle worker: a waiting one, or the tail half of the longest one that is running.
-    pub(crate) fn take(&mut self) -> Option<(u64, Range<u64>)> {
-        let range = self.take_waiting().or_else(|| self.steal())?;
+    /// Whether nothing waits and nothing runs.
+    pub(crate) fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// The next run for an idle worker: a waiting one, or the tail half of the slowest one that is running. `now` counts
+    /// from any fixed moment.
+    pub(crate) fn take(&mut self, now: Duration) -> Option<(u64, Range<u64>)> {
+        let range = self.take_waiting().or_else(|| self.steal(now))?;
+        Some((self.run(range.clone(), now), range))
+    }
+
+    fn run(&mut self, range: Range<u64>, now: Duration) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.running.insert(id, range.clone());
-        Some((id, range))
+        self.running.insert(id, Running { start: range.start, left: range, began: now });
+        id
     }
 
     /// From the first byte that waits to the end, as one run: for a registry that does not answer ranges.
     pub(crate) fn take_rest(&mut self, size: u64) -> Option<(u64, Range<u64>)> {
         let start = self.waiting.front()?.start;
         self.waiting.clear();
-        let id = self.next_id;
-        self.next_id += 1;
-        self.running.insert(id, start..size);
-        Some((id, start..size))
+        // Nobody else is there to take from it, so that its time does not matter.
+        Some((self.run(start..size, Duration::ZERO), start..size))
     }
 
     fn take_waiting(&mut self) -> Option<Range<u64>> {
@@ -84,25 +118,24 @@ impl Plan {
         Some(run)
     }
 
-    fn steal(&mut self) -> Option<Range<u64>> {
-        let victim = self.running.values_mut().max_by_key(|range| range.end - range.start)?;
-        let left = victim.end - victim.start;
-        // Below this, asking anew costs more than waiting.
-        if left < self.part / 2 {
+    fn steal(&mut self, now: Duration) -> Option<Range<u64>> {
+        let victim = self.running.values_mut().max_by_key(|run| run.needs(now))?;
+        let left = victim.left.end - victim.left.start;
+        if victim.needs(now) < WORTH_IT || left < self.part / 8 {
             return None;
         }
-        let middle = victim.start + left / 2;
-        let stolen = middle..victim.end;
-        victim.end = middle;
+        let middle = victim.left.start + left / 2;
+        let stolen = middle..victim.left.end;
+        victim.left.end = middle;
         Some(stolen)
     }
 
     /// A run got to `position`; returns where it has to stop now.
     pub(crate) fn advance(&mut self, id: u64, position: u64) -> u64 {
         match self.running.get_mut(&id) {
-            Some(range) => {
-                range.start = position.min(range.end);
-                range.end
+            Some(run) => {
+                run.left.start = position.min(run.left.end);
+                run.left.end
             }
             None => position,
         }
@@ -126,8 +159,8 @@ impl Plan {
 
     /// A run is over; what it did not do waits again.
     pub(crate) fn release(&mut self, id: u64) {
-        if let Some(range) = self.running.remove(&id).filter(|range| range.start < range.end) {
-            self.waiting.push_front(range);
+        if let Some(run) = self.running.remove(&id).filter(|run| !run.left.is_empty()) {
+            self.waiting.push_front(run.left);
         }
     }
 }
@@ -136,30 +169,35 @@ impl Plan {
 mod tests {
     use super::*;
 
+    const START: Duration = Duration::ZERO;
+
     #[test]
     fn the_idle_take_from_the_slow_and_no_byte_is_taken_twice() {
-        let mut plan = Plan::new(100, &[10..20], 10, 2);
-        let (slow, first) = plan.take().unwrap();
+        let done: Vec<Range<u64>> = std::iter::once(10..20).collect();
+        let mut plan = Plan::new(100, &done, 10, 2);
+        let (slow, first) = plan.take(START).unwrap();
         assert_eq!(first, 0..10);
-        let (quick, second) = plan.take().unwrap();
-        assert_eq!(second, 20..40);
-        plan.advance(quick, 40);
-        plan.finish(20..40);
-        plan.release(quick);
-        assert_eq!(plan.frontier(), 0);
-        while let Some((id, run)) = plan.take_waiting().map(|run| {
-            plan.running.insert(99, run.clone());
-            (99, run)
-        }) {
+        plan.advance(slow, 2);
+        let mut expected = 20;
+        while plan.left() > 0 {
+            let (id, run) = plan.take(START).unwrap();
+            assert_eq!(run.start, expected);
+            expected = run.end;
             plan.advance(id, run.end);
             plan.finish(run);
             plan.release(id);
         }
-        let (thief, stolen) = plan.take().unwrap();
-        assert_eq!(stolen, 5..10);
-        assert_eq!(plan.advance(slow, 5), 5, "the victim stops where the thief began");
-        plan.finish(0..5);
-        plan.finish(5..10);
+        assert_eq!(expected, 100);
+        let seconds = Duration::from_secs;
+        assert!(plan.take(Duration::from_millis(400)).is_none(), "too early to tell");
+        assert!(plan.take(Duration::from_millis(600)).is_some(), "it needs 2.4 seconds more");
+        assert!(plan.take(seconds(0)).is_none());
+        assert_eq!(plan.advance(slow, 9), 6, "the victim stops where the thief began");
+        plan.finish(0..6);
+        plan.release(slow);
+        let (thief, stolen) = plan.take(seconds(60)).unwrap();
+        assert_eq!(stolen, 8..10, "half of the thief's half");
+        plan.finish(6..10);
         plan.release(thief);
         assert_eq!(plan.frontier(), 100);
     }
@@ -167,11 +205,11 @@ mod tests {
     #[test]
     fn what_a_run_did_not_do_waits_again() {
         let mut plan = Plan::new(30, &[], 10, 1);
-        let (id, run) = plan.take().unwrap();
+        let (id, run) = plan.take(START).unwrap();
         assert_eq!(run, 0..10);
         plan.advance(id, 4);
         plan.release(id);
-        assert_eq!(plan.take().unwrap().1, 4..10);
+        assert_eq!(plan.take(START).unwrap().1, 4..10);
         assert_eq!(plan.left(), 20);
     }
 }

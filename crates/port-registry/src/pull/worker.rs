@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use port_content::FsError;
@@ -18,7 +19,7 @@ use port_content::verify::Mismatch;
 use port_model::Digest;
 use reqwest::header::RANGE;
 use reqwest::{Method, Url};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::auth::Scopes;
 use crate::capability::Known;
@@ -31,6 +32,9 @@ use crate::pull::manifest::refuse_encoding;
 use crate::pull::plan::Plan;
 use crate::request::body::Progress;
 use crate::request::{Again, Call, Reply, Stumble};
+
+/// How often an idle worker looks whether another one is slow.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// A download that several workers share.
 pub(crate) struct Download<'a> {
@@ -48,6 +52,9 @@ pub(crate) struct Download<'a> {
     pub(crate) target: Mutex<Option<Url>>,
     /// Whether ranges are answered; the workers besides the first wait for it.
     pub(crate) ranges: watch::Sender<Known>,
+    pub(crate) started: tokio::time::Instant,
+    /// Wakes idle workers when all is done.
+    pub(crate) over: Notify,
 }
 
 /// A run that is being fetched.
@@ -68,7 +75,7 @@ impl Download<'_> {
         }
         let mut failures = 0;
         loop {
-            let Some((id, range)) = self.next() else { return Ok(()) };
+            let Some((id, range)) = self.next().await else { return Ok(()) };
             let from = range.start;
             let mut run = Run::new(id, from);
             let fetched = self.fetch(&mut run, range).await;
@@ -82,10 +89,25 @@ impl Download<'_> {
         }
     }
 
-    fn next(&self) -> Option<(u64, Range<u64>)> {
-        match *self.ranges.borrow() {
-            Known::No => self.plan().take_rest(self.size),
-            _ => self.plan().take(),
+    /// The next run. While others still run and may turn out slow, an idle worker waits.
+    async fn next(&self) -> Option<(u64, Range<u64>)> {
+        loop {
+            let mut over = std::pin::pin!(self.over.notified());
+            over.as_mut().enable();
+            {
+                let mut plan = self.plan();
+                if *self.ranges.borrow() == Known::No {
+                    return plan.take_rest(self.size);
+                }
+                if let Some(run) = plan.take(self.started.elapsed()) {
+                    return Some(run);
+                }
+                if plan.is_over() {
+                    self.over.notify_waiters();
+                    return None;
+                }
+            }
+            let _ = tokio::time::timeout(LOOK_AGAIN, over).await;
         }
     }
 

@@ -76,7 +76,10 @@ async fn a_mount_asks_for_its_source_too() {
 #[tokio::test]
 async fn tokens_that_expire_in_the_middle_of_an_upload_are_replaced() {
     let registry = with(Access::Bearer { basic: BASIC.to_owned(), uses: 3 });
-    let repository = repository_with(registry.host(), options(), user());
+    // Connections side by side would use up the tokens that others just got.
+    let mut serial = options();
+    serial.transfer.connections = 1;
+    let repository = repository_with(registry.host(), serial, user());
     let directory = tempfile::tempdir().unwrap();
     let bytes = noise(800_000);
     let upload = upload(&bytes, &directory.path().join("blob"));
