@@ -1,7 +1,6 @@
 //! The trait and the plain data that it speaks.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use port_model::{Digest, FileName, Reference, Reporter, Variant};
@@ -81,13 +80,52 @@ pub trait Backend: Send + Sync {
     /// Finds out what the backend has of a variant. Absence is [`crate::ErrorKind::NotFound`].
     async fn resolve(&self, reference: &Reference, variant: Variant) -> Result<Found, BackendError>;
 
-    /// Brings the bytes of one file into the empty file `target`. The caller checks them.
+    /// Brings the bytes of one file to `target`, in place of what lies there or continuing it.
     async fn fetch(
         &self,
         reference: &Reference,
         variant: Variant,
         file: &FoundFile,
-        target: &File,
+        target: &Path,
         reporter: &dyn Reporter,
-    ) -> Result<(), BackendError>;
+    ) -> Result<Fetched, BackendError>;
+
+    /// Removes what [`Backend::fetch`] keeps beside `target` to continue after a kill; the file itself has been moved
+    /// to its place.
+    fn forget(&self, _: &Path) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    /// The index that stands for all variants of `reference`, where the backend has one.
+    async fn index(&self, _: &Reference) -> Result<Option<Document>, BackendError> {
+        Ok(None)
+    }
+
+    /// Puts the variant into the index that stands for all variants of `reference`, where the backend has such a
+    /// thing. `merge` gets the index that is there and gives the one that should be; it is asked again when
+    /// another publisher came in between, and gives `None` when nothing is to be done.
+    async fn update_index(&self, _: &Reference, _: MergeIndex<'_>) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+/// See [`Backend::update_index`]. An error is a refusal, in words.
+pub type MergeIndex<'a> = &'a (dyn Fn(Option<&Document>) -> Result<Option<Document>, String> + Sync);
+
+/// A document and its media type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its media type.
+    pub media_type: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// How far fetched bytes may be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetched {
+    /// They were checked against [`FoundFile::digest`] and size where they lie.
+    Checked,
+    /// The caller checks them.
+    Unchecked,
 }

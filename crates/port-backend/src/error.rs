@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Unavailable,
     /// The place is there and could not do it: no room left, a broken disk.
     Failed,
+    /// Something is there already, or somebody else changed it meanwhile.
+    Conflict,
     /// What was found is not what it should be.
     Corrupt,
     /// The place, or this version of Port, cannot do it.

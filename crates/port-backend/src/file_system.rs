@@ -12,7 +12,6 @@
 //! that a file, its side-car and its companions always belong together. A directory that another tool
 //! filled has no side-cars or documents; it is read all the same, with digests unknown.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -21,7 +20,7 @@ use port_content::{FsError, fs, limit, sparse};
 use port_model::{Digest, Event, FileName, Reference, Reporter, Variant};
 use tokio::sync::mpsc;
 
-use crate::backend::{Backend, Documents, Found, FoundFile, Publication, PublishedFile};
+use crate::backend::{Backend, Documents, Fetched, Found, FoundFile, Publication, PublishedFile};
 use crate::error::{BackendError, ErrorKind};
 use crate::sidecar;
 
@@ -128,18 +127,19 @@ impl Backend for FileSystem {
         reference: &Reference,
         variant: Variant,
         file: &FoundFile,
-        target: &File,
+        target: &Path,
         reporter: &dyn Reporter,
-    ) -> Result<(), BackendError> {
+    ) -> Result<Fetched, BackendError> {
         let directory = self.directory(reference, variant);
         let path = directory.join(&file.name);
         let error = |operation: &str| failed(format!("{operation} `{}`", file.name), &directory);
         let (source, _) = fs::open_regular_itself(&path).map_err(error("open"))?;
-        let target = fs::Context::context(target.try_clone(), "copy", &path).map_err(error("fetch"))?;
+        let copied = fs::create_scratch(target).map_err(error("fetch"))?;
+        let path = target.to_owned();
         let task = format!("fetch {}", file.name);
-        let copy = move |tell: &mut dyn FnMut(u64)| sparse::copy_telling(&source, &target, &path, tell);
+        let copy = move |tell: &mut dyn FnMut(u64)| sparse::copy_telling(&source, &copied, &path, tell);
         copying(task, file.size, reporter, copy).await.map_err(error("fetch"))?;
-        Ok(())
+        Ok(Fetched::Unchecked)
     }
 }
 

@@ -1,20 +1,22 @@
 //! Where bundles are published and fetched from: one trait, one implementation per kind of place.
 //!
 //! ```text
-//! ops ── push(Publication) ──► Backend ──► file-system: <root>/<registry>/<repository>/<version>/<variant>/
-//! ops ◄─ resolve, fetch ────── Backend
+//! ops ── push(Publication) ──► Backend ──► file-system:  <root>/<registry>/<repository>/<version>/<variant>/
+//! ops ◄─ resolve, fetch ────── Backend ──► oci-registry: blobs, one manifest per variant under its tag, an index
 //! ```
 //!
 //! A backend moves files and documents. It knows neither layouts nor the store: what the documents mean is
-//! for the caller, and so is checking digests: [`Backend::fetch`] only brings bytes.
-//!
-//! `file-system` is the only backend so far; the caller refuses others that a configuration names.
+//! for the caller, and so is how an index is merged.
 
 mod backend;
 mod error;
 mod file_system;
+mod registry;
 mod sidecar;
 
-pub use backend::{Backend, Documents, Found, FoundFile, Publication, PublishedFile};
+pub use backend::{
+    Backend, Document, Documents, Fetched, Found, FoundFile, MergeIndex, Publication, PublishedFile,
+};
 pub use error::{BackendError, ErrorKind};
 pub use file_system::FileSystem;
+pub use registry::OciRegistry;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use port_model::Architecture;
 use port_ops::Environment;
+use port_registry::Secret;
+use port_registry::credentials::{CredentialPaths, Variables};
 
 /// Where tests arm a failpoint: `name=kill` or `name=error` (see `port_content::failpoint`).
 pub const FAILPOINT: &str = "PORT_FAILPOINT";
@@ -21,6 +23,13 @@ pub const PVM_FIRECRACKER: &str = "PORT_PVM_FIRECRACKER_BINARY";
 /// The base URL of the Firecracker CI bucket or of its mirror; before `sources.firecracker_ci_url`.
 pub const FIRECRACKER_CI_URL: &str = "PORT_FIRECRACKER_CI_URL";
 
+/// The directory of docker's `config.json`.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// The text of a docker `config.json`, before all files.
+pub const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
+/// A credential file in podman's format, before the usual ones.
+pub const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+
 /// The value of a variable that is set, is text, and is not empty.
 pub fn get(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -30,6 +39,8 @@ pub fn get(name: &str) -> Option<String> {
 pub fn environment(host: Architecture) -> Environment {
     let executable = std::env::current_exe().ok();
     Environment {
+        variable: get,
+        credential_paths: CredentialPaths::from_variables(&credential_variables()),
         path: search_path(),
         agent: agents(host, executable.as_deref()),
         busybox: get(BUSYBOX).map(PathBuf::from),
@@ -37,6 +48,21 @@ pub fn environment(host: Architecture) -> Environment {
         pvm_attribute: get(PVM_ATTRIBUTE),
         pvm_firecracker: get(PVM_FIRECRACKER).map(PathBuf::from),
         firecracker_ci_url: get(FIRECRACKER_CI_URL),
+    }
+}
+
+/// What leads to the credential files of docker and podman.
+fn credential_variables() -> Variables {
+    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    Variables {
+        home: path("HOME"),
+        docker_config: path(DOCKER_CONFIG),
+        docker_auth_config: get(DOCKER_AUTH_CONFIG).map(Secret::new),
+        registry_auth_file: path(REGISTRY_AUTH_FILE),
+        xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
+        xdg_config_home: path("XDG_CONFIG_HOME"),
+        path: std::env::var_os("PATH"),
+        user_id: Some(rustix::process::getuid().as_raw()),
     }
 }
 

@@ -121,6 +121,11 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
             ),
         ),
         OpsError::UnsupportedBackend { .. } => (Exit::Usage, vec![]),
+        OpsError::BasicEnv(_) => (Exit::Usage, vec![]),
+        OpsError::AlreadyPublished { .. } => {
+            one(Exit::Failed, "publish a new version, or replace this one with `--overwrite`".to_owned())
+        }
+        OpsError::ForeignDocuments { .. } => (Exit::Failed, vec![]),
         OpsError::Backend(error) => backend(error.kind),
         OpsError::WrongContent { .. } | OpsError::Documents { .. } => {
             one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
@@ -154,7 +159,12 @@ fn backend(kind: ErrorKind) -> (Exit, Vec<String>) {
         ErrorKind::Corrupt => {
             (Exit::Failed, vec!["nothing was changed; push the artifact again to repair it".to_owned()])
         }
-        ErrorKind::Denied | ErrorKind::Failed => (Exit::Failed, vec![]),
+        ErrorKind::Denied => {
+            let hint =
+                "sign in with `docker login`, or name the variables: `auth = { kind = \"basic-env\", … }`";
+            (Exit::Failed, vec![hint.to_owned()])
+        }
+        ErrorKind::Conflict | ErrorKind::Failed => (Exit::Failed, vec![]),
     }
 }
 
@@ -181,10 +191,16 @@ fn store(error: &port_store::StoreError) -> (Exit, Vec<String>) {
 fn build(error: &port_build::BuildError) -> (Exit, Vec<String>) {
     use port_build::BuildError as B;
     let (exit, hint) = match error {
-        B::NoneReached { .. } => (
-            Exit::Unreachable,
-            "add a source that this machine can reach, or point `PORT_FIRECRACKER_CI_URL` at a mirror",
-        ),
+        B::NoneReached { reasons, .. }
+            if reasons.iter().any(|reason| reason.starts_with("firecracker-ci ")) =>
+        {
+            (
+                Exit::Unreachable,
+                "add a source that this machine can reach, or point `PORT_FIRECRACKER_CI_URL` at a mirror",
+            )
+        }
+        B::NoneReached { .. } => (Exit::Unreachable, "add a source that this machine can reach"),
+        B::NoneThere { .. } => (Exit::NotFound, "put the file there, or correct the `path` of the source"),
         B::Transport(error) if error.failure.is_unreachable() => return (Exit::Unreachable, vec![]),
         B::Transport(_) => return (Exit::Failed, vec![]),
         B::NotBuildable { .. }

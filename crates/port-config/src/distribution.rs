@@ -34,12 +34,7 @@ pub enum Backend {
         root: PathBuf,
     },
     /// The registry that the artifact's own reference names (acceptance P-52).
-    OciRegistry {
-        /// TLS or not.
-        transport: Transport,
-        /// How to sign in.
-        auth: RegistryAuth,
-    },
+    OciRegistry(RegistryConfig),
     /// A control plane of this file (acceptance Pu-14).
     HostedApi {
         /// The control plane's endpoint, without a trailing `/`.
@@ -57,10 +52,25 @@ impl Backend {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::FileSystem { .. } => "file-system",
-            Self::OciRegistry { .. } => "oci-registry",
+            Self::OciRegistry(_) => "oci-registry",
             Self::HostedApi { .. } => "hosted-api",
         }
     }
+}
+
+/// How a registry is reached; its host is in the artifact's reference (acceptance P-52).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RegistryConfig {
+    /// TLS or not.
+    pub transport: Transport,
+    /// How to sign in; without it, the credential files of docker and podman are asked (docs/credentials.md).
+    pub auth: Option<RegistryAuth>,
+    /// A PEM file of certificate authorities that are trusted besides the system's, as written.
+    pub certificate_authority: Option<PathBuf>,
+    /// A PEM file with the certificate that shows who Port is, as written.
+    pub client_certificate: Option<PathBuf>,
+    /// The PEM file of its private key, as written.
+    pub client_key: Option<PathBuf>,
 }
 
 /// How bytes travel to a registry (acceptance Pu-5).

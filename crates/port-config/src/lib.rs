@@ -22,7 +22,7 @@ pub mod source;
 
 pub use artifact::{Artifact, VariantConfig};
 pub use control_plane::{ControlPlane, ControlPlaneAuth, TokenSource};
-pub use distribution::{Backend, Distribution, RegistryAuth, Transport};
+pub use distribution::{Backend, Distribution, RegistryAuth, RegistryConfig, Transport};
 pub use error::{ConfigError, Finding};
 pub use lock::{Lock, LockEntry, LockedInput, LockedOutput};
 pub use machine::{GuestSettings, Machine, RootfsOverlay, Volume};

@@ -101,6 +101,19 @@ pub fn write(target: &Path, bytes: &[u8]) -> Result<(), FsError> {
     file.commit().map(|_| ())
 }
 
+/// Moves a complete file to its place: flush, rename, flush both directories. Returns it open.
+pub fn place(from: &Path, to: &Path) -> Result<File, FsError> {
+    let (file, _) = fs::open_regular(from)?;
+    failpoint("atomic.before-sync").context("write", to)?;
+    file.sync_all().context("flush", from)?;
+    failpoint("atomic.before-rename").context("write", to)?;
+    rustix::fs::rename(from, to).context("rename onto", to)?;
+    failpoint("atomic.after-rename").context("write", to)?;
+    fs::sync_dir(parent(to))?;
+    fs::sync_dir(parent(from))?;
+    Ok(file)
+}
+
 /// A directory being prepared, which takes the place of `target` only with [`AtomicDir::commit`].
 #[derive(Debug)]
 pub struct AtomicDir {

@@ -103,9 +103,7 @@ pub enum OpsError {
         direction: &'static str,
     },
     /// The configured backend is not in this version of Port.
-    #[error(
-        "the backend `{kind}` of `{artifact}` is not available in this version of Port: only `file-system` is"
-    )]
+    #[error("the backend `{kind}` of `{artifact}` is not available in this version of Port")]
     UnsupportedBackend {
         /// Which artifact.
         artifact: String,
@@ -135,6 +133,31 @@ pub enum OpsError {
         /// Why.
         #[source]
         source: port_layout::DecodeError,
+    },
+    /// A variable that `basic-env` names.
+    #[error(transparent)]
+    BasicEnv(#[from] port_registry::credentials::BasicEnvError),
+    /// The variant is published already, with other content.
+    #[error("`{artifact}` cannot be published as `{reference}`")]
+    AlreadyPublished {
+        /// Which artifact.
+        artifact: String,
+        /// Where.
+        reference: String,
+        /// What is there.
+        #[source]
+        source: Box<port_layout::index::Conflict>,
+    },
+    /// What a registry holds under the published tag is no variant of this artifact.
+    #[error("what `{location}` holds cannot be read as `{artifact}`")]
+    ForeignDocuments {
+        /// Where.
+        location: String,
+        /// Which artifact.
+        artifact: String,
+        /// Why.
+        #[source]
+        source: Box<port_layout::port_v1::PortV1Error>,
     },
     /// The store failed.
     #[error(transparent)]

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use port_content::fs;
-use port_model::{ArtifactClass, ComponentKind, Digest, FileName};
+use port_model::{ArtifactClass, ComponentKind, Digest, FileName, INITRD_FILE_NAME};
 use port_store::Blob;
 
 use crate::error::OpsError;
-use crate::target::{INITRD, Target};
+use crate::target::Target;
 use crate::workspace::Workspace;
 
 /// One local file and its role.
@@ -66,6 +66,7 @@ pub(crate) fn main(target: Target<'_>) -> LocalFile {
 
 /// The initrd beside a guest image.
 fn companion(target: Target<'_>) -> Option<LocalFile> {
-    let name = INITRD.parse().ok().filter(|_| target.artifact.class == ArtifactClass::GuestImage)?;
+    let name =
+        INITRD_FILE_NAME.parse().ok().filter(|_| target.artifact.class == ArtifactClass::GuestImage)?;
     Some(LocalFile { kind: ComponentKind::Initrd, name, path: target.initrd_path() })
 }

@@ -3,10 +3,11 @@
 //! The local path is the last to change. A kill on the way leaves the old local file and blobs that the next
 //! pull finds in the store.
 
-use port_backend::{Backend, BackendError, Documents, ErrorKind, Found, FoundFile};
+use port_backend::{Backend, BackendError, Documents, ErrorKind, Fetched, Found, FoundFile};
 use port_content::hashing::Hasher;
 use port_layout::native;
-use port_model::{ArtifactClass, Bundle, Component, ComponentKind, Digest};
+use port_layout::port_v1::{self, Wanted};
+use port_model::{ArtifactClass, Bundle, Component, ComponentKind, Digest, INITRD_FILE_NAME};
 use port_store::Blob;
 
 use crate::describe;
@@ -14,7 +15,7 @@ use crate::error::OpsError;
 use crate::local::HashedFile;
 use crate::push::{TransferReport, open, record, report};
 use crate::pvm;
-use crate::target::{INITRD, Target};
+use crate::target::Target;
 use crate::workspace::Workspace;
 
 /// How often a pull starts again because somebody published meanwhile.
@@ -22,7 +23,7 @@ const TRIES: u32 = 3;
 
 /// Fetches `target` and restores its local files.
 pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferReport, OpsError> {
-    let backend = open(target, "pull", target.artifact.distribution.pull.as_ref())?;
+    let backend = open(workspace, target, "pull", target.artifact.distribution.pull.as_ref())?;
     let _operation = workspace.store.operation()?;
     let mut tries = 1;
     let (bundle, bytes) = loop {
@@ -64,15 +65,15 @@ async fn bring(
     let Some(documents) = &found.documents else {
         return bring_undescribed(workspace, target, backend, found).await;
     };
-    let location =
-        || backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
-    let bundle = native::decode(&documents.manifest, &documents.config)
-        .map_err(|source| OpsError::Documents { location: location(), source })?;
+    if native::decode_manifest(&documents.manifest).is_err() && found.files.is_empty() {
+        return bring_foreign(workspace, target, backend, documents).await;
+    }
+    let bundle = native_bundle(target, backend, documents)?;
     check_config(documents).map_err(wrong)?;
     check_identity(target, &bundle).map_err(wrong)?;
     let mut bytes = 0;
     for component in &bundle.components {
-        let file = found.files.iter().find(|file| file.name == component.file_name).ok_or_else(|| {
+        let file = &file_of(found, component).ok_or_else(|| {
             wrong(format!("its documents name `{}`, which is not there", component.file_name))
         })?;
         if let Some(other) = file.digest.as_ref().filter(|digest| **digest != component.digest) {
@@ -86,6 +87,54 @@ async fn bring(
     Ok((bundle, bytes))
 }
 
+/// The file of a component: as the backend lists it, or, where it lists none, as the documents describe it.
+fn file_of(found: &Found, component: &Component) -> Option<FoundFile> {
+    if !found.files.is_empty() {
+        return found.files.iter().find(|file| file.name == component.file_name).cloned();
+    }
+    let digest = Some(component.digest.clone());
+    Some(FoundFile { name: component.file_name.clone(), size: component.size, digest })
+}
+
+fn native_bundle(
+    target: Target<'_>,
+    backend: &dyn Backend,
+    documents: &Documents,
+) -> Result<Bundle, OpsError> {
+    native::decode(&documents.manifest, &documents.config).map_err(|source| OpsError::Documents {
+        location: backend.location(&target.artifact.reference, target.variant(), &target.config.file_name),
+        source,
+    })
+}
+
+/// What `oras push`, or Port as published, put under the variant's tag: files with titles, and nothing that says
+/// what they are.
+async fn bring_foreign(
+    workspace: &Workspace,
+    target: Target<'_>,
+    backend: &dyn Backend,
+    documents: &Documents,
+) -> Result<(Bundle, u64), OpsError> {
+    let (variant, file_name) = (target.variant(), target.config.file_name.clone());
+    let location = backend.location(&target.artifact.reference, variant, &file_name);
+    let wanted = Wanted { class: target.artifact.class, variant, file_name };
+    let decoded = port_v1::decode(&documents.manifest, &wanted).map_err(|source| {
+        let artifact = target.artifact.name.clone();
+        OpsError::ForeignDocuments { location, artifact, source: Box::new(source) }
+    })?;
+    let (mut files, mut moved) = (Vec::new(), 0);
+    for component in decoded.bundle.components {
+        let digest = Some(component.digest.clone());
+        let file = FoundFile { name: component.file_name.clone(), size: component.size, digest };
+        let expected = Some((&component.digest, component.size));
+        let (digest, bytes) = fetch(workspace, target, backend, &file, expected).await?;
+        moved += bytes;
+        let blob = Blob { digest, size: component.size };
+        files.push(HashedFile::stored(workspace, component.kind, component.file_name, blob));
+    }
+    Ok((describe::bundle(workspace, target, &files)?, moved))
+}
+
 fn check_identity(target: Target<'_>, bundle: &Bundle) -> Result<(), String> {
     if bundle.class != target.artifact.class {
         return Err(format!("it is a {}, expected a {}", bundle.class, target.artifact.class));
@@ -97,7 +146,7 @@ fn check_identity(target: Target<'_>, bundle: &Bundle) -> Result<(), String> {
         // Names decide where files are written: only the two that this variant has are taken.
         let expected = match component.kind {
             kind if kind == target.main_kind() => target.config.file_name.as_str(),
-            ComponentKind::Initrd => INITRD,
+            ComponentKind::Initrd => INITRD_FILE_NAME,
             other => return Err(format!("it has a {other}, which a {} has not", bundle.class)),
         };
         if component.file_name.as_str() != expected {
@@ -129,7 +178,7 @@ async fn bring_undescribed(
     let mut files = Vec::new();
     let mut moved = 0;
     let main = target.config.file_name.as_str();
-    for (name, kind) in [(main, target.main_kind()), (INITRD, ComponentKind::Initrd)] {
+    for (name, kind) in [(main, target.main_kind()), (INITRD_FILE_NAME, ComponentKind::Initrd)] {
         let Some(file) = found.files.iter().find(|file| file.name.as_str() == name) else { continue };
         if kind == ComponentKind::Initrd && target.artifact.class == ArtifactClass::Kernel {
             continue;
@@ -161,11 +210,21 @@ async fn fetch(
     {
         return Ok((digest.clone(), 0));
     }
-    let location = backend.location(&target.artifact.reference, target.variant(), &file.name);
-    let mut ingest = workspace.store.ingest(&location)?;
-    let reporter = workspace.reporter.as_ref();
-    backend.fetch(&target.artifact.reference, target.variant(), file, ingest.file(), reporter).await?;
-    let blob = ingest.commit(expected)?;
+    let (reference, variant) = (&target.artifact.reference, target.variant());
+    let location = backend.location(reference, variant, &file.name);
+    let (store, reporter) = (&workspace.store, workspace.reporter.as_ref());
+    let Some((digest, size)) = expected else {
+        let ingest = store.ingest(&location)?;
+        backend.fetch(reference, variant, file, ingest.path(), reporter).await?;
+        let blob = ingest.commit(None)?;
+        return Ok((blob.digest, blob.size));
+    };
+    let partial = store.partial_path(digest)?;
+    let blob = match backend.fetch(reference, variant, file, &partial, reporter).await? {
+        Fetched::Checked => store.adopt(digest, size)?,
+        Fetched::Unchecked => store.adopt_unchecked(&location, digest, size)?,
+    };
+    backend.forget(&partial)?;
     Ok((blob.digest, blob.size))
 }
 

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use port_backend::{Backend, Documents, FileSystem, Publication, PublishedFile};
 use port_config::Backend as BackendConfig;
 use port_content::hashing::digest_of;
+use port_layout::index::Strategy;
 use port_layout::native;
 use port_model::{Bundle, Component, Digest, FileName, Reference, Variant};
 use serde::Serialize;
 
 use crate::error::OpsError;
 use crate::local::{HashedFile, LocalFile};
+use crate::published::Entry;
 use crate::target::Target;
 use crate::workspace::Workspace;
-use crate::{describe, local, pvm};
+use crate::{describe, local, published, pvm, registry};
 
 /// What push or pull did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,9 +55,14 @@ pub struct FileReport {
     pub digest: Digest,
 }
 
-/// Publishes the local files of `target`.
-pub async fn push(workspace: &Workspace, target: Target<'_>) -> Result<TransferReport, OpsError> {
-    let backend = open(target, "push", target.artifact.distribution.push.as_ref())?;
+/// Publishes the local files of `target`. `strategy` says what happens to a variant that is published already,
+/// where the backend has an index of variants.
+pub async fn push(
+    workspace: &Workspace,
+    target: Target<'_>,
+    strategy: Strategy,
+) -> Result<TransferReport, OpsError> {
+    let backend = open(workspace, target, "push", target.artifact.distribution.push.as_ref())?;
     let files = local::files(target)?;
     let _operation = workspace.store.operation()?;
     let ingest = |file: LocalFile| {
@@ -74,7 +81,13 @@ pub async fn push(workspace: &Workspace, target: Target<'_>) -> Result<TransferR
         files: bundle.components.iter().map(|component| published(workspace, component)).collect(),
         documents,
     };
+    let entry = Entry { bundle: &bundle, manifest: &publication.documents.manifest, strategy };
+    // Asked before anything moves: a conflict costs no upload.
+    let reference = &target.artifact.reference;
+    published::check(backend.as_ref(), target, &entry).await?;
+    workspace.note(format!("publishing manifest {manifest}"));
     let bytes = backend.push(&publication, workspace.reporter.as_ref()).await?;
+    backend.update_index(reference, &|existing| entry.merge_words(existing)).await?;
     for component in &bundle.components {
         let cache_path = target.cache_path(&component.file_name);
         workspace.store.materialise(&component.digest, component.size, &cache_path)?;
@@ -84,6 +97,7 @@ pub async fn push(workspace: &Workspace, target: Target<'_>) -> Result<TransferR
 
 /// Opens the configured backend of one direction.
 pub(crate) fn open(
+    workspace: &Workspace,
     target: Target<'_>,
     direction: &'static str,
     config: Option<&BackendConfig>,
@@ -92,6 +106,9 @@ pub(crate) fn open(
     match config {
         None => Err(OpsError::NoBackend { artifact, direction }),
         Some(BackendConfig::FileSystem { root }) => Ok(Box::new(FileSystem::new(root))),
+        Some(BackendConfig::OciRegistry(config)) => {
+            Ok(Box::new(registry::backend(workspace, &target.artifact.reference, config)?))
+        }
         Some(other) => Err(OpsError::UnsupportedBackend { artifact, kind: other.kind() }),
     }
 }

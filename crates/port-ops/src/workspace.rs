@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use port_config::{Lock, Project};
 use port_model::{Architecture, Reporter};
+use port_registry::credentials::CredentialPaths;
 use port_store::Store;
 use port_transport::Client;
 
@@ -14,8 +15,12 @@ use crate::error::OpsError;
 use crate::{lock_file, paths};
 
 /// What the command line found in the environment, by name; libraries never look themselves.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Environment {
+    /// Looks up a variable that the configuration names.
+    pub variable: fn(&str) -> Option<String>,
+    /// Where credentials for registries are.
+    pub credential_paths: CredentialPaths,
     /// Directories to find programs in.
     pub path: Vec<PathBuf>,
     /// Where the guest agent may be, in order.

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use port_content::atomic::AtomicFile;
+use port_content::atomic::{self, AtomicFile};
 use port_content::fs::Context as _;
 use port_content::verify::Mismatch;
 use port_content::{fs, hashing, sparse};
@@ -76,10 +76,57 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Where a blob of this digest is gathered before it is complete; what a killed process left there is continued.
+    pub fn partial_path(&self, digest: &Digest) -> Result<PathBuf, StoreError> {
+        self.ensure()?;
+        let directory = self.root().join("partial");
+        fs::create_dir_all(&directory).map_err(|e| self.files(e))?;
+        Ok(directory.join(digest.hex()))
+    }
+
+    /// Makes the file at [`Store::partial_path`] the blob, where whoever wrote it has checked it where it lies.
+    pub fn adopt(&self, digest: &Digest, size: u64) -> Result<Blob, StoreError> {
+        let partial = self.partial_path(digest)?;
+        let place = self.blob_path(digest);
+        fs::set_mode(&partial, 0o444).map_err(|e| self.files(e))?;
+        let file = atomic::place(&partial, &place).map_err(|e| self.files(e))?;
+        self.remember(&place, &file, digest)?;
+        Ok(Blob { digest: digest.clone(), size })
+    }
+
+    /// As [`Store::adopt`], checking it first. Something else is removed, and nothing is added.
+    pub fn adopt_unchecked(&self, subject: &str, digest: &Digest, size: u64) -> Result<Blob, StoreError> {
+        let partial = self.partial_path(digest)?;
+        let (file, _) = fs::open_regular(&partial).map_err(|e| self.files(e))?;
+        let found = sparse::digest(&file).context("read", &partial).map_err(|e| self.files(e))?;
+        if let Err(source) = check(found, digest, size) {
+            fs::remove_file(&partial).map_err(|e| self.files(e))?;
+            return Err(StoreError::Mismatch { subject: subject.to_owned(), source });
+        }
+        self.adopt(digest, size)
+    }
+}
+
+fn check((found, found_size): (Digest, u64), expected: &Digest, size: u64) -> Result<(), Mismatch> {
+    if found_size != size {
+        return Err(Mismatch::Size { expected: size, found: found_size, more: false });
+    }
+    if &found != expected {
+        return Err(Mismatch::Digest { expected: expected.clone(), found, size });
+    }
+    Ok(())
+}
+
 impl Ingest<'_> {
     /// The open file to write to. Its content counts, not what was passed by.
     pub fn file(&mut self) -> &mut File {
         self.file.file()
+    }
+
+    /// Where it is, for whoever writes by path.
+    pub fn path(&self) -> &Path {
+        self.file.path()
     }
 
     /// Hashes what lies there, compares it with what was expected, and names it.
@@ -90,16 +137,9 @@ impl Ingest<'_> {
         let (digest, size) = sparse::digest(self.file.file())
             .context("read", self.file.path())
             .map_err(|e| self.store.files(e))?;
-        if let Some((expected_digest, expected_size)) = expected {
-            let mismatch = |source| StoreError::Mismatch { subject: self.subject.clone(), source };
-            if size != expected_size {
-                let source = Mismatch::Size { expected: expected_size, found: size, more: false };
-                return Err(mismatch(source));
-            }
-            if &digest != expected_digest {
-                let expected = expected_digest.clone();
-                return Err(mismatch(Mismatch::Digest { expected, found: digest, size }));
-            }
+        if let Some((expected, expected_size)) = expected {
+            check((digest.clone(), size), expected, expected_size)
+                .map_err(|source| StoreError::Mismatch { subject: self.subject.clone(), source })?;
         }
         let place = self.store.blob_path(&digest);
         let file = self.file.commit_as(&place).map_err(|e| self.store.files(e))?;

@@ -107,7 +107,6 @@ async fn fetch(backend: &impl Backend, found: &Found, name: &str) -> Vec<u8> {
     let file = found.files.iter().find(|file| file.name.as_str() == name).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    let target = fs::File::create_new(&path).unwrap();
-    backend.fetch(&reference(), variant(), file, &target, &Silent).await.unwrap();
+    backend.fetch(&reference(), variant(), file, &path, &Silent).await.unwrap();
     fs::read(path).unwrap()
 }

@@ -2,7 +2,9 @@
 
 use super::context::Context;
 use super::node::{Node, Table};
-use crate::distribution::{Backend, DEFAULT_CACHE_ROOT, Distribution, RegistryAuth, Transport};
+use crate::distribution::{
+    Backend, DEFAULT_CACHE_ROOT, Distribution, RegistryAuth, RegistryConfig, Transport,
+};
 
 /// Reads a distribution.
 pub(super) fn read(node: Node<'_>, context: &Context<'_>) -> Option<Distribution> {
@@ -42,10 +44,16 @@ fn oci_registry(table: &Table<'_>, context: &Context<'_>) -> Option<Backend> {
         })
     });
     let auth = table.maybe("auth", |node| registry_auth(node, context));
-    Some(Backend::OciRegistry {
+    let certificate_authority = table.maybe("certificate_authority", |node| node.path());
+    let client_certificate = table.maybe("client_certificate", |node| node.path());
+    let client_key = table.maybe("client_key", |node| node.path());
+    Some(Backend::OciRegistry(RegistryConfig {
         transport: transport?.unwrap_or(Transport::Https),
-        auth: auth?.unwrap_or(RegistryAuth::Anonymous),
-    })
+        auth: auth?,
+        certificate_authority: certificate_authority?,
+        client_certificate: client_certificate?,
+        client_key: client_key?,
+    }))
 }
 
 fn registry_auth(node: Node<'_>, context: &Context<'_>) -> Option<RegistryAuth> {

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use port_config::{
-    Backend, ImageFormat, KernelSource, Project, RegistryAuth, RootfsOverlay, Transport, Volume,
+    Backend, ImageFormat, KernelSource, Project, RegistryAuth, RegistryConfig, RootfsOverlay, Transport,
+    Volume,
 };
 use port_model::{Architecture, ArchitectureSelector, ProtectionMode, Selector, Substrate};
 
@@ -105,6 +106,11 @@ fn p_25_pu_18_names_are_looked_up_in_both_classes() {
     );
 }
 
+fn registry(transport: Transport, auth: Option<RegistryAuth>) -> RegistryConfig {
+    let (certificate_authority, client_certificate, client_key) = (None, None, None);
+    RegistryConfig { transport, auth, certificate_authority, client_certificate, client_key }
+}
+
 #[test]
 fn p_50_p_52_p_58_pu_4_pu_6_backends() {
     let backend = |backend: &str| {
@@ -118,20 +124,20 @@ fn p_50_p_52_p_58_pu_4_pu_6_backends() {
     };
     assert_eq!(
         backend(r#"{ backend = "oci-registry" }"#),
-        Backend::OciRegistry { transport: Transport::Https, auth: RegistryAuth::Anonymous }
+        Backend::OciRegistry(registry(Transport::Https, None))
     );
     assert_eq!(
         backend(
             r#"{ backend = "oci-registry", transport = "plain-http",
                  auth = { kind = "basic-env", username_variable = "U", password_variable = "P" } }"#
         ),
-        Backend::OciRegistry {
-            transport: Transport::PlainHttp,
-            auth: RegistryAuth::BasicEnv {
+        Backend::OciRegistry(registry(
+            Transport::PlainHttp,
+            Some(RegistryAuth::BasicEnv {
                 username_variable: "U".to_owned(),
                 password_variable: "P".to_owned()
-            }
-        }
+            })
+        ))
     );
     assert_eq!(
         backend(r#"{ backend = "hosted-api", endpoint = "http://localhost:7040" }"#),

@@ -1,7 +1,8 @@
 //! `port artifacts push`.
 
 use clap::Args;
-use port_ops::{OpsError, Workspace};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use port_ops::{OpsError, Strategy, Workspace};
 
 use super::{targets, transfer};
 use crate::args::TargetArguments;
@@ -16,13 +17,24 @@ pub struct Arguments {
     /// Publish every variant that exists locally.
     #[arg(long, conflicts_with_all = ["architecture", "substrate", "protection_mode"])]
     all_variants: bool,
+    /// Replace the variant where it is published with other content; the same as `--strategy overwrite`.
+    #[arg(long, conflicts_with = "strategy")]
+    overwrite: bool,
+    /// What happens in a registry where this version is published already: add to it, replace this variant, or fail.
+    #[arg(long, default_value = "merge", value_parser = strategy())]
+    strategy: Strategy,
+}
+
+fn strategy() -> impl TypedValueParser<Value = Strategy> {
+    PossibleValuesParser::new(Strategy::WORDS).try_map(|word| word.parse::<Strategy>())
 }
 
 pub(super) async fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) -> Result<(), CommandError> {
+    let strategy = if arguments.overwrite { Strategy::Overwrite } else { arguments.strategy };
     let mut reports = Vec::new();
     let mut absent = None;
     for target in targets(workspace, &arguments.target, arguments.all_variants)? {
-        match port_ops::push(workspace, target).await {
+        match port_ops::push(workspace, target, strategy).await {
             Ok(report) => reports.push(report),
             Err(error @ OpsError::NoLocalFile { .. }) if arguments.all_variants => {
                 workspace.note(format!("skipped `{}`: it is not built here", target.variant()));

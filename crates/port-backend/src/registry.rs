@@ -1,0 +1,172 @@
+//! An OCI registry as a backend (acceptance P-50 … P-56, docs/formats/layouts.md).
+//!
+//! ```text
+//! <registry>/<repository>:<version>-<arch>-<substrate>-<mode>   the manifest of one variant
+//! <registry>/<repository>:<version>                             the index of all variants
+//! ```
+//!
+//! Blobs go first, then the manifest under the variant's tag, then the index. A kill in between leaves a variant
+//! that is published under its tag and not yet listed; the next push lists it.
+
+mod index;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use port_content::limit;
+use port_model::{FileName, Reference, Reporter, Variant};
+use port_registry::{
+    BlobSource, BlobUpload, Client, Condition, CredentialSource, Descriptor, Kind, Options, Pushed,
+    RegistryError, Repository, Tag, TagOrDigest, media, names_of,
+};
+use serde::Deserialize;
+
+use crate::backend::{Backend, Document, Documents, Fetched, Found, FoundFile, MergeIndex, Publication};
+use crate::error::{BackendError, ErrorKind};
+
+/// See the module.
+#[derive(Clone)]
+pub struct OciRegistry {
+    client: Client,
+    description: String,
+}
+
+/// What of a manifest leads to its config. Everything else is the layout's.
+#[derive(Deserialize)]
+struct ConfigOf {
+    config: Descriptor,
+}
+
+impl OciRegistry {
+    /// The registries that references name, reached by `options`. `description` says how, for reports:
+    /// `oci-registry plain-http anonymous`.
+    pub fn new(
+        options: Options,
+        credentials: Arc<dyn CredentialSource>,
+        reporter: Arc<dyn Reporter>,
+        description: String,
+    ) -> Self {
+        Self { client: Client::new(options, credentials, reporter), description }
+    }
+
+    fn repository(&self, reference: &Reference) -> Result<Repository, BackendError> {
+        let (host, name) = names_of(reference);
+        self.client.repository(&host, &name).map_err(failed)
+    }
+}
+
+/// The kind decides what the caller does; the registry's own words stay in the source.
+fn failed(error: RegistryError) -> BackendError {
+    let kind = match error.kind() {
+        Kind::NotFound => ErrorKind::NotFound,
+        Kind::Unauthenticated | Kind::Forbidden => ErrorKind::Denied,
+        Kind::Unavailable => ErrorKind::Unavailable,
+        Kind::Corrupt | Kind::Hostile => ErrorKind::Corrupt,
+        Kind::Unsupported => ErrorKind::Unsupported,
+        Kind::Changed => ErrorKind::Conflict,
+        Kind::Refused | Kind::Local => ErrorKind::Failed,
+    };
+    let location = format!("{}/{}", error.registry, error.repository);
+    BackendError::new(kind, location, error.operation.to_string(), error)
+}
+
+fn tag(reference: &Reference, text: &str) -> Result<Tag, BackendError> {
+    text.parse().map_err(|error| {
+        let location = reference.to_string();
+        BackendError::new(ErrorKind::Unsupported, location, format!("use `{text}` as a tag"), error)
+    })
+}
+
+#[async_trait]
+impl Backend for OciRegistry {
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    fn location(&self, reference: &Reference, variant: Variant, _: &FileName) -> String {
+        reference.variant_name(variant)
+    }
+
+    async fn push(&self, publication: &Publication, _: &dyn Reporter) -> Result<u64, BackendError> {
+        let repository = self.repository(&publication.reference)?;
+        let variant_tag =
+            tag(&publication.reference, &publication.reference.variant_tag(publication.variant))?;
+        let config = Bytes::from(publication.documents.config.clone());
+        let mut uploads = vec![BlobUpload {
+            digest: port_content::hashing::digest_of(&config),
+            size: config.len() as u64,
+            source: BlobSource::Bytes(config),
+            mount_from: None,
+        }];
+        uploads.extend(publication.files.iter().map(|file| BlobUpload {
+            digest: file.digest.clone(),
+            size: file.size,
+            source: BlobSource::Path(file.path.clone()),
+            mount_from: None,
+        }));
+        let mut moved = 0;
+        for upload in &uploads {
+            if repository.push_blob(upload).await.map_err(failed)? == Pushed::Sent {
+                moved += upload.size;
+            }
+        }
+        let manifest = Bytes::from(publication.documents.manifest.clone());
+        let name = TagOrDigest::Tag(variant_tag);
+        let put = repository.put_manifest(&name, media::OCI_MANIFEST, &manifest, Condition::None).await;
+        put.map_err(failed)?;
+        Ok(moved)
+    }
+
+    async fn resolve(&self, reference: &Reference, variant: Variant) -> Result<Found, BackendError> {
+        let repository = self.repository(reference)?;
+        let name = TagOrDigest::Tag(tag(reference, &reference.variant_tag(variant))?);
+        let manifest = repository.manifest(&name).await.map_err(failed)?;
+        let ConfigOf { config } = serde_json::from_slice(&manifest.bytes).map_err(|error| {
+            let location = reference.variant_name(variant);
+            BackendError::new(ErrorKind::Corrupt, location, "read the manifest", error)
+        })?;
+        let config =
+            repository.blob_to_memory(&config.digest, config.size, limit::DOCUMENT).await.map_err(failed)?;
+        let documents = Documents { manifest: manifest.bytes.to_vec(), config: config.to_vec() };
+        Ok(Found { files: Vec::new(), documents: Some(documents) })
+    }
+
+    async fn fetch(
+        &self,
+        reference: &Reference,
+        variant: Variant,
+        file: &FoundFile,
+        target: &Path,
+        _: &dyn Reporter,
+    ) -> Result<Fetched, BackendError> {
+        let Some(digest) = &file.digest else {
+            let location = reference.variant_name(variant);
+            let operation = format!("fetch `{}`", file.name);
+            let reason = "a registry names blobs by digest, and none is known";
+            return Err(BackendError::new(ErrorKind::Unsupported, location, operation, reason));
+        };
+        let repository = self.repository(reference)?;
+        repository.blob_to_file(digest, file.size, target).await.map_err(failed)?;
+        Ok(Fetched::Checked)
+    }
+
+    fn forget(&self, target: &Path) -> Result<(), BackendError> {
+        port_registry::forget_partial(target).map_err(|source| {
+            BackendError::new(ErrorKind::Failed, target.display().to_string(), "tidy up", source)
+        })
+    }
+
+    async fn index(&self, reference: &Reference) -> Result<Option<Document>, BackendError> {
+        let repository = self.repository(reference)?;
+        let name = TagOrDigest::Tag(tag(reference, reference.version())?);
+        Ok(index::read(&repository, &name).await?.map(|manifest| index::document(&manifest)))
+    }
+
+    async fn update_index(&self, reference: &Reference, merge: MergeIndex<'_>) -> Result<(), BackendError> {
+        let repository = self.repository(reference)?;
+        let name = TagOrDigest::Tag(tag(reference, reference.version())?);
+        index::update(&repository, reference, &name, merge).await
+    }
+}
