@@ -191,11 +191,11 @@ fn built_from(peer: &GoPeer) -> Option<String> {
     version_in(&listing, peer.module)
 }
 
-/// The version in the line `dep MODULE VERSION …`.
+/// The version in the line `mod MODULE VERSION …` (the program's own module) or `dep MODULE VERSION …`.
 fn version_in(listing: &str, module: &str) -> Option<String> {
     let lines = listing.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     lines.into_iter().find_map(|words| match words.as_slice() {
-        ["dep", name, version, ..] if *name == module => Some((*version).to_owned()),
+        ["mod" | "dep", name, version, ..] if *name == module => Some((*version).to_owned()),
         _ => None,
     })
 }
@@ -231,13 +231,10 @@ fn manifest(peer: &GoPeer) -> String {
 fn shortened(failure: &Failure) -> Failure {
     const LINES: usize = 3;
     let text = said(failure);
-    let lines: Vec<_> = text.lines().collect();
-    if lines.len() <= LINES + 1 {
-        return Failure::new(lines.join(": "));
-    }
-    let first = lines.first().copied().unwrap_or_default();
-    let last = lines.get(lines.len() - LINES..).unwrap_or_default();
-    Failure::new(format!("{first}: {}", last.join(": ")))
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with("go: downloading")).collect();
+    // Without the first, which is the command.
+    let last = lines.get(lines.len().saturating_sub(LINES).max(1)..).unwrap_or_default();
+    if last.is_empty() { Failure::new(text) } else { Failure::new(last.join(": ")) }
 }
 
 /// By renaming: a kill in between leaves the old program or the new one.
@@ -261,9 +258,10 @@ mod tests {
 
     #[test]
     fn a_program_says_what_it_was_built_from() {
-        let listing = "oras: go1.26.8\n\tpath\toras.land/oras/cmd/oras\n\tmod\tpeers.invalid/oras\t(devel)\n\
-                       \tdep\toras.land/oras-go/v2\tv2.6.0\th1:x=\n\tdep\toras.land/oras\tv1.2.3\th1:x=\n";
+        let listing = "oras: go1.26.8\n\tpath\toras.land/oras/cmd/oras\n\tmod\toras.land/oras\tv1.2.3\th1:x=\n\
+                       \tdep\toras.land/oras-go/v2\tv2.6.0\th1:x=\n";
         assert_eq!(version_in(listing, "oras.land/oras").as_deref(), Some("v1.2.3"));
+        assert_eq!(version_in(listing, "oras.land/oras-go/v2").as_deref(), Some("v2.6.0"));
         assert_eq!(version_in(listing, "oras.land"), None);
     }
 

@@ -7,6 +7,8 @@
 
 pub mod backend_contract;
 pub mod http;
+pub mod peers;
 pub mod project;
+pub mod proxy;
 pub mod registry;
 pub mod skip;
