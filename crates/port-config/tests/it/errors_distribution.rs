@@ -43,7 +43,7 @@ cannot use `port.toml`: 5 problems
   port.toml:5:36: `artifacts.kernels.k.distribution.pull.root`: unknown key
       5 | pull = { backend = "oci-registry", root = "x", transport = "http", auth = { kind = "basic" } }
         |                                    ^^^^
-        = hint: known here: auth, backend, transport
+        = hint: known here: auth, backend, certificate_authority, client_certificate, client_key, transport
   port.toml:5:60: `artifacts.kernels.k.distribution.pull.transport`: `http` is not a transport: expected one of https, plain-http (did you mean `https`?)
       5 | pull = { backend = "oci-registry", root = "x", transport = "http", auth = { kind = "basic" } }
         |                                                            ^^^^^^
