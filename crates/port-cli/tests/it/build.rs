@@ -170,6 +170,20 @@ fn p_70_c_3_validation_compares_with_the_pin_and_with_what_was_pulled() {
 }
 
 #[test]
+fn a_source_file_that_is_not_there_is_not_found_and_no_mirror_would_help() {
+    if !cfg!(target_arch = "x86_64") {
+        skip::because("the tiny kernel is built on x86_64 only");
+        return;
+    }
+    let project = with_configuration(CONFIGURATION);
+    std::fs::remove_file(project.path().join("source/vmlinux")).ok();
+    let ran = artifacts(&project, "build", "tiny");
+    assert_eq!(ran.code, 5, "{ran}");
+    assert!(ran.stderr.contains("`source/vmlinux` does not exist"), "{ran}");
+    assert!(!ran.stderr.contains("mirror"), "{ran}");
+}
+
+#[test]
 fn a_program_is_no_kernel() {
     if !cfg!(target_arch = "x86_64") {
         skip::because("the tiny kernel is built on x86_64 only");
