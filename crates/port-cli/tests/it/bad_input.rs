@@ -62,12 +62,13 @@ fn files_and_backends_that_are_not_there() {
         ),
     );
     insta::assert_snapshot!("no_backend", artifacts(&without, "push", "tiny"));
-    let registry = CONFIGURATION.replacen(
+    let hosted = CONFIGURATION.replacen(
         "push = { backend = \"file-system\", root = \"shop\" }",
-        "push = { backend = \"oci-registry\" }",
+        "push = { backend = \"hosted-api\", endpoint = \"http://127.0.0.1:7040\" }",
         1,
-    );
-    insta::assert_snapshot!("unsupported_backend", artifacts(&with_configuration(&registry), "push", "tiny"));
+    ) + "\n[control_planes.demo]\nendpoint = \"http://127.0.0.1:7040\"\naudience = \"demo\"\n\
+         auth = { scheme = \"bearer\", header = \"authorization\", source = { kind = \"env\", variable = \"T\" } }\n";
+    insta::assert_snapshot!("unsupported_backend", artifacts(&with_configuration(&hosted), "push", "tiny"));
 }
 
 #[test]

@@ -13,7 +13,11 @@ mod demo;
 mod fixture;
 mod hostile_shop;
 mod protection_mode;
+mod publishers;
 mod race;
+mod registry;
+mod registry_faults;
+mod registry_peers;
 mod report;
 mod transfer;
 
