@@ -18,6 +18,8 @@ use crate::error::{Lost, OperationError};
 
 /// How much may wait for a host that does not read.
 const ROOM: usize = 256 * 1024;
+/// How long an operation may go without a sign to the host. While it takes no input, it hears no ping either.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -31,6 +33,7 @@ pub(crate) struct Connection {
     sent: usize,
     /// An `accepted` went out and its last frame did not.
     pub(crate) streaming: bool,
+    last_sign: Instant,
 }
 
 /// Whether to take in what the host says: no, while there is no place for it.
@@ -52,7 +55,15 @@ impl Connection {
     pub(crate) fn new(fd: OwnedFd) -> Result<Self, Lost> {
         rustix::io::ioctl_fionbio(&fd, true).map_err(broken)?;
         let lines = LineBuffer::new(MAX_HOST_LINE);
-        Ok(Self { fd, lines, chunk: vec![0; CHUNK], outgoing: Vec::new(), sent: 0, streaming: false })
+        Ok(Self {
+            fd,
+            lines,
+            chunk: vec![0; CHUNK],
+            outgoing: Vec::new(),
+            sent: 0,
+            streaming: false,
+            last_sign: Instant::now(),
+        })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -91,6 +102,8 @@ impl Connection {
         let mut events = PollFlags::RDHUP;
         events.set(PollFlags::IN, listening == Listening::Yes);
         events.set(PollFlags::OUT, self.waiting() > 0);
+        let is_deaf = self.streaming && listening == Listening::No;
+        let timeout = if is_deaf { Some(timeout.unwrap_or(SIGN_OF_LIFE).min(SIGN_OF_LIFE)) } else { timeout };
         let timeout = timeout.map(|timeout| Timespec::try_from(timeout).unwrap_or_default());
         let (own, happened) = {
             let mut polled = vec![PollFd::new(&self.fd, events)];
@@ -103,6 +116,9 @@ impl Connection {
             (happened.next().unwrap_or(PollFlags::empty()), happened.collect())
         };
         self.attend(own)?;
+        if is_deaf && self.waiting() == 0 && self.last_sign.elapsed() >= SIGN_OF_LIFE {
+            self.send_data(Channel::Stdout, &[])?;
+        }
         Ok(happened)
     }
 
@@ -131,7 +147,10 @@ impl Connection {
     fn push_out(&mut self) -> Result<(), Lost> {
         while self.waiting() > 0 {
             match rustix::io::write(&self.fd, self.outgoing.get(self.sent..).unwrap_or_default()) {
-                Ok(count) => self.sent += count,
+                Ok(count) => {
+                    self.sent += count;
+                    self.last_sign = Instant::now();
+                }
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(broken(error)),

@@ -15,6 +15,7 @@
 )]
 
 mod connection;
+mod console;
 mod copy;
 mod dispatch;
 mod error;
@@ -29,6 +30,7 @@ mod program;
 mod pump;
 mod root;
 mod serial;
+mod signals;
 mod tail;
 mod terminal;
 mod vsock;
@@ -42,8 +44,16 @@ use crate::dispatch::Agent;
 use crate::options::{Invocation, Options};
 
 fn main() -> ExitCode {
+    signals::reset_own();
     match options::parse(lexopt::Parser::from_env()) {
         Ok(Invocation::Serve(options)) => serve(&options),
+        Ok(Invocation::Console(command)) => match console::run(&command) {
+            Ok(never) => match never {},
+            Err(error) => {
+                log::line(format_args!("error: {}", error::chain(&error)));
+                ExitCode::from(127)
+            }
+        },
         Ok(Invocation::Tell(text)) => {
             log::tell(&text);
             ExitCode::SUCCESS

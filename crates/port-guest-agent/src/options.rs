@@ -8,6 +8,7 @@ use lexopt::{Arg, Parser, ValueExt};
 
 pub(crate) const USAGE: &str = "\
 usage: port-guest-agent [--socket PATH] [--vsock-port PORT] [--serial PATH|auto] [--root DIRECTORY]
+       port-guest-agent console -- COMMAND [ARGUMENT]...
 
   --socket PATH             listen on a Unix socket (published: /run/port/guest-agent.sock)
   --vsock-port PORT         listen on vsock for the host (published: 7000)
@@ -18,13 +19,15 @@ usage: port-guest-agent [--socket PATH] [--vsock-port PORT] [--serial PATH|auto]
   --help, --version
 
 At least one of --socket, --vsock-port and --serial is needed. The agent ends the machine on request only where
-its root is /.";
+its root is /. `console` becomes COMMAND on the machine's console, which is then its controlling terminal.";
 
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Invocation {
     /// Serve.
     Serve(Options),
+    /// Become this command on the console.
+    Console(Vec<String>),
     /// Print this and end.
     Tell(String),
 }
@@ -87,6 +90,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Invocation, lexopt::Error> {
                     concat!("port-guest-agent ", env!("CARGO_PKG_VERSION")).to_owned(),
                 ));
             }
+            Arg::Value(word) if word == "console" => return console(parser),
             other => return Err(other.unexpected()),
         }
     }
@@ -94,6 +98,16 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Invocation, lexopt::Error> {
         return Err("expected at least one of --socket, --vsock-port and --serial, found none".into());
     }
     Ok(Invocation::Serve(options))
+}
+
+fn console(mut parser: Parser) -> Result<Invocation, lexopt::Error> {
+    let words = parser.raw_args()?.map(ValueExt::string).collect::<Result<Vec<_>, _>>()?;
+    match words.split_first() {
+        Some((separator, command)) if separator == "--" && !command.is_empty() => {
+            Ok(Invocation::Console(command.to_vec()))
+        }
+        _ => Err("expected `--` and a command after `console`".into()),
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +124,16 @@ mod tests {
     }
 
     #[test]
+    fn a_consoles_command_is_taken_as_it_is() {
+        let Ok(Invocation::Console(command)) =
+            parse(Parser::from_args(["console", "--", "sh", "-l", "--help"]))
+        else {
+            panic!("refused")
+        };
+        assert_eq!(command, ["sh", "-l", "--help"]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (line, expected) in [
             (&[][..], "at least one of --socket"),
@@ -117,6 +141,9 @@ mod tests {
             (&["--vsock-port", "many"], "many"),
             (&["--what"], "--what"),
             (&["stray"], "stray"),
+            (&["console"], "after `console`"),
+            (&["console", "--"], "after `console`"),
+            (&["console", "sh"], "after `console`"),
         ] {
             let error = parse(Parser::from_args(line)).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -19,6 +19,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::dispatch::Agent;
 use crate::error::OperationError;
+use crate::signals;
 
 /// Where commands are looked for when neither the agent's nor the request's environment says.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -120,6 +121,7 @@ impl Streams {
 fn between_fork_and_exec(command: &mut Command, directory: OwnedFd, terminal: bool) {
     let agent = rustix::process::getpid();
     let prepare = move || {
+        signals::reset_all();
         if terminal {
             rustix::process::setsid()?;
             rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;

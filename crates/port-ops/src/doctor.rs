@@ -25,11 +25,23 @@ pub async fn doctor(host: Architecture, environment: &Environment, work: Option<
     let search = SearchPath::new(environment.path.iter().cloned());
     let mut facts = runtime_doctor::examine(&search, work.as_deref()).await;
     facts.push(agent(environment));
-    facts.push(tool(&search, "apt-get", "fetches Debian kernel packages", None));
-    facts.push(tool(&search, "nix", "builds the PVM guest kernel from its flake", None));
-    let needed = |fact: &&Fact| is_needed(host, &fact.name);
-    let ready = facts.iter().filter(needed).all(|fact| fact.status != Status::Missing);
+    let debian = "comes with Debian and its like; elsewhere name another source of kernels";
+    facts.push(Fact::of_program("apt-get", "fetches Debian kernel packages", debian, &search));
+    let nix = "nixos.org/download, or a PVM kernel built elsewhere and named by its path";
+    facts.push(Fact::of_program("nix", "builds the PVM guest kernel from its flake", nix, &search));
+    for fact in &mut facts {
+        fact.required = is_needed(host, &fact.name);
+    }
+    let ready = facts.iter().all(|fact| !fact.required || fact.status != Status::Missing);
     DoctorReport { architecture: host, ready, facts }
+}
+
+impl DoctorReport {
+    /// The names of what is needed and not there.
+    pub fn lacking(&self) -> Vec<&str> {
+        let lacking = self.facts.iter().filter(|fact| fact.required && fact.status == Status::Missing);
+        lacking.map(|fact| fact.name.as_str()).collect()
+    }
 }
 
 /// What building and booting the sample's native variants needs.
@@ -39,25 +51,16 @@ fn is_needed(host: Architecture, name: &str) -> bool {
 }
 
 fn agent(environment: &Environment) -> Fact {
-    let found = environment.agent.iter().find(|path| port_content::fs::exists(path));
-    Fact {
-        name: "port-guest-agent".to_owned(),
-        status: if found.is_some() { Status::Ok } else { Status::Missing },
-        found: found.map_or_else(|| "not found".to_owned(), |path| path.display().to_string()),
-        purpose: "goes into guest images".to_owned(),
-        remedy: found.is_none().then(|| {
-            "put `port-guest-agent` beside `port`, or name it with `PORT_GUEST_AGENT_BIN`".to_owned()
-        }),
-    }
-}
-
-fn tool(search: &SearchPath, program: &str, purpose: &str, remedy: Option<&str>) -> Fact {
-    let found = search.find(program);
-    Fact {
-        name: program.to_owned(),
-        status: if found.is_some() { Status::Ok } else { Status::Missing },
-        found: found.as_ref().map_or_else(|| "not found".to_owned(), |path| path.display().to_string()),
-        purpose: purpose.to_owned(),
-        remedy: remedy.filter(|_| found.is_none()).map(str::to_owned),
+    let purpose = "goes into guest images";
+    match environment.agent.iter().find(|path| port_content::fs::exists(path)) {
+        Some(path) => Fact::new("port-guest-agent", Status::Ok, path.display().to_string(), purpose),
+        None => Fact {
+            remedy: Some(
+                "build it with `cargo xtask agent`, put it beside `port`, or name it with \
+                 `PORT_GUEST_AGENT_BIN`"
+                    .to_owned(),
+            ),
+            ..Fact::new("port-guest-agent", Status::Missing, "not found", purpose)
+        },
     }
 }

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use port_model::{Architecture, ProtectionMode, Substrate, Variant};
 use port_runtime::agent::OnOutput;
 use port_runtime::{
-    AgentError, Console, Driver as _, Ending, GuestCommand, Machine, QemuDriver, SearchPath, accelerator,
-    can_run, doctor, host,
+    AgentError, Console, Driver as _, Ending, GuestCommand, Machine, QemuDriver, RuntimeError, SearchPath,
+    accelerator, can_run, doctor, host,
 };
 use serde::Serialize;
 use tokio::io::AsyncRead;
@@ -93,29 +93,28 @@ pub async fn run_command(
     on_output: OnOutput<'_>,
 ) -> Result<RunReport, OpsError> {
     let began = Instant::now();
+    let mut machine = start(workspace, plan).await?;
+    let result = machine.run_command(command, stdin, on_output).await;
+    let exit_code = exit_code(workspace, result)?;
+    finish(plan, machine, began, exit_code).await
+}
+
+/// Boots a machine and waits for its agent.
+pub async fn start(workspace: &Workspace, plan: &Plan) -> Result<Machine, OpsError> {
     let mut machine = boot(workspace, plan).await?;
     machine.wait_for_agent(PATIENCE).await?;
-    let command_began = Instant::now();
-    let client = machine.agent()?.clone();
-    let result = client.exec_streaming(command, stdin, on_output).await;
-    let exit_code = guest_exit_code(workspace, &mut machine, result).await?;
-    finish(plan, machine, began, Some((command_began, Instant::now())), exit_code).await
+    Ok(machine)
 }
 
 /// The exit code of a command in the guest. A command that does not exist or cannot start is the guest's answer,
 /// with the exit code that a shell would give; a guest that went away is an error.
-pub async fn guest_exit_code(
-    workspace: &Workspace,
-    machine: &mut Machine,
-    result: Result<i32, AgentError>,
-) -> Result<i32, OpsError> {
+pub fn exit_code(workspace: &Workspace, result: Result<i32, RuntimeError>) -> Result<i32, OpsError> {
     match result {
-        Ok(code) => Ok(code),
-        Err(AgentError::Failed { exit_code: Some(code), message, .. }) => {
+        Err(RuntimeError::Agent(AgentError::Failed { exit_code: Some(code), message, .. })) => {
             workspace.note(format!("in the guest: {message}"));
             Ok(code)
         }
-        Err(error) => Err(machine.explain(error, "the command ran").await.into()),
+        result => Ok(result?),
     }
 }
 
@@ -124,32 +123,26 @@ pub async fn finish(
     plan: &Plan,
     mut machine: Machine,
     began: Instant,
-    command: Option<(Instant, Instant)>,
     exit_code: i32,
 ) -> Result<RunReport, OpsError> {
     let ending = machine.shut_down().await?;
     let timings = machine.timings();
     drop(machine);
-    let between = |from: Instant, to: Option<Instant>| to.map(|to| milliseconds(to.duration_since(from)));
+    let between = |from: Option<Instant>, to: Option<Instant>| Some(milliseconds(to?.duration_since(from?)));
+    let spawned = Some(timings.spawned);
     Ok(RunReport {
         machine: plan.machine.clone(),
         exit_code,
         ending: word(ending).to_owned(),
         timings: RunTimings {
             prepare: milliseconds(timings.spawned.duration_since(began)),
-            firmware: between(timings.spawned, timings.first_console_byte),
-            boot: between(timings.spawned, timings.agent_ready),
-            command: command.map(|(from, to)| milliseconds(to.duration_since(from))),
-            power_off: command.and_then(|(_, to)| between(to, timings.ended)),
+            firmware: between(spawned, timings.first_console_byte),
+            boot: between(spawned, timings.agent_ready),
+            command: between(timings.command_started, timings.command_ended),
+            power_off: between(timings.command_ended, timings.ended),
             total: milliseconds(began.elapsed()),
         },
     })
-}
-
-/// Waits for the agent of a booted machine.
-pub async fn wait_for_agent(machine: &mut Machine) -> Result<(), OpsError> {
-    machine.wait_for_agent(PATIENCE).await?;
-    Ok(())
 }
 
 /// The bare command line that boots the plan's machine without Port around it: console on stdio, no agent.

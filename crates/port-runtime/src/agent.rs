@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use port_guest_protocol::{
     Endpoint, ExecResult, ForwardDirection, Operation, PingResult, RequestId, Response, ShutdownMode,
@@ -21,6 +22,7 @@ mod error;
 mod link;
 mod stream;
 
+use connection::Excerpt;
 pub use connection::Stream;
 pub use error::AgentError;
 pub(crate) use link::Link;
@@ -52,11 +54,24 @@ impl GuestCommand {
 pub struct AgentClient {
     link: Arc<Link>,
     counter: Arc<AtomicU64>,
+    excerpt: Excerpt,
+    pulse: Duration,
 }
 
 impl AgentClient {
     pub(crate) fn new(link: Link) -> Self {
-        Self { link: Arc::new(link), counter: Arc::default() }
+        Self {
+            link: Arc::new(link),
+            counter: Arc::default(),
+            excerpt: Excerpt::default(),
+            pulse: stream::PULSE,
+        }
+    }
+
+    /// The same client in a hurry.
+    #[cfg(test)]
+    pub(crate) fn with_pulse(self, pulse: Duration) -> Self {
+        Self { pulse, ..self }
     }
 
     /// A client over a stream that is connected already, which carries all requests.
@@ -81,7 +96,12 @@ impl AgentClient {
     /// # Errors
     /// The stream ended, or what answers is no agent.
     pub async fn ready(&self) -> Result<PingResult, AgentError> {
-        self.link.ready(&|| self.next_id()).await
+        self.link.ready(&|| self.next_id(), &self.excerpt).await
+    }
+
+    /// The first of what came while the agent was waited for: where no agent answers, it tells what does.
+    pub fn heard(&self) -> Option<String> {
+        self.excerpt.text()
     }
 
     /// Asks whether the agent is there.
@@ -197,7 +217,7 @@ impl AgentClient {
         name: &'static str,
         operation: Operation,
     ) -> Result<(i32, serde_json::Value), AgentError> {
-        let (_session, response) = self.ask(name, operation).await?;
+        let (_session, response) = self.ask(name, operation, Patience::Endless).await?;
         match response.1 {
             Response::Completed { exit_code, result, .. } => Ok((exit_code, result)),
             other => Err(AgentError::refused(name, other)),
@@ -212,25 +232,53 @@ impl AgentClient {
         input: Input<'_>,
         output: Output<'_>,
     ) -> Result<End, AgentError> {
-        let (mut session, (id, response)) = self.ask(name, operation).await?;
+        let (mut session, (id, response)) = self.ask(name, operation, Patience::OfPulse).await?;
         match response {
-            Response::Accepted { .. } => carry(session.connection(), name, &id, input, output).await,
+            Response::Accepted { .. } => {
+                carry(session.connection(), name, &id, input, output, self.pulse_of(name)).await
+            }
             other => Err(AgentError::refused(name, other)),
         }
+    }
+
+    /// How often the agent must give a sign of life. One that puts a large file on a slow disk cannot.
+    fn pulse_of(&self, operation: &str) -> Duration {
+        if operation == copy::NAME { self.pulse * 12 } else { self.pulse }
     }
 
     async fn ask(
         &self,
         name: &'static str,
         operation: Operation,
+        patience: Patience,
     ) -> Result<(Session, (RequestId, Response)), AgentError> {
         let protocol = |source| AgentError::Protocol { operation: name, source };
         let mut session = self.link.session(&self.next_id()).await?;
         let id = self.next_id();
-        session.connection().request(&id, operation).await.map_err(protocol)?;
-        let response = session.connection().response(&id).await.map_err(protocol)?;
+        let connection = session.connection();
+        let asked = async {
+            connection.request(&id, operation).await.map_err(protocol)?;
+            connection.response(&id).await.map_err(protocol)
+        };
+        let response = match patience {
+            Patience::Endless => asked.await?,
+            Patience::OfPulse => {
+                let waited = self.pulse * stream::SILENT_INTERVALS;
+                let silent = |_| AgentError::Silent { operation: name, waited };
+                tokio::time::timeout(waited, asked).await.map_err(silent)??
+            }
+        };
         Ok((session, (id, response)))
     }
+}
+
+/// How long the first answer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// It comes at the end of the operation.
+    Endless,
+    /// It says that the operation begins.
+    OfPulse,
 }
 
 /// Whether the agent keeps a command's output until its end.

@@ -33,8 +33,12 @@ pub struct Fact {
     pub name: String,
     /// How good it is.
     pub status: Status,
-    /// What was found, in words.
+    /// Whether building and booting native variants needs it.
+    pub required: bool,
+    /// What was found, in a few words.
     pub found: String,
+    /// Why it is no better, in a sentence.
+    pub reason: Option<String>,
     /// What it is for.
     pub purpose: String,
     /// How to get it, where it is missing or limited and something can be done.
@@ -54,7 +58,7 @@ struct Tool {
 const TOOLS: &[Tool] = &[
     Tool {
         program: crate::channel::HELPER,
-        purpose: "vsock for QEMU guests without /dev/vhost-vsock, on request; else virtio-serial is used",
+        purpose: "vsock for QEMU guests without /dev/vhost-vsock, on request",
         remedy: "cargo install vhost-device-vsock",
     },
     Tool {
@@ -88,7 +92,14 @@ pub async fn examine(search: &SearchPath, verdict_directory: Option<&Path>) -> V
     for architecture in Architecture::ALL {
         facts.push(qemu(*architecture, search, verdict_directory).await);
     }
-    facts.extend(DEVICES.iter().map(|(path, purpose, remedy)| device(path, purpose, remedy)));
+    let verdict = accelerator::verdict(host::ARCHITECTURE, search, verdict_directory).await.ok();
+    let without_kvm = verdict.filter(|verdict| verdict.accelerator == Accelerator::Tcg);
+    let mut devices: Vec<Fact> =
+        DEVICES.iter().map(|(path, purpose, remedy)| device(path, purpose, remedy)).collect();
+    if let (Some(kvm), Some(verdict)) = (devices.first_mut(), without_kvm) {
+        limit_kvm(kvm, verdict.reason);
+    }
+    facts.extend(devices);
     facts.push(time_stamp_counter());
     facts.extend(TOOLS.iter().map(|known| tool(known, search)));
     facts.push(busybox(search));
@@ -150,20 +161,27 @@ fn pvm_host_kit(search: &SearchPath, patched_firecracker: Option<&Path>) -> PvmH
 }
 
 async fn qemu(architecture: Architecture, search: &SearchPath, directory: Option<&Path>) -> Fact {
-    let name = program_name(architecture).to_owned();
+    let name = program_name(architecture);
     let purpose = format!("boots {architecture} guests");
-    let (status, found, remedy) = match accelerator::verdict(architecture, search, directory).await {
+    match accelerator::verdict(architecture, search, directory).await {
         Ok(verdict) => {
-            let limited = verdict.accelerator == Accelerator::Tcg;
-            let found = format!("version {}; {}", verdict.qemu_version, verdict.reason);
-            (if limited { Status::Limited } else { Status::Ok }, found, None)
+            let (status, how) = match verdict.accelerator {
+                Accelerator::Kvm => (Status::Ok, "with KVM"),
+                Accelerator::Tcg => (Status::Limited, "emulates"),
+            };
+            let reason = (status != Status::Ok).then_some(verdict.reason);
+            let found = format!("version {}, {how}", verdict.qemu_version);
+            Fact { reason, ..Fact::new(name, status, found, purpose) }
         }
         Err(RuntimeError::QemuMissing { package, .. }) => {
-            (Status::Missing, "not found".to_owned(), Some(format!("Debian package {package}")))
+            let remedy = Some(format!("Debian package {package}"));
+            Fact { remedy, ..Fact::new(name, Status::Missing, "not found", purpose) }
         }
-        Err(error) => (Status::Missing, error.to_string(), None),
-    };
-    Fact { name, status, found, purpose, remedy }
+        Err(error) => {
+            let reason = Some(error.to_string());
+            Fact { reason, ..Fact::new(name, Status::Missing, "does not work", purpose) }
+        }
+    }
 }
 
 fn device(path: &str, purpose: &str, remedy: &str) -> Fact {
@@ -173,40 +191,69 @@ fn device(path: &str, purpose: &str, remedy: &str) -> Fact {
         DeviceAccess::Missing => (Status::Missing, "not there"),
     };
     let remedy = (status != Status::Ok).then(|| remedy.to_owned());
-    Fact { name: path.to_owned(), status, found: found.to_owned(), purpose: purpose.to_owned(), remedy }
+    Fact { remedy, ..Fact::new(path, status, found, purpose) }
 }
 
-fn time_stamp_counter() -> Fact {
-    let (status, found) = match host::tsc_khz() {
-        Some(khz) => (Status::Ok, format!("{khz} kHz")),
-        None => (Status::Limited, "unknown: emulated x86 guests boot on q35, which is slower".to_owned()),
-    };
-    let purpose = "lets emulated x86 guests boot without calibrating their clock".to_owned();
-    Fact { name: "time stamp counter".to_owned(), status, found, purpose, remedy: None }
-}
-
-fn tool(tool: &Tool, search: &SearchPath) -> Fact {
-    let place = search.find(tool.program);
-    Fact {
-        name: tool.program.to_owned(),
-        status: if place.is_some() { Status::Ok } else { Status::Missing },
-        found: place.as_ref().map_or_else(|| "not found".to_owned(), |path| path.display().to_string()),
-        purpose: tool.purpose.to_owned(),
-        remedy: place.is_none().then(|| tool.remedy.to_owned()),
+/// That it opens proves little; a guest was tried.
+fn limit_kvm(kvm: &mut Fact, reason: String) {
+    if kvm.status == Status::Ok {
+        kvm.status = Status::Limited;
+        "opens, but runs no guests".clone_into(&mut kvm.found);
+        kvm.reason = Some(reason);
     }
 }
 
-/// busybox is only of use in an initrd when it is static.
+fn time_stamp_counter() -> Fact {
+    let (status, found, reason) = match host::tsc_khz() {
+        Some(khz) => (Status::Ok, format!("{khz} kHz"), None),
+        None => (
+            Status::Limited,
+            "unknown".to_owned(),
+            Some("emulated x86 guests boot on the board q35, which is slower".to_owned()),
+        ),
+    };
+    let purpose = "emulated x86 guests need not calibrate their clock";
+    Fact { reason, ..Fact::new("time stamp counter", status, found, purpose) }
+}
+
+fn tool(tool: &Tool, search: &SearchPath) -> Fact {
+    Fact::of_program(tool.program, tool.purpose, tool.remedy, search)
+}
+
+impl Fact {
+    /// A fact that nothing needs and nothing mends.
+    pub fn new(
+        name: impl Into<String>,
+        status: Status,
+        found: impl Into<String>,
+        purpose: impl Into<String>,
+    ) -> Self {
+        let (name, found, purpose) = (name.into(), found.into(), purpose.into());
+        Self { name, status, required: false, found, reason: None, purpose, remedy: None }
+    }
+
+    /// Whether a program is there.
+    pub fn of_program(program: &str, purpose: &str, remedy: &str, search: &SearchPath) -> Self {
+        match search.find(program) {
+            Some(path) => Self::new(program, Status::Ok, path.display().to_string(), purpose),
+            None => Self {
+                remedy: Some(remedy.to_owned()),
+                ..Self::new(program, Status::Missing, "not found", purpose)
+            },
+        }
+    }
+}
+
+/// busybox is only of use in a guest when it is static.
 fn busybox(search: &SearchPath) -> Fact {
     let place = search.find("busybox");
     let (status, found) = match &place {
         Some(path) if is_static(path) => (Status::Ok, format!("{}, static", path.display())),
-        Some(path) => (Status::Limited, format!("{}, dynamic: of no use in an initrd", path.display())),
+        Some(_) => (Status::Missing, "a dynamic one, of no use in a guest".to_owned()),
         None => (Status::Missing, "not found".to_owned()),
     };
     let remedy = (status != Status::Ok).then(|| "Debian package busybox-static".to_owned());
-    let purpose = "the programs of an initrd".to_owned();
-    Fact { name: "busybox".to_owned(), status, found, purpose, remedy }
+    Fact { remedy, ..Fact::new("busybox", status, found, "the programs of guests and initrds") }
 }
 
 /// Whether an ELF file names no interpreter (program header type 3).
@@ -244,7 +291,17 @@ mod tests {
         let search = fake_qemu(directory.path(), greeting);
         let fact = qemu(host::ARCHITECTURE, &search, Some(directory.path())).await;
         assert_eq!(fact.status, Status::Limited);
-        assert!(fact.found.starts_with("version 1.2.3; "), "{}", fact.found);
+        assert_eq!(fact.found, "version 1.2.3, emulates");
+        assert!(fact.reason.is_some());
+    }
+
+    #[test]
+    fn a_kvm_that_opens_and_runs_nothing_is_not_ok() {
+        for (before, after) in [(Status::Ok, Status::Limited), (Status::Missing, Status::Missing)] {
+            let mut kvm = Fact::new("/dev/kvm", before, "found", "speed");
+            limit_kvm(&mut kvm, "a probe guest took over 2000 ms".to_owned());
+            assert_eq!((kvm.status, kvm.reason.is_some()), (after, before == Status::Ok));
+        }
     }
 
     #[test]

@@ -25,8 +25,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use port_guest_protocol::{PingResult, ShutdownMode};
 use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
 
-use crate::agent::{AgentClient, AgentError, GuestCommand, OnOutput};
+use crate::agent::{AgentClient, AgentError, GuestCommand, HostFrame, OnOutput};
 use crate::console::{ConsolePump, ConsoleStream};
 use crate::error::{RuntimeError, Tail};
 use crate::machine_spec::{ChannelKind, MachineSpec};
@@ -138,7 +139,11 @@ impl Machine {
             StartEnd::Exit(status) => Err(self.early_exit(status).await),
             StartEnd::Panic(reason) => Err(self.panicked(reason).await),
             StartEnd::Silence => {
-                Err(RuntimeError::AgentSilent { waited: patience, channel, console: self.console_tail() })
+                let (waited, console) = (patience, self.console_tail());
+                Err(match client.heard() {
+                    Some(excerpt) => RuntimeError::NotAnAgent { waited, channel, excerpt, console },
+                    None => RuntimeError::AgentSilent { waited, channel, console },
+                })
             }
         }
     }
@@ -153,28 +158,59 @@ impl Machine {
         stdin: &mut (dyn AsyncRead + Send + Unpin),
         on_output: OnOutput<'_>,
     ) -> Result<i32, RuntimeError> {
-        let client = self.agent()?.clone();
+        let (client, during) = (self.agent()?.clone(), during(&command));
+        self.watch_command(&during, client.exec_streaming(command, stdin, on_output)).await
+    }
+
+    /// Runs a command in the guest on a terminal of `size` (columns, lines); `frames` carries what is typed and new
+    /// sizes. Returns its exit code.
+    ///
+    /// # Errors
+    /// The agent's, or what became of the guest while the command ran.
+    pub async fn run_on_terminal(
+        &mut self,
+        command: GuestCommand,
+        size: (u16, u16),
+        frames: &mut mpsc::Receiver<HostFrame>,
+        on_output: OnOutput<'_>,
+    ) -> Result<i32, RuntimeError> {
+        let (client, during) = (self.agent()?.clone(), during(&command));
+        self.watch_command(&during, client.pty(command, size, frames, on_output)).await
+    }
+
+    async fn watch_command(
+        &mut self,
+        during: &str,
+        running: impl Future<Output = Result<i32, AgentError>>,
+    ) -> Result<i32, RuntimeError> {
         let record = self.console.record.clone();
-        let during = format!("`{}` ran", command.command.join(" "));
         (self.timings.command_started, self.timings.command_ended) = (Some(Instant::now()), None);
         let end = tokio::select! {
             biased;
-            code = client.exec_streaming(command, stdin, on_output) => CommandEnd::Answer(code),
+            code = running => CommandEnd::Answer(code),
             // A kernel that panics and stops breaks no stream.
             reason = record.panicked() => CommandEnd::Panic(reason),
         };
         self.timings.command_ended = Some(Instant::now());
         match end {
             CommandEnd::Answer(Ok(code)) => Ok(code),
-            CommandEnd::Answer(Err(error)) => Err(self.explain(error, &during).await),
+            CommandEnd::Answer(Err(error)) => Err(self.explain(error, during).await),
             CommandEnd::Panic(reason) => Err(self.panicked(reason).await),
         }
     }
 
-    /// The error of a request, or, where the guest went away under it, what became of the guest.
+    /// The error of a request, or, where the agent or the guest went away under it, what became of them.
     pub async fn explain(&mut self, error: AgentError, during: &str) -> RuntimeError {
-        if !error.is_broken_off() {
-            return error.into();
+        let during = during.to_owned();
+        match error {
+            AgentError::Silent { waited, .. } => {
+                return RuntimeError::AgentStopped { during, waited, console: self.console_tail() };
+            }
+            AgentError::Restarted { .. } => {
+                return RuntimeError::AgentRestarted { during, console: self.console_tail() };
+            }
+            ref other if !other.is_broken_off() => return error.into(),
+            _ => {}
         }
         // The stream breaks an instant before the VMM is gone.
         match tokio::time::timeout(VMM_QUIT_TIME, self.vmm.wait()).await {
@@ -184,7 +220,7 @@ impl Machine {
                 let console = self.console_tail();
                 match self.console.record.panic_reason() {
                     Some(line) => RuntimeError::KernelPanic { line, console },
-                    None => RuntimeError::GuestEnded { during: during.to_owned(), status, console },
+                    None => RuntimeError::GuestEnded { during, status, console },
                 }
             }
             Ok(Err(_)) | Err(_) => error.into(),
@@ -278,6 +314,17 @@ impl Machine {
     pub fn run_directory(&self) -> PathBuf {
         self._directory.path().to_owned()
     }
+}
+
+/// What goes on, for an error: a command may be a whole script.
+fn during(command: &GuestCommand) -> String {
+    const SHOWN: usize = 60;
+    let words = command.command.join(" ");
+    let mut shown: String = words.chars().take(SHOWN).collect();
+    if shown.len() < words.len() {
+        shown.push('…');
+    }
+    format!("`{shown}` ran")
 }
 
 /// What ended the wait for the agent.

@@ -43,7 +43,7 @@ impl Tail {
 impl fmt::Display for Tail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.lines.is_empty() {
-            return write!(f, "\n  (the {} is empty)", self.of);
+            return write!(f, "\n  (nothing in the {})", self.of);
         }
         write!(f, "\n  the end of the {}:", self.of)?;
         self.lines.iter().try_for_each(|line| write!(f, "\n    {line}"))
@@ -152,6 +152,41 @@ pub enum RuntimeError {
         /// What the guest said.
         console: Tail,
     },
+    /// What answers on the agent's channel does not speak its protocol.
+    #[error(
+        "something else than an agent answers over {channel}: expected the answer to a ping within {} s, found \
+         `{excerpt}`{console}", waited.as_secs()
+    )]
+    NotAnAgent {
+        /// How long it was waited for.
+        waited: Duration,
+        /// Over which channel.
+        channel: ChannelKind,
+        /// The first of what it said.
+        excerpt: String,
+        /// What the guest said.
+        console: Tail,
+    },
+    /// The agent fell silent in the middle of an operation.
+    #[error("the guest's agent stopped answering while {during}: expected a sign of life within {} s, found none{console}", waited.as_secs())]
+    AgentStopped {
+        /// What was going on.
+        during: String,
+        /// How long it was silent.
+        waited: Duration,
+        /// What the guest said.
+        console: Tail,
+    },
+    /// Another agent answers than the one that was asked.
+    #[error(
+        "the guest's agent ended while {during}; the guest started it anew, and what ran is lost{console}"
+    )]
+    AgentRestarted {
+        /// What was going on.
+        during: String,
+        /// What the guest said.
+        console: Tail,
+    },
     /// The guest ended while something was asked of it.
     #[error("the guest ended while {during} (the VMM ended with {status}){console}")]
     GuestEnded {
@@ -210,7 +245,7 @@ mod tests {
         let tail = Tail::new("console", text.as_bytes());
         assert_eq!(tail.lines.len(), SHOWN_LINES);
         assert_eq!(tail.lines.last().map(String::as_str), Some("line 99[0m"));
-        assert_eq!(Tail::new("console", b"").to_string(), "\n  (the console is empty)");
+        assert_eq!(Tail::new("console", b"").to_string(), "\n  (nothing in the console)");
         assert_eq!(Tail::new("console", b"a\n\nb").to_string(), "\n  the end of the console:\n    a\n    b");
     }
 }

@@ -2,11 +2,11 @@
 
 mod attach;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use port_ops::Workspace;
 use port_ops::run::{self as ops, Plan, Purpose, RunReport};
-use port_runtime::GuestCommand;
-use port_runtime::agent::Channel;
+use port_runtime::agent::Channel as Output;
+use port_runtime::{ChannelKind, GuestCommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Format, Global};
@@ -26,16 +26,54 @@ pub struct Arguments {
     /// Boot nothing: print the bare command line that boots the machine, its console on stdin and stdout.
     #[arg(long)]
     dry_run: bool,
-    /// What to run in the guest; without it, a shell on the console (leave it with `exit` or Ctrl-]).
+    /// Insist on one way to the guest's agent; else the best that this host has is taken.
+    #[arg(long, value_enum, requires = "command")]
+    channel: Option<Channel>,
+    /// What to run in the guest; its exit code becomes Port's. Without it, a shell on the console, which `exit`,
+    /// Ctrl-] or the end of a piped input ends; the exit code is then 0.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
+}
+
+/// The ways to a guest's agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Channel {
+    /// The host kernel's vsock: needs `/dev/vhost-vsock`.
+    KernelVsock,
+    /// vsock through the program `vhost-device-vsock`.
+    HelperVsock,
+    /// A virtio-serial port: works everywhere.
+    VirtioSerial,
+}
+
+impl From<Channel> for ChannelKind {
+    fn from(channel: Channel) -> Self {
+        match channel {
+            Channel::KernelVsock => Self::KernelVsock,
+            Channel::HelperVsock => Self::HelperVsock,
+            Channel::VirtioSerial => Self::VirtioSerial,
+        }
+    }
+}
+
+/// What a shell says of a tool whose reader has gone: 128 + SIGPIPE.
+const READER_GONE: u8 = 141;
+
+/// How a run ended that did not fail.
+enum Outcome {
+    Report(RunReport),
+    /// Whoever read the output wants no more.
+    ReaderGone,
 }
 
 /// Boots and runs; the number is the command's exit code.
 pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, CommandError> {
     let workspace = workspace(global, ui)?;
     let purpose = if arguments.command.is_empty() { Purpose::Console } else { Purpose::Command };
-    let plan = ops::plan(&workspace, &arguments.machine, purpose)?;
+    let mut plan = ops::plan(&workspace, &arguments.machine, purpose)?;
+    if let Some(channel) = arguments.channel {
+        plan.insist_on(channel.into());
+    }
     if arguments.dry_run {
         return dry_run(&workspace, &plan, ui).await;
     }
@@ -45,12 +83,15 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, Co
                 attach::command(&workspace, &plan, arguments.command.clone(), ui).await
             }
             Purpose::Command => command(&workspace, &plan, arguments.command.clone(), ui).await,
-            Purpose::Console => attach::console(&workspace, &plan, ui).await,
+            Purpose::Console => attach::console(&workspace, &mut plan, ui).await,
         }
     };
     // Dropping the work kills the machine and removes what it made.
     let report = tokio::select! {
-        report = work => report?,
+        outcome = work => match outcome? {
+            Outcome::Report(report) => report,
+            Outcome::ReaderGone => return Ok(READER_GONE),
+        },
         code = interrupted() => return code,
     };
     say(ui, &report, arguments.timing);
@@ -76,23 +117,34 @@ async fn command(
     plan: &Plan,
     command: Vec<String>,
     ui: Ui,
-) -> Result<RunReport, CommandError> {
+) -> Result<Outcome, CommandError> {
     let mut stdin = tokio::io::stdin();
     let mut captured = Captured::default();
-    let mut on_output = |channel: Channel, bytes: &[u8]| match (ui.format, channel) {
+    let mut reader_gone = false;
+    let mut on_output = |channel: Output, bytes: &[u8]| match (ui.format, channel) {
         (Format::Json, channel) => captured.take(channel, bytes),
-        (Format::Text, Channel::Stdout) => ui.raw_stdout(bytes),
-        (Format::Text, Channel::Stderr) => ui.raw_stderr(bytes),
+        (Format::Text, Output::Stdout) => watch(ui.raw_stdout(bytes), &mut reader_gone),
+        (Format::Text, Output::Stderr) => watch(ui.raw_stderr(bytes), &mut reader_gone),
     };
     let command = GuestCommand::new(command);
-    let report = ops::run_command(workspace, plan, command, &mut stdin, &mut on_output).await?;
+    let result = ops::run_command(workspace, plan, command, &mut stdin, &mut on_output).await;
+    if reader_gone {
+        return Ok(Outcome::ReaderGone);
+    }
+    let report = result?;
     if ui.format == Format::Json {
         ui.report(
             &serde_json::json!({ "run": report, "stdout": captured.stdout(), "stderr": captured.stderr() }),
             String::new,
         )?;
     }
-    Ok(report)
+    Ok(Outcome::Report(report))
+}
+
+/// Notes that nobody reads any more, which ends the operation as every error does.
+fn watch(written: std::io::Result<()>, reader_gone: &mut bool) -> std::io::Result<()> {
+    *reader_gone |= written.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);
+    written
 }
 
 /// A command's output, kept for the JSON report.
@@ -106,10 +158,10 @@ struct Captured {
 const CAPTURED: usize = 16 * 1024 * 1024;
 
 impl Captured {
-    fn take(&mut self, channel: Channel, bytes: &[u8]) -> std::io::Result<()> {
+    fn take(&mut self, channel: Output, bytes: &[u8]) -> std::io::Result<()> {
         let kept = match channel {
-            Channel::Stdout => &mut self.stdout,
-            Channel::Stderr => &mut self.stderr,
+            Output::Stdout => &mut self.stdout,
+            Output::Stderr => &mut self.stderr,
         };
         if kept.len() + bytes.len() > CAPTURED {
             let message =

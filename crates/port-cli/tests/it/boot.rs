@@ -216,11 +216,107 @@ fn the_agent_is_reached_over_vsock_where_a_helper_is_at_hand() {
     if skip::tool("vhost-device-vsock", "none; `cargo install vhost-device-vsock`").is_none() {
         return;
     }
-    let Some((project, ran)) = boot(&["demo", "--", "sh", "-c", "grep -c vsock /proc/modules; exit 3"])
-    else {
+    let script = "grep -c vsock /proc/modules; exit 3";
+    let Some((project, ran)) = boot(&["demo", "--channel", "helper-vsock", "--", "sh", "-c", script]) else {
         return;
     };
     assert_eq!(ran.code, 3, "{ran}");
     assert_ne!(ran.stdout.trim(), "0", "{ran}");
+    nothing_is_left(&project);
+}
+
+#[test]
+fn a_channel_that_is_insisted_on_is_never_replaced() {
+    let Some(project) = ready() else { return };
+    let ran = project.port(&["run", "demo", "--channel", "virtio-serial"]);
+    assert_eq!(ran.code, 2, "a console needs no agent\n{ran}");
+    let mut command = project.command(&["run", "demo", "--channel", "helper-vsock", "--", "true"]);
+    if skip::tool("vhost-device-vsock", "none; this test looks at its absence").is_some() {
+        return;
+    }
+    let ran = project.ran(command.output().unwrap());
+    assert_eq!(ran.code, 1, "{ran}");
+    assert!(ran.stderr.contains("`vhost-device-vsock` was not found"), "{ran}");
+}
+
+#[test]
+fn an_agent_that_ends_or_stops_ends_the_run() {
+    let kill = "kill -9 $PPID; sleep 100";
+    let stop = "kill -STOP $PPID; sleep 100";
+    let halt = "halt -f; sleep 100";
+    let panic = "echo 0 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger; sleep 100";
+    for (script, expected) in [
+        (kill, "ended while `sh -c"),
+        (stop, "stopped answering while `sh -c"),
+        (halt, "stopped answering while `sh -c"),
+        (panic, "the guest's kernel panicked: sysrq triggered crash"),
+    ] {
+        let Some((project, ran)) = boot(&["demo", "--", "sh", "-c", script]) else { return };
+        assert_eq!(ran.code, 1, "{script}\n{ran}");
+        assert!(ran.stderr.contains(expected), "{script}\n{ran}");
+        nothing_is_left(&project);
+    }
+}
+
+#[test]
+fn a_command_that_is_silent_for_long_is_left_alone() {
+    let Some((_, ran)) = boot(&["demo", "--", "sh", "-c", "sleep 40; exit 5"]) else { return };
+    assert_eq!(ran.code, 5, "{ran}");
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_the_run_quietly() {
+    let Some(project) = ready() else { return };
+    let _one = GUEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut child = project
+        .command(&["run", "demo", "--", "yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "y\n");
+    let ran = project.ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 141, "{ran}");
+    assert!(!ran.stderr.contains("error"), "{ran}");
+    nothing_is_left(&project);
+}
+
+#[test]
+fn what_is_piped_into_the_console_reaches_its_shell_which_takes_ctrl_c() {
+    let Some(project) = ready() else { return };
+    let _one = GUEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut child = project
+        .command(&["run", "demo"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"echo a$((6*7))b; tty; sleep 1000\n").unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut seen = String::new();
+    let until = |output: &mut BufReader<_>, seen: &mut String, expected: &str| {
+        while !seen.contains(expected) {
+            let mut line = Vec::new();
+            assert!(output.read_until(b'\n', &mut line).unwrap() > 0, "{expected}: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&line));
+        }
+    };
+    until(&mut output, &mut seen, "a42b");
+    until(&mut output, &mut seen, "/dev/tty");
+    std::thread::sleep(Duration::from_secs(1));
+    // To `sleep`, and to the prompt; then the end of the input is the end of the shell.
+    stdin.write_all(&[3]).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    stdin.write_all(b"\x03echo c$((7*7))d\n").unwrap();
+    until(&mut output, &mut seen, "c49d");
+    drop(stdin);
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut output, &mut rest).unwrap();
+    let ran = project.ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, 0, "{ran}");
     nothing_is_left(&project);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use port_guest_protocol::{AgentFrame, AgentLine, MAX_CAPTURE, Operation, Request, Response};
+use port_guest_protocol::{AgentFrame, AgentLine, Channel, MAX_CAPTURE, Operation, Request, Response};
 
 use crate::harness::{Agent, assert_says, exec, is_alive, until};
 
@@ -27,6 +27,34 @@ fn pu_43_exec_answers_with_outputs_and_exit_code() {
     assert_eq!(host.run(&["sh", "-c", "kill -9 $$"]).0, 137);
     let (_, result) = host.run(&["printf", "a\\377b"]);
     assert_eq!(result.stdout_bytes().unwrap(), b"a\xffb");
+}
+
+#[test]
+fn an_init_that_ignores_signals_leaves_them_to_the_commands() {
+    let agent = Agent::start(&[]);
+    let mut host = agent.connect();
+    let (_, result) = host.run(&["grep", "SigIgn", "/proc/self/status"]);
+    // Signal 32 and up are the C library's own.
+    assert!(
+        result.stdout.ends_with("00000000\n") || result.stdout.ends_with("80000000\n"),
+        "{}",
+        result.stdout
+    );
+    assert_eq!(host.run(&["sh", "-c", "kill -INT $$; sleep 20"]).0, 130);
+}
+
+#[test]
+fn a_busy_agent_refuses_a_ping_and_one_that_takes_no_input_shows_that_it_lives() {
+    let agent = Agent::start(&[]);
+    let mut host = agent.connect();
+    host.open(exec(&["sleep", "60"], true));
+    host.send(Request { id: 7.into(), operation: Operation::Ping {} });
+    assert!(matches!(host.response(), Response::Failed { id: Some(id), .. } if id == 7.into()));
+    // More than the agent keeps for a command that does not read.
+    for _ in 0..8 {
+        host.input(&[b'x'; 49_152]);
+    }
+    assert_eq!(host.frame(), AgentFrame::Data { channel: Channel::Stdout, data: Vec::new() });
 }
 
 #[test]

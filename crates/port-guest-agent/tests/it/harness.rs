@@ -26,7 +26,9 @@ impl Agent {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("root")).unwrap();
         let socket = directory.path().join("run/agent.sock");
-        let process = Command::new(env!("CARGO_BIN_EXE_port-guest-agent"))
+        // As an init that is a shell starts it with `&`.
+        let process = Command::new("sh")
+            .args(["-c", "trap '' INT QUIT; exec \"$@\"", "init", env!("CARGO_BIN_EXE_port-guest-agent")])
             .arg("--socket")
             .arg(&socket)
             .arg("--root")

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use port_config::{Machine, RootfsOverlay};
 use port_model::{ArtifactClass, Bundle, Cmdline, ComponentFormat, ComponentKind, Variant};
-use port_runtime::{AgentChannel, Console, Disk, DiskAccess, MachineSpec};
+use port_runtime::{AgentChannel, ChannelKind, Console, Disk, DiskAccess, MachineSpec};
 use serde::Serialize;
 
 use super::{Purpose, console_device};
@@ -23,6 +23,20 @@ pub struct Plan {
     pub variant: Variant,
     /// What the driver gets.
     pub spec: MachineSpec,
+}
+
+impl Plan {
+    /// Reaches the guest's agent this way or not at all.
+    pub fn insist_on(&mut self, channel: ChannelKind) {
+        if let Some(agent) = &mut self.spec.agent {
+            agent.only = Some(channel);
+        }
+    }
+
+    /// Tells the guest how large the terminal at the console's other end is.
+    pub fn set_console_size(&mut self, columns: u16, lines: u16) {
+        self.spec.cmdline.default_to("port.console_size", &format!("{columns}x{lines}"));
+    }
 }
 
 /// Plans a machine with the variant that its table names.

@@ -2,6 +2,7 @@
 //! on where they are.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use port_guest_protocol::{
     AgentFrame, AgentLine, LineBuffer, MAX_AGENT_LINE, Operation, ProtocolError, Request, RequestId,
@@ -19,6 +20,30 @@ pub(crate) struct Incoming {
     stream: ReadHalf<Box<dyn Stream>>,
     lines: LineBuffer,
     chunk: Vec<u8>,
+    /// Whether anything came since [`Incoming::take_heard`] was last asked: also the part of a long line.
+    heard: bool,
+    excerpt: Excerpt,
+}
+
+/// The first bytes that came before an agent was known to be there: they tell what else answers. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Excerpt(Arc<Mutex<Vec<u8>>>);
+
+/// How much an excerpt holds, in bytes.
+const EXCERPT: usize = 120;
+
+impl Excerpt {
+    fn take(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = EXCERPT.saturating_sub(kept.len());
+        kept.extend(bytes.iter().take(room));
+    }
+
+    /// What was said, with escapes for what no terminal should see; none where nothing was.
+    pub(crate) fn text(&self) -> Option<String> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!kept.is_empty()).then(|| kept.trim_ascii().escape_ascii().to_string())
+    }
 }
 
 /// The writing half.
@@ -50,6 +75,8 @@ impl Connection {
                 stream: reader,
                 lines: LineBuffer::new(MAX_AGENT_LINE),
                 chunk: vec![0; 64 * 1024],
+                heard: false,
+                excerpt: Excerpt::default(),
             },
             outgoing: Outgoing { stream: writer, is_mid_line: false },
             is_busy: false,
@@ -122,22 +149,45 @@ impl Incoming {
             let read = self.stream.read(&mut self.chunk).await;
             match read.map_err(|source| ProtocolError::Stream { operation: "read", source })? {
                 0 => return Err(ProtocolError::EndOfStream { partial: self.lines.partial() }),
-                length => self.lines.push(self.chunk.get(..length).unwrap_or_default()),
+                length => {
+                    let bytes = self.chunk.get(..length).unwrap_or_default();
+                    self.heard = true;
+                    self.excerpt.take(bytes);
+                    self.lines.push(bytes);
+                }
             }
         }
     }
 
-    /// The next frame of a running operation.
-    pub(crate) async fn next_frame(&mut self, id: &RequestId) -> Result<FrameOrEnd, ProtocolError> {
+    /// The next frame of a running operation. `is_pulse` knows the ids of the pings sent meanwhile.
+    pub(crate) async fn next_frame(
+        &mut self,
+        id: &RequestId,
+        is_pulse: impl Fn(&RequestId) -> bool,
+    ) -> Result<FrameOrEnd, ProtocolError> {
         loop {
             match self.next().await? {
                 AgentLine::Frame(frame) => return Ok(FrameOrEnd::Frame(frame)),
                 AgentLine::Response(response) if response.id() == Some(id) => {
                     return Ok(FrameOrEnd::End(response));
                 }
+                // An agent with something to do refuses a ping; only an idle one answers it.
+                AgentLine::Response(Response::Completed { id, .. }) if is_pulse(&id) => {
+                    return Ok(FrameOrEnd::Idle);
+                }
                 AgentLine::Response(_) => {}
             }
         }
+    }
+
+    /// Whether anything came since this was last asked.
+    pub(crate) fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Lets `excerpt` have what comes from here on.
+    pub(crate) fn share(&mut self, excerpt: Excerpt) {
+        self.excerpt = excerpt;
     }
 }
 
@@ -146,6 +196,8 @@ impl Incoming {
 pub(crate) enum FrameOrEnd {
     Frame(AgentFrame),
     End(Response),
+    /// The agent runs nothing.
+    Idle,
 }
 
 impl Outgoing {

@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 use super::stream::{Input, Output, carry};
 use super::{AgentClient, AgentError};
 
-const NAME: &str = "copy";
+pub(super) const NAME: &str = "copy";
 
 pub(super) async fn into_guest(
     client: &AgentClient,
@@ -45,7 +45,7 @@ pub(super) async fn out_of_guest(
         direction: CopyDirection::GuestToHost,
         size_bytes: None,
     };
-    let (mut session, (id, response)) = client.ask(NAME, operation).await?;
+    let (mut session, (id, response)) = client.ask(NAME, operation, super::Patience::OfPulse).await?;
     let Response::Accepted { size_bytes, .. } = response else {
         return Err(AgentError::refused(NAME, response));
     };
@@ -62,7 +62,8 @@ pub(super) async fn out_of_guest(
         size += bytes.len() as u64;
         if size > limit { Err(too_big(size, limit)) } else { file.write_all(bytes) }
     };
-    carry(session.connection(), NAME, &id, Input::Unused, Output::Call(&mut take)).await?;
+    carry(session.connection(), NAME, &id, Input::Unused, Output::Call(&mut take), client.pulse_of(NAME))
+        .await?;
     if let Some(told) = size_bytes.filter(|told| *told != size) {
         let (expected, found) = (format!("{told} bytes as told"), format!("{size} bytes"));
         return Err(AgentError::Unexpected { operation: NAME, expected, found });

@@ -30,6 +30,20 @@ pub enum AgentError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// Neither the operation nor a ping had any answer.
+    #[error("the guest's agent gave no sign of life for {} s during `{operation}`", waited.as_secs())]
+    Silent {
+        /// What was asked for.
+        operation: &'static str,
+        /// How long nothing came.
+        waited: Duration,
+    },
+    /// The agent has nothing to do: it is not the one that was asked.
+    #[error("the guest's agent was started anew during `{operation}`, which is lost")]
+    Restarted {
+        /// What was asked for.
+        operation: &'static str,
+    },
     /// The agent refused, or could not go on.
     #[error("`{operation}` in the guest failed: {message}")]
     Failed {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use vsock::VsockStream;
 
 use super::AgentError;
-use super::connection::{Connection, Stream};
+use super::connection::{Connection, Excerpt, Stream};
 
 /// How often a vsock connection is tried while the guest boots: the most that readiness is noticed late.
 pub(crate) const DIAL_INTERVAL: Duration = Duration::from_millis(5);
@@ -25,6 +25,8 @@ const FIRST_REPETITION: Duration = Duration::from_millis(500);
 const LONGEST_REPETITION: Duration = Duration::from_secs(4);
 /// What an agent has to end what it was doing and to answer a ping.
 const RESYNCHRONISATION_TIME: Duration = Duration::from_secs(10);
+/// What a connection has, once the agent has been there.
+const RECONNECTION_TIME: Duration = Duration::from_secs(20);
 /// `OK <port>\n`, with room.
 const LONGEST_GREETING: usize = 64;
 
@@ -73,7 +75,10 @@ impl Link {
                 Ok(Session::Shared(guard))
             }
             Self::KernelVsock { .. } | Self::HelperVsock { .. } => {
-                let stream = self.dial().await.map_err(|source| AgentError::Connect { source })?;
+                // A guest that stands still takes no connection and refuses none.
+                let dialled = tokio::time::timeout(RECONNECTION_TIME, self.dial()).await;
+                let stream = dialled.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+                let stream = stream.map_err(|source| AgentError::Connect { source })?;
                 Ok(Session::Own(Connection::new(stream)))
             }
         }
@@ -95,16 +100,23 @@ impl Link {
     }
 
     /// Waits until the agent answers a ping, however long that takes; the caller limits it.
-    pub(crate) async fn ready(&self, ids: &(dyn Fn() -> RequestId + Sync)) -> Result<PingResult, AgentError> {
+    /// What comes meanwhile goes into `excerpt`.
+    pub(crate) async fn ready(
+        &self,
+        ids: &(dyn Fn() -> RequestId + Sync),
+        excerpt: &Excerpt,
+    ) -> Result<PingResult, AgentError> {
         match self {
             Self::Serial(shared) => {
                 let mut connection = shared.lock().await;
+                connection.incoming.share(excerpt.clone());
                 first_pong(&mut connection, ids).await
             }
             Self::KernelVsock { .. } | Self::HelperVsock { .. } => loop {
                 let next_try = Instant::now() + self.dial_interval();
                 let attempt = async {
                     let mut connection = Connection::new(self.dial().await.ok()?);
+                    connection.incoming.share(excerpt.clone());
                     // A connection can be taken by the transport before the agent is there, and then breaks.
                     ping(&mut connection, &ids()).await.ok()
                 };

@@ -15,6 +15,8 @@ use super::*;
 use crate::console;
 use crate::machine_spec::Console;
 
+const PULSE: Duration = Duration::from_millis(20);
+
 struct Bench {
     machine: Machine,
     console: UnixStream,
@@ -45,7 +47,7 @@ async fn bench() -> Bench {
         _group: group,
         control: None,
         console,
-        agent: Some((AgentClient::over(Box::new(host)), ChannelKind::VirtioSerial)),
+        agent: Some((AgentClient::over(Box::new(host)).with_pulse(PULSE), ChannelKind::VirtioSerial)),
         timings,
         _directory: run,
     };
@@ -58,11 +60,11 @@ async fn request(agent: &mut DuplexStream) -> (RequestId, Operation) {
     loop {
         let length = agent.read(&mut chunk).await.unwrap();
         lines.push(&chunk[..length]);
-        if let Some(line) = lines.next_line() {
-            let Ok(HostLine::Request(request)) = decode_host_line(&line.unwrap()) else {
-                panic!("no request")
-            };
-            return (request.id, request.operation);
+        while let Some(line) = lines.next_line() {
+            // Frames of the command's input are of no matter here.
+            if let HostLine::Request(request) = decode_host_line(&line.unwrap()).unwrap() {
+                return (request.id, request.operation);
+            }
         }
     }
 }
@@ -93,6 +95,87 @@ async fn a_command_has_its_exit_code_and_its_times() {
     assert_eq!(code.unwrap(), 7);
     let timings = machine.timings();
     assert!(timings.command_ended.unwrap() >= timings.command_started.unwrap());
+}
+
+#[tokio::test]
+async fn an_agent_that_falls_silent_ends_the_command_with_the_console() {
+    let Bench { mut machine, mut agent, mut console, .. } = bench().await;
+    let silence = async {
+        console.write_all(b"reboot: System halted\n").await.unwrap();
+        accept(&mut agent).await;
+    };
+    let (code, ()) = tokio::join!(run(&mut machine), silence);
+    let error = code.unwrap_err();
+    assert!(matches!(error, RuntimeError::AgentStopped { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.starts_with("the guest's agent stopped answering while `make` ran"), "{text}");
+    assert!(text.ends_with("reboot: System halted"), "{text}");
+}
+
+#[tokio::test]
+async fn an_agent_that_never_accepts_is_silent_too() {
+    let Bench { mut machine, agent: _agent, console: _console, .. } = bench().await;
+    assert!(matches!(run(&mut machine).await, Err(RuntimeError::AgentStopped { .. })));
+}
+
+#[tokio::test]
+async fn an_agent_that_was_started_anew_has_lost_the_command() {
+    let Bench { mut machine, mut agent, console: _console, .. } = bench().await;
+    let anew = async {
+        accept(&mut agent).await;
+        let (id, operation) = request(&mut agent).await;
+        assert_eq!(operation, Operation::Ping {});
+        say(&mut agent, Response::Completed { id, exit_code: 0, result: json!({}) }).await;
+    };
+    let (code, ()) = tokio::join!(run(&mut machine), anew);
+    assert!(matches!(code, Err(RuntimeError::AgentRestarted { .. })), "{code:?}");
+}
+
+#[tokio::test]
+async fn refused_pings_and_half_lines_are_signs_of_life() {
+    let Bench { mut machine, mut agent, console: _console, .. } = bench().await;
+    let work = async {
+        accept(&mut agent).await;
+        for _ in 0..10 {
+            let (id, _) = request(&mut agent).await;
+            let message = "busy".to_owned();
+            say(&mut agent, Response::Failed { id: Some(id), message, exit_code: None }).await;
+        }
+        // One long line, slowly, for longer than silence may last; nobody reads the pings.
+        let frame = AgentFrame::Data { channel: crate::agent::Channel::Stdout, data: vec![b'x'; 100] };
+        for byte in encode_line(&frame).unwrap().chunks(5) {
+            agent.write_all(byte).await.unwrap();
+            tokio::time::sleep(PULSE / 2).await;
+        }
+        say(&mut agent, AgentFrame::Exit { code: 3 }).await;
+    };
+    let (code, ()) = tokio::join!(run(&mut machine), work);
+    assert_eq!(code.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_terminal_is_watched_as_a_command_is() {
+    let Bench { mut machine, mut agent, mut console, .. } = bench().await;
+    let panic = async {
+        accept(&mut agent).await;
+        console.write_all(b"Kernel panic - not syncing: sysrq triggered crash\n").await.unwrap();
+    };
+    let (_keys, mut frames) = mpsc::channel(1);
+    let mut ignore = |_: crate::agent::Channel, _: &[u8]| Ok(());
+    let terminal = machine.run_on_terminal(GuestCommand::new(["top"]), (80, 24), &mut frames, &mut ignore);
+    let (code, ()) = tokio::join!(terminal, panic);
+    assert!(matches!(code, Err(RuntimeError::KernelPanic { .. })), "{code:?}");
+    assert!(machine.timings().command_ended.is_some());
+}
+
+#[tokio::test]
+async fn garbage_on_the_agents_port_is_shown_and_bounded() {
+    let Bench { mut machine, mut agent, console: _console, .. } = bench().await;
+    agent.write_all(&[&b"login: \x1b[31m"[..], &[b'x'; 5000]].concat()).await.unwrap();
+    let error = machine.wait_for_agent(Duration::from_millis(100)).await.unwrap_err().to_string();
+    let expected = "something else than an agent answers over virtio-serial: expected the answer to a ping within \
+                    0 s, found `login: \\x1b[31mxxx";
+    assert!(error.starts_with(expected) && error.len() < 400, "{error}");
 }
 
 #[tokio::test]

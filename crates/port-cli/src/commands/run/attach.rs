@@ -1,21 +1,24 @@
 //! A person at a terminal: a command on a pseudo-terminal in the guest, or the guest's console.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use port_ops::Workspace;
-use port_ops::run::{self as ops, Plan, RunReport};
+use port_ops::run::{self as ops, Plan};
 use port_runtime::agent::{Channel, HostFrame};
 use port_runtime::{ConsoleStream, GuestCommand};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::Outcome;
 use crate::error::{CommandError, Exit};
 use crate::terminal::{self, RawMode};
 use crate::ui::Ui;
 
 /// Ctrl-], as telnet has it: ends a console session from outside.
 const ESCAPE: u8 = 0x1d;
+/// Ctrl-D, as a terminal has it: the end of what is typed.
+const END_OF_INPUT: u8 = 0x04;
 /// How many keystrokes may wait for the guest.
 const QUEUE: usize = 64;
 
@@ -25,23 +28,19 @@ pub(super) async fn command(
     plan: &Plan,
     command: Vec<String>,
     ui: Ui,
-) -> Result<RunReport, CommandError> {
+) -> Result<Outcome, CommandError> {
     let began = Instant::now();
-    let mut machine = ops::boot(workspace, plan).await?;
-    ops::wait_for_agent(&mut machine).await?;
-    let client = machine.agent().map_err(port_ops::OpsError::from)?.clone();
-    let command_began = Instant::now();
+    let mut machine = ops::start(workspace, plan).await?;
     let raw = RawMode::enter();
     let (sender, mut frames) = mpsc::channel(QUEUE);
     let typing = tokio::spawn(type_into(sender));
     let mut on_output = |_: Channel, bytes: &[u8]| ui.raw_stdout(bytes);
     let command = GuestCommand::new(command);
-    let result = client.pty(command, terminal::size(), &mut frames, &mut on_output).await;
+    let result = machine.run_on_terminal(command, terminal::size(), &mut frames, &mut on_output).await;
     typing.abort();
     drop(raw);
-    let exit_code = ops::guest_exit_code(workspace, &mut machine, result).await?;
-    let command = Some((command_began, Instant::now()));
-    Ok(ops::finish(plan, machine, began, command, exit_code).await?)
+    let exit_code = ops::exit_code(workspace, result)?;
+    Ok(Outcome::Report(ops::finish(plan, machine, began, exit_code).await?))
 }
 
 /// Sends keys and window sizes until either end closes.
@@ -67,35 +66,117 @@ async fn type_into(frames: mpsc::Sender<HostFrame>) {
 }
 
 /// Joins the terminal and the guest's console until the guest powers off or the person leaves.
-pub(super) async fn console(workspace: &Workspace, plan: &Plan, ui: Ui) -> Result<RunReport, CommandError> {
+pub(super) async fn console(workspace: &Workspace, plan: &mut Plan, ui: Ui) -> Result<Outcome, CommandError> {
     let began = Instant::now();
+    if terminal::is_interactive() {
+        let (columns, lines) = terminal::size();
+        plan.set_console_size(columns, lines);
+    }
     let mut machine = ops::boot(workspace, plan).await?;
     let stream = machine.take_console().ok_or_else(|| {
         CommandError::new(Exit::Bug, "the driver gave no console although one was asked for")
     })?;
-    let ConsoleStream { mut output, mut input } = stream;
-    let _raw = RawMode::enter();
+    let raw = RawMode::enter();
     let mut stdin = tokio::io::stdin();
+    let joined = join(stream, &mut stdin, |bytes| ui.raw_stdout(bytes)).await;
+    drop(raw);
+    match joined {
+        Ok(()) => Ok(Outcome::Report(ops::finish(plan, machine, began, 0).await?)),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
+        Err(error) => Err(CommandError::new(Exit::Failed, format!("the console cannot be shown: {error}"))),
+    }
+}
+
+/// Carries both ways. What is typed before the guest reads would be lost, so it is held until the guest is ready.
+async fn join(
+    stream: ConsoleStream,
+    stdin: &mut (dyn AsyncRead + Send + Unpin),
+    mut show: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let ConsoleStream { mut output, mut input } = stream;
+    let mut ready = Readiness::Off;
+    let mut line = Vec::new();
     let mut buffer = vec![0; 1024];
-    let mut typing = true;
+    let mut held = Vec::new();
+    let mut is_typing = true;
     loop {
         tokio::select! {
             bytes = output.recv() => match bytes {
-                Some(bytes) => ui.raw_stdout(&bytes).map_err(|error| {
-                    CommandError::new(Exit::Failed, format!("the console cannot be shown: {error}"))
-                })?,
-                None => break,
+                Some(bytes) => {
+                    ready.look(&mut line, &bytes);
+                    show(&bytes)?;
+                }
+                None => return Ok(()),
             },
-            read = stdin.read(&mut buffer), if typing => {
+            () = tokio::time::sleep(SILENCE), if ready == Readiness::Booting => ready = Readiness::Ready,
+            read = stdin.read(&mut buffer), if is_typing && held.len() < MOST_HELD => {
                 let keys = buffer.get(..read.unwrap_or(0)).unwrap_or_default();
-                match keys.iter().position(|key| *key == ESCAPE) {
-                    Some(_) => break,
-                    None if keys.is_empty() => typing = false,
-                    // A guest that has ended reads nothing; its output ends too, which ends the session.
-                    None => typing = input.write(keys).await.is_ok(),
+                if keys.contains(&ESCAPE) {
+                    return Ok(());
+                }
+                is_typing = !keys.is_empty();
+                if is_typing {
+                    held.extend_from_slice(keys);
+                } else {
+                    // The shell reads no end of a file on a serial line.
+                    held.extend_from_slice(&[b'\n', END_OF_INPUT]);
                 }
             }
         }
+        // A guest that has ended reads nothing; its output ends too, which ends the session.
+        if ready == Readiness::Ready && !held.is_empty() {
+            is_typing &= input.write(&held).await.is_ok();
+            held.clear();
+        }
     }
-    Ok(ops::finish(plan, machine, began, None, 0).await?)
+}
+
+/// How much of what is typed is held for a guest that is not ready.
+const MOST_HELD: usize = 64 * 1024;
+/// What Port's guests say when they begin to read.
+const MARKER: &[u8] = b"port: console ready";
+/// A guest that does not say so is taken for ready after it was silent for this long.
+const SILENCE: Duration = Duration::from_secs(8);
+
+/// Whether the guest reads its console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    /// It has said nothing.
+    Off,
+    /// It talks.
+    Booting,
+    /// It reads.
+    Ready,
+}
+
+impl Readiness {
+    /// Looks for the marker in what the guest says; `seen` keeps what may be the beginning of one.
+    fn look(&mut self, seen: &mut Vec<u8>, bytes: &[u8]) {
+        if *self == Self::Ready {
+            return;
+        }
+        seen.extend_from_slice(bytes);
+        let found = seen.windows(MARKER.len()).any(|window| window == MARKER);
+        *self = if found { Self::Ready } else { Self::Booting };
+        seen.drain(..seen.len().saturating_sub(MARKER.len()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_is_ready_when_it_says_so_in_any_pieces() {
+        let text = b"[ 1.0] booting\r\nport: console port: console ready\r\n~ # ";
+        for size in 1..text.len() {
+            let (mut ready, mut seen) = (Readiness::Off, Vec::new());
+            text.chunks(size).for_each(|piece| ready.look(&mut seen, piece));
+            assert_eq!(ready, Readiness::Ready, "pieces of {size}");
+            assert!(seen.len() <= MARKER.len() + size);
+        }
+        let (mut ready, mut seen) = (Readiness::Off, Vec::new());
+        ready.look(&mut seen, b"port: console");
+        assert_eq!(ready, Readiness::Booting);
+    }
 }
