@@ -18,6 +18,7 @@ mod options;
 mod pull;
 mod push;
 mod request;
+mod sign_in;
 mod tag;
 
 pub use client::{Client, Repository};
@@ -30,4 +31,5 @@ pub use pull::blob::forget_partial;
 pub use pull::manifest::{Manifest, Resolved};
 pub use push::blob::{BlobSource, BlobUpload, Pushed};
 pub use push::manifest::{Condition, Written};
+pub use sign_in::sign_in;
 pub use tag::{Tag, TagOrDigest};

@@ -12,11 +12,14 @@ use crate::capability::Upload;
 use crate::error::Failure;
 use crate::push::journal::Journal;
 use crate::push::session::{Session, Uploads, confirmed};
-use crate::request::Stumble;
 use crate::request::body::{Body, FilePart, Progress};
+use crate::request::{Stumble, retry};
 
 /// Below this a registry that refuses a part as too large is taken not to want parts at all, in bytes.
 const SMALLEST_PART: u64 = 1 << 20;
+
+/// How often in a row a registry may be out of step.
+const OUT_OF_STEP: u32 = 3;
 
 /// How sending parts ended without success.
 pub(crate) enum Lost {
@@ -63,6 +66,13 @@ impl Parts<'_> {
                     self.shrink()?;
                     session = self.ask(session).await?;
                 }
+                // What was in flight when an earlier connection broke may have arrived since.
+                Err(Sent::OutOfStep) if failures < OUT_OF_STEP => {
+                    failures += 1;
+                    tokio::time::sleep(retry::pause(self.uploads.host.patience(), failures, None)).await;
+                    session = self.ask(session).await?;
+                }
+                Err(Sent::OutOfStep) => return Err(Lost::StartOver),
                 Err(Sent::Stumbled(stumble)) => {
                     failures += 1;
                     self.uploads.host.wait(stumble, failures).await?;
@@ -94,7 +104,8 @@ impl Parts<'_> {
             201 | 202 => {}
             413 => return Err(Sent::TooLarge),
             416 if session.offset == 0 => return Err(Sent::TooLarge),
-            404 | 416 => return Err(Sent::Lost(Lost::StartOver)),
+            416 => return Err(Sent::OutOfStep),
+            404 => return Err(Sent::Lost(Lost::StartOver)),
             400 | 405 | 501 if session.offset == 0 => return Err(Sent::Lost(Lost::NoParts)),
             400 => return Err(Sent::Lost(Lost::StartOver)),
             _ => {
@@ -146,6 +157,8 @@ impl Parts<'_> {
 /// How one part ended without success.
 enum Sent {
     Stumbled(Stumble),
+    /// The registry has another number of bytes than was thought.
+    OutOfStep,
     TooLarge,
     Lost(Lost),
 }

@@ -101,6 +101,24 @@ async fn a_session_that_is_gone_is_begun_anew() {
 }
 
 #[tokio::test]
+async fn a_registry_that_is_out_of_step_is_asked_where_it_is() {
+    let parts = AtomicUsize::new(0);
+    let registry = Registry::with(
+        Abilities::default(),
+        Box::new(move |request| match request.method.as_str() {
+            // Called out of step once, though it is not.
+            "PATCH" if parts.fetch_add(1, Ordering::Relaxed) == 2 => Action::Answer(Reply::new(416, b"")),
+            _ => Action::Pass,
+        }),
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let upload = upload(&noise(400_000), &directory.path().join("blob"));
+    assert_eq!(repository(&registry).push_blob(&upload).await.unwrap(), Pushed::Sent);
+    let posts = registry.requests().iter().filter(|request| request.method == "POST").count();
+    assert_eq!(posts, 1, "the session goes on");
+}
+
+#[tokio::test]
 async fn a_registry_that_takes_no_parts_or_no_large_ones_is_learnt() {
     let directory = tempfile::tempdir().unwrap();
     let bytes = noise(400_000);
