@@ -1,35 +1,60 @@
-//! Whether a registry takes the credentials: its root is asked, which no repository's rights can blur.
+//! Whether a registry takes credentials: its root is asked, where no repository's rights blur the answer.
 //!
 //! Not a proof of any right: what the user may read or write shows when it is tried.
 
-use port_model::Reporter;
-use reqwest::Method;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use port_model::{ReferenceError, Reporter};
+use reqwest::Method;
 
 use crate::auth::Scopes;
-use crate::credential::CredentialSource;
+use crate::credential::{CredentialError, CredentialSource, Credentials};
+use crate::credentials::ForRegistry;
 use crate::error::Failure;
 use crate::host::Host;
 use crate::name::{RegistryHost, RepositoryName};
 use crate::options::Options;
 use crate::request::Call;
 
-/// Asks for `/v2/`. A registry that lets everybody in never asks `credentials` who is there.
+/// Asks the registry for its root with these credentials. `false` where it answers without asking who is there, so
+/// that nothing is known about them.
 ///
 /// # Errors
 /// [`Failure`]: [`Failure::Unauthenticated`] or [`Failure::Forbidden`] where the credentials are refused.
 pub async fn sign_in(
     registry: &RegistryHost,
+    credentials: Credentials,
     options: Options,
-    credentials: Arc<dyn CredentialSource>,
     reporter: Arc<dyn Reporter>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
+    let given = ForRegistry::new(registry.clone(), credentials);
+    let source = Arc::new(Asked { asked: AtomicBool::new(false), given });
+    let credentials: Arc<dyn CredentialSource> = source.clone();
     let host = Host::new(registry, &Arc::new(options), &credentials, &reporter)?;
-    // Only the credentials are chosen by it, and those are given.
-    let nobody: RepositoryName =
-        "x".parse().map_err(|error: port_model::ReferenceError| Failure::BadAnswer(error.to_string()))?;
+    // A call belongs to a repository, by which its credentials are looked up; these are the same for all.
+    let wrong = |error: ReferenceError| Failure::BadAnswer(error.to_string());
+    let any: RepositoryName = "x".parse().map_err(wrong)?;
     let root = host.endpoint.base().clone();
-    let reply = host.send(&Call::new(Method::GET, root, &nobody, Scopes::default())).await?;
+    let reply = host.send(&Call::new(Method::GET, root, &any, Scopes::default())).await?;
     reply.expect(&host, &[200]).await?.finish(&host).await;
-    Ok(())
+    Ok(source.asked.load(Ordering::Relaxed))
+}
+
+/// Credentials that remember whether anybody wanted them.
+struct Asked {
+    asked: AtomicBool,
+    given: ForRegistry,
+}
+
+#[async_trait::async_trait]
+impl CredentialSource for Asked {
+    async fn credentials(
+        &self,
+        registry: &RegistryHost,
+        repository: &RepositoryName,
+    ) -> Result<Option<Credentials>, CredentialError> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.given.credentials(registry, repository).await
+    }
 }
