@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use port_guest_protocol::{
-    Endpoint, ExecResult, ForwardDirection, Operation, PingResult, RequestId, Response, ShutdownMode,
+    Endpoint, ExecResult, ForwardDirection, Operation, PingResult, Request, RequestId, Response, ShutdownMode,
 };
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
@@ -256,16 +256,14 @@ impl AgentClient {
         let mut session = self.link.session(&self.next_id()).await?;
         let id = self.next_id();
         let connection = session.connection();
-        let asked = async {
-            connection.request(&id, operation).await.map_err(protocol)?;
-            connection.response(&id).await.map_err(protocol)
-        };
         let response = match patience {
-            Patience::Endless => asked.await?,
+            Patience::Endless => {
+                connection.request(&id, operation).await.map_err(protocol)?;
+                connection.response(&id).await.map_err(protocol)?
+            }
             Patience::OfPulse => {
-                let waited = self.pulse * stream::SILENT_INTERVALS;
-                let silent = |_| AgentError::Silent { operation: name, waited };
-                tokio::time::timeout(waited, asked).await.map_err(silent)??
+                let request = Request { id: id.clone(), operation };
+                stream::begin(connection, name, request, self.pulse_of(name)).await?
             }
         };
         Ok((session, (id, response)))

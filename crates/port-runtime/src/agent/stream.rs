@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use port_guest_protocol::{
-    AgentFrame, Channel, HostFrame, MAX_CHUNK, Operation, Request, RequestId, Response,
+    AgentFrame, AgentLine, Channel, HostFrame, MAX_CHUNK, Operation, Request, RequestId, Response,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -76,6 +76,45 @@ impl Pulse {
 
     fn is_own(prefix: &str, id: &RequestId) -> bool {
         matches!(id, RequestId::Text(text) if text.starts_with(prefix))
+    }
+}
+
+/// Sends a request and waits for the answer that says whether it begins, taking the pulse meanwhile: the agent may
+/// have ended with the request in its hands.
+pub(super) async fn begin(
+    connection: &mut Connection,
+    operation: &'static str,
+    request: Request,
+    interval: Duration,
+) -> Result<Response, AgentError> {
+    let protocol = |source| AgentError::Protocol { operation, source };
+    let id = request.id.clone();
+    let mut pulse = Pulse::new(&id, interval);
+    connection.is_busy = true;
+    let mut due = Some(request);
+    loop {
+        if let Some(request) = due.take() {
+            // Blocked where nobody reads at the other end.
+            let waited = interval * SILENT_INTERVALS;
+            let sent = tokio::time::timeout(waited, connection.outgoing.send(&request)).await;
+            sent.map_err(|_| AgentError::Silent { operation, waited })?.map_err(protocol)?;
+        }
+        match tokio::time::timeout(interval, connection.incoming.next()).await {
+            Ok(line) => match line.map_err(protocol)? {
+                AgentLine::Response(Response::Completed { id, .. }) if Pulse::is_own(&pulse.prefix, &id) => {
+                    return Err(AgentError::Restarted { operation });
+                }
+                AgentLine::Response(response) if response.id().is_none_or(|found| *found == id) => {
+                    connection.is_busy = matches!(response, Response::Accepted { .. });
+                    return Ok(response);
+                }
+                _ => {}
+            },
+            Err(_) => {
+                let id = pulse.take(operation, connection.incoming.take_heard())?;
+                due = Some(Request { id, operation: Operation::Ping {} });
+            }
+        }
     }
 }
 

@@ -132,6 +132,18 @@ async fn an_agent_that_was_started_anew_has_lost_the_command() {
 }
 
 #[tokio::test]
+async fn an_agent_that_ended_with_the_request_in_its_hands_has_lost_the_command() {
+    let Bench { mut machine, mut agent, console: _console, .. } = bench().await;
+    let anew = async {
+        request(&mut agent).await;
+        let (id, _) = request(&mut agent).await;
+        say(&mut agent, Response::Completed { id, exit_code: 0, result: json!({}) }).await;
+    };
+    let (code, ()) = tokio::join!(run(&mut machine), anew);
+    assert!(matches!(code, Err(RuntimeError::AgentRestarted { .. })), "{code:?}");
+}
+
+#[tokio::test]
 async fn refused_pings_and_half_lines_are_signs_of_life() {
     let Bench { mut machine, mut agent, console: _console, .. } = bench().await;
     let work = async {
