@@ -1,0 +1,296 @@
+//! copy: a manifest, or an index with all that is in it, from a registry or an image layout to another, with what refers
+//! to it. Bytes and digests stay what they are; only what the destination lacks is moved.
+//!
+//! ```text
+//! place ─► side ─► graph (all documents, bounded) ─► blobs ─► manifests ─► indexes ─► referrers ─► tag
+//! ```
+//!
+//! CRASH: the tag is the last to change. What was moved before a kill or a refusal is found there by the next try.
+
+mod error;
+mod graph;
+mod layout;
+mod place;
+mod side;
+mod transfer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use port_layout::Descriptor;
+use port_layout::index::{IndexDocument, Published, variants};
+use port_model::{Digest, Reporter, Variant};
+use port_registry::credentials::{CredentialFiles, CredentialPaths};
+use port_registry::{Client, HostOptions, Options, Transport};
+use port_store::Store;
+use serde::Serialize;
+
+pub use error::CopyError;
+pub(crate) use graph::{Facts, Node};
+pub use place::Place;
+pub(crate) use side::Side;
+
+use graph::Graph;
+use transfer::Scratch;
+
+/// How many blobs move at the same time.
+const AT_ONCE: usize = 4;
+
+/// What copying needs to know, without a project.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where credentials for registries are.
+    pub credential_paths: CredentialPaths,
+    /// Who listens to progress.
+    pub reporter: Arc<dyn Reporter>,
+    /// Where it is remembered what registries can do; nowhere, without it.
+    pub state_directory: Option<PathBuf>,
+    /// The root of a store, whose partial files are continued after a kill.
+    pub store: Option<PathBuf>,
+    /// Whether registries are asked in the clear.
+    pub plain_http: bool,
+}
+
+impl Surroundings {
+    /// A client for every registry that places name.
+    pub(crate) fn client(&self) -> Client {
+        let transport = if self.plain_http { Transport::PlainHttp } else { Transport::Https };
+        let options = Options {
+            default: HostOptions { transport, ..HostOptions::default() },
+            state_directory: self.state_directory.clone(),
+            ..Options::default()
+        };
+        let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
+        Client::new(options, credentials, Arc::clone(&self.reporter))
+    }
+}
+
+/// What is to be copied of a place.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CopyOptions {
+    /// Whether what refers to it stays behind.
+    pub no_referrers: bool,
+    /// This variant of an index alone.
+    pub variant: Option<Variant>,
+    /// Every variant of an index below its own tag as well, as push publishes them.
+    pub all_variants: bool,
+}
+
+/// How a thing came to be at the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was moved.
+    Copied,
+    /// The registry took it from another of its repositories.
+    Mounted,
+    /// It was there.
+    Found,
+}
+
+/// What copy did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopyReport {
+    /// From where.
+    pub source: Place,
+    /// To where.
+    pub destination: Place,
+    /// Digest of the manifest or index that was asked for.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// The manifest that had the destination's tag before.
+    pub replaced: Option<Digest>,
+    /// Tags that variants were given.
+    pub variant_tags: Vec<String>,
+    /// Manifests and indexes, in the order in which they were written.
+    pub manifests: Vec<CopiedManifest>,
+    /// Blobs.
+    pub blobs: Vec<CopiedBlob>,
+    /// Referrers that the source lists and does not have.
+    pub absent_referrers: Vec<Digest>,
+    /// How many bytes were moved.
+    pub moved_bytes: u64,
+}
+
+/// One manifest or index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopiedManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What it refers to, where it came along for that.
+    pub refers_to: Option<Digest>,
+    /// How it came there.
+    pub outcome: Outcome,
+}
+
+/// One blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopiedBlob {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// How it came there.
+    pub outcome: Outcome,
+}
+
+/// Copies what `source` names to `destination`.
+///
+/// # Errors
+/// [`CopyError`]; then the destination's tag is what it was.
+pub async fn copy(
+    surroundings: &Surroundings,
+    source: &Place,
+    destination: &Place,
+    options: CopyOptions,
+) -> Result<CopyReport, CopyError> {
+    let client = surroundings.client();
+    let from = Side::source(&client, source)?;
+    let root = from.resolve(source).await?;
+    let published = published(&from, &root, options).await?;
+    let root = match options.variant {
+        Some(variant) => one(&from, &published, variant)?,
+        None => root,
+    };
+    if let Some(expected) = destination.digest().filter(|expected| **expected != root.digest) {
+        let reason = format!("the destination is to have {expected}, found {}", root.digest);
+        return Err(CopyError::Refused { place: from.to_string(), reason });
+    }
+    let graph = Graph::read(&from, &root, !options.no_referrers).await?;
+    let to = Side::destination(&client, destination)?;
+    let store = surroundings.store.as_deref().map(Store::open).transpose()?;
+    let scratch = Scratch::new(store.as_ref())?;
+    let (from, to) = (&from, &to);
+    let copying = Copying { from, to, scratch: &scratch };
+    let mut report = copying.all(source, destination, &root, graph.absent.clone(), &graph).await?;
+    if options.all_variants {
+        report.variant_tags = copying.tag_variants(destination, &published, &graph).await?;
+    }
+    if let (Some(name), Some(node)) = (destination.name(), node(&graph, &root.digest)) {
+        // A selected variant keeps what its index said of it.
+        let node = Node { descriptor: root.clone(), ..node.clone() };
+        report.replaced = to.tag(&node, name).await?;
+    }
+    if let Side::Layout { layout, .. } = to {
+        layout.tidy();
+    }
+    Ok(report)
+}
+
+/// The variants of the index, where the options speak of variants.
+async fn published(
+    from: &Side,
+    root: &Descriptor,
+    options: CopyOptions,
+) -> Result<Vec<Published>, CopyError> {
+    if options.variant.is_none() && !options.all_variants {
+        return Ok(Vec::new());
+    }
+    let bytes = from.document(root).await?;
+    let index = IndexDocument::read(&bytes, Some(&root.media_type));
+    let index = index.map_err(|source| CopyError::Document {
+        place: from.to_string(),
+        digest: root.digest.clone(),
+        source,
+    })?;
+    Ok(variants(&index))
+}
+
+/// The one manifest of a variant.
+fn one(from: &Side, published: &[Published], variant: Variant) -> Result<Descriptor, CopyError> {
+    let mut matching = published.iter().filter(|entry| entry.variant == variant);
+    let others: Vec<String> =
+        published.iter().map(|entry| format!("{} {}", entry.class, entry.variant)).collect();
+    let place = from.to_string();
+    match (matching.next(), matching.next()) {
+        (Some(entry), None) => Ok(entry.descriptor.clone()),
+        (Some(_), Some(_)) => {
+            Err(CopyError::Selection { place, reason: format!("`{variant}` is there more than once") })
+        }
+        (None, _) => {
+            let found = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+            Err(CopyError::Selection { place, reason: format!("expected `{variant}`, found: {found}") })
+        }
+    }
+}
+
+fn node<'a>(graph: &'a Graph, digest: &Digest) -> Option<&'a Node> {
+    graph.nodes.iter().find(|node| &node.descriptor.digest == digest)
+}
+
+struct Copying<'a> {
+    from: &'a Side,
+    to: &'a Side,
+    scratch: &'a Scratch,
+}
+
+impl Copying<'_> {
+    /// Everything but tags.
+    async fn all(
+        &self,
+        source: &Place,
+        destination: &Place,
+        root: &Descriptor,
+        absent_referrers: Vec<Digest>,
+        graph: &Graph,
+    ) -> Result<CopyReport, CopyError> {
+        let blobs = stream::iter(&graph.blobs).map(|blob| self.blob(blob)).buffered(AT_ONCE);
+        let blobs: Vec<CopiedBlob> = blobs.try_collect().await?;
+        let mut manifests = Vec::with_capacity(graph.nodes.len());
+        for node in &graph.nodes {
+            let outcome = self.to.put(node).await?;
+            manifests.push(CopiedManifest {
+                digest: node.descriptor.digest.clone(),
+                media_type: node.descriptor.media_type.clone(),
+                bytes: node.descriptor.size,
+                refers_to: node.subject.clone().filter(|_| node.is_referrer),
+                outcome,
+            });
+        }
+        let moved = blobs.iter().map(|blob| (blob.bytes, blob.outcome));
+        let moved = moved.chain(manifests.iter().map(|manifest| (manifest.bytes, manifest.outcome)));
+        let moved_bytes =
+            moved.filter(|(_, outcome)| *outcome == Outcome::Copied).map(|(bytes, _)| bytes).sum();
+        Ok(CopyReport {
+            source: source.clone(),
+            destination: destination.clone(),
+            digest: root.digest.clone(),
+            media_type: root.media_type.clone(),
+            replaced: None,
+            variant_tags: Vec::new(),
+            manifests,
+            blobs,
+            absent_referrers,
+            moved_bytes,
+        })
+    }
+
+    async fn blob(&self, blob: &Descriptor) -> Result<CopiedBlob, CopyError> {
+        let outcome = transfer::blob(self.from, self.to, blob, self.scratch).await?;
+        Ok(CopiedBlob { digest: blob.digest.clone(), bytes: blob.size, outcome })
+    }
+
+    /// Gives every variant its own tag, `<version>-<arch>-<substrate>-<mode>`, by which pull finds it.
+    async fn tag_variants(
+        &self,
+        destination: &Place,
+        published: &[Published],
+        graph: &Graph,
+    ) -> Result<Vec<String>, CopyError> {
+        let mut tags = Vec::new();
+        let Some(version) = destination.name() else { return Ok(tags) };
+        for entry in published {
+            let Some(node) = node(graph, &entry.descriptor.digest) else { continue };
+            let tag = format!("{version}-{}", entry.variant.tag_suffix());
+            self.to.tag(node, &tag).await?;
+            tags.push(tag);
+        }
+        Ok(tags)
+    }
+}

@@ -1,0 +1,216 @@
+//! What belongs to a manifest or index: every manifest and blob below it, and what refers to them, with an end.
+//!
+//! All documents are read before anything moves, so what contradicts itself costs nothing. Who wrote them decides neither
+//! how deep they nest, nor how many they are, nor how much memory they take.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use port_layout::{Descriptor, Document, document};
+use port_model::Digest;
+use serde::Deserialize;
+
+use crate::copy::CopyError;
+use crate::copy::side::Side;
+
+/// How deep indexes may nest.
+const MOST_NESTING: usize = 4;
+/// How far referrers of referrers are followed.
+const MOST_LEVELS: usize = 8;
+/// The most documents of one copy.
+const MOST_DOCUMENTS: usize = 4096;
+/// The most blobs of one copy.
+const MOST_BLOBS: usize = 65_536;
+/// The most bytes of documents of one copy; they are held in memory.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// What is read of a document besides what it lists.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Facts {
+    #[serde(default)]
+    pub(crate) subject: Option<Descriptor>,
+    #[serde(default)]
+    artifact_type: Option<String>,
+    #[serde(default)]
+    config: Option<Descriptor>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Facts {
+    /// The facts of a document; none where it cannot be read.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_default()
+    }
+
+    /// The descriptor by which referrers are listed (OCI distribution-spec, "Listing Referrers").
+    pub(crate) fn describe(self, descriptor: &Descriptor) -> Descriptor {
+        let artifact_type = self.artifact_type.filter(|text| !text.is_empty());
+        let by_config = self.config.map(|config| config.media_type);
+        Descriptor {
+            artifact_type: artifact_type.or(by_config),
+            annotations: self.annotations.unwrap_or_default(),
+            ..Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), descriptor.size)
+        }
+    }
+}
+
+/// One manifest or index to copy.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) descriptor: Descriptor,
+    pub(crate) bytes: Bytes,
+    /// What it refers to.
+    pub(crate) subject: Option<Digest>,
+    /// How it is listed as a referrer.
+    pub(crate) listed: Descriptor,
+    /// Whether it came along because it refers to something.
+    pub(crate) is_referrer: bool,
+}
+
+/// All that is to be copied.
+#[derive(Debug, Default)]
+pub(crate) struct Graph {
+    /// Documents, each behind what it lists and behind what it refers to.
+    pub(crate) nodes: Vec<Node>,
+    /// Blobs, each once.
+    pub(crate) blobs: Vec<Descriptor>,
+    /// Referrers that are listed and not there.
+    pub(crate) absent: Vec<Digest>,
+    seen: BTreeSet<Digest>,
+    seen_blobs: BTreeMap<Digest, u64>,
+    bytes: u64,
+}
+
+type Visit<'a> = Pin<Box<dyn Future<Output = Result<(), CopyError>> + Send + 'a>>;
+
+impl Graph {
+    /// Reads everything below `root`, and with `referrers` what refers to any of it.
+    pub(crate) async fn read(source: &Side, root: &Descriptor, referrers: bool) -> Result<Self, CopyError> {
+        let mut graph = Self::default();
+        graph.visit(source, root.clone(), None, 0).await?;
+        if referrers {
+            graph.follow(source).await?;
+        }
+        Ok(graph)
+    }
+
+    /// Follows referrers, level by level.
+    async fn follow(&mut self, source: &Side) -> Result<(), CopyError> {
+        let mut waiting: VecDeque<(Digest, usize)> =
+            self.nodes.iter().map(|node| (node.descriptor.digest.clone(), 0)).collect();
+        while let Some((subject, level)) = waiting.pop_front() {
+            for referrer in source.referrers(&subject).await? {
+                if self.seen.contains(&referrer.digest) {
+                    continue;
+                }
+                if level >= MOST_LEVELS {
+                    let reason = format!("referrers of referrers go on for more than {MOST_LEVELS} levels");
+                    return Err(refused(source, reason));
+                }
+                let (digest, before) = (referrer.digest.clone(), self.nodes.len());
+                match self.visit(source, referrer, Some(subject.clone()), 0).await {
+                    Ok(()) => {}
+                    // Registries and tools forget to take a deleted referrer off the list.
+                    Err(error) if source.is_absent(&error) && before == self.nodes.len() => {
+                        self.absent.push(digest);
+                    }
+                    Err(error) => return Err(error),
+                }
+                let new = self.nodes.iter().skip(before);
+                waiting.extend(new.map(|node| (node.descriptor.digest.clone(), level + 1)));
+            }
+        }
+        Ok(())
+    }
+
+    fn visit<'a>(
+        &'a mut self,
+        source: &'a Side,
+        descriptor: Descriptor,
+        subject: Option<Digest>,
+        depth: usize,
+    ) -> Visit<'a> {
+        Box::pin(async move {
+            if !self.seen.insert(descriptor.digest.clone()) {
+                return Ok(());
+            }
+            self.check_bounds(source, &descriptor, depth)?;
+            let bytes = source.document(&descriptor).await?;
+            let facts = Facts::of(&bytes);
+            let own_subject = facts.subject.as_ref().map(|subject| subject.digest.clone());
+            if subject.is_some() && own_subject != subject {
+                let digest = &descriptor.digest;
+                return Err(refused(
+                    source,
+                    format!("{digest} is listed as a referrer, and refers to another"),
+                ));
+            }
+            let document = document::read(&bytes, Some(&descriptor.media_type));
+            let document = document.map_err(|error| CopyError::Document {
+                place: source.to_string(),
+                digest: descriptor.digest.clone(),
+                source: error,
+            })?;
+            match document {
+                Document::Manifest(manifest) => {
+                    let blobs = std::iter::once(manifest.config).chain(manifest.layers);
+                    blobs.into_iter().try_for_each(|blob| self.blob(source, blob))?;
+                }
+                Document::Index(index) => {
+                    for entry in index.manifests {
+                        if document::kind_of(&entry.media_type).is_some() {
+                            self.visit(source, entry, None, depth + 1).await?;
+                        } else {
+                            // A build cache lists its layers in an index.
+                            self.blob(source, entry)?;
+                        }
+                    }
+                }
+            }
+            let listed = facts.describe(&descriptor);
+            let is_referrer = subject.is_some();
+            self.nodes.push(Node { descriptor, bytes, subject: own_subject, listed, is_referrer });
+            Ok(())
+        })
+    }
+
+    fn check_bounds(
+        &mut self,
+        source: &Side,
+        descriptor: &Descriptor,
+        depth: usize,
+    ) -> Result<(), CopyError> {
+        self.bytes = self.bytes.saturating_add(descriptor.size);
+        let reason = match () {
+            () if depth > MOST_NESTING => format!("its indexes nest deeper than {MOST_NESTING}"),
+            () if self.seen.len() > MOST_DOCUMENTS => format!("it has more than {MOST_DOCUMENTS} manifests"),
+            () if self.bytes > MOST_BYTES => format!("its manifests have more than {MOST_BYTES} bytes"),
+            () => return Ok(()),
+        };
+        Err(refused(source, reason))
+    }
+
+    fn blob(&mut self, source: &Side, blob: Descriptor) -> Result<(), CopyError> {
+        match self.seen_blobs.insert(blob.digest.clone(), blob.size) {
+            None => self.blobs.push(blob),
+            Some(size) if size == blob.size => {}
+            Some(size) => {
+                let reason =
+                    format!("{} is {size} bytes in one place and {} in another", blob.digest, blob.size);
+                return Err(refused(source, reason));
+            }
+        }
+        if self.blobs.len() > MOST_BLOBS {
+            return Err(refused(source, format!("it has more than {MOST_BLOBS} blobs")));
+        }
+        Ok(())
+    }
+}
+
+fn refused(source: &Side, reason: String) -> CopyError {
+    CopyError::Refused { place: source.to_string(), reason }
+}
