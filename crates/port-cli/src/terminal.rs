@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// While this lives, keys reach the guest one by one; dropping it restores the terminal.
 #[derive(Debug)]
@@ -41,5 +41,28 @@ impl Drop for RawMode {
             // At the end of everything: there is nobody left to tell.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
         }
+    }
+}
+
+/// While this lives, the terminal does not show what is typed; dropping it restores the terminal.
+#[derive(Debug)]
+pub struct HiddenInput(Termios);
+
+impl HiddenInput {
+    /// Stops the echo of standard input; `None` where that cannot be done.
+    pub fn enter() -> Option<Self> {
+        let before = tcgetattr(std::io::stdin()).ok()?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        // What was typed before the question is not its answer.
+        tcsetattr(std::io::stdin(), OptionalActions::Flush, &hidden).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for HiddenInput {
+    fn drop(&mut self) {
+        // There is nobody left to tell.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }

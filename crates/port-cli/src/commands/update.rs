@@ -1,0 +1,65 @@
+//! `port update`: releases of KubeSolo OS.
+
+mod index;
+mod publish;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use port_model::Architecture;
+use port_ops::update::{Publisher, RepositoryPlace};
+
+use crate::args::{Global, RegistryFlags};
+use crate::error::CommandError;
+use crate::ui::Ui;
+use crate::{env_vars, host, progress};
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Publish a kernel and an initramfs as the release of one architecture.
+    // `--version` is the release's here.
+    #[command(disable_version_flag = true)]
+    Publish(publish::Arguments),
+    /// Compose the index of a release from what is published, and move its channel there.
+    #[command(disable_version_flag = true)]
+    Index(index::Arguments),
+}
+
+/// Runs a verb; none needs a configuration.
+pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), CommandError> {
+    match command {
+        Command::Publish(arguments) => publish::run(arguments, global, ui).await,
+        Command::Index(arguments) => index::run(arguments, global, ui).await,
+    }
+}
+
+/// Where releases are, and how they are reached.
+#[derive(Debug, Args)]
+struct Place {
+    /// The repository of the releases.
+    #[arg(long, value_name = "HOST/PATH")]
+    repository: RepositoryPlace,
+    #[command(flatten)]
+    registry: RegistryFlags,
+}
+
+impl Place {
+    fn publisher(&self, global: &Global, ui: Ui) -> Result<Publisher, CommandError> {
+        let environment = env_vars::environment(host::architecture()?);
+        let reporter = progress::reporter(ui, global.progress);
+        let access = self.registry.clone().into();
+        Ok(Publisher { access, credential_paths: environment.credential_paths, reporter })
+    }
+}
+
+/// In the names of the releases' tags.
+fn architecture() -> impl TypedValueParser<Value = Architecture> {
+    let words = [
+        PossibleValue::new("amd64").aliases(["x86-64", "x86_64"]),
+        PossibleValue::new("arm64").alias("aarch64"),
+    ];
+    PossibleValuesParser::new(words).map(|word| match word.as_str() {
+        "amd64" | "x86-64" | "x86_64" => Architecture::X86_64,
+        _ => Architecture::Aarch64,
+    })
+}

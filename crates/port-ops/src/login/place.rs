@@ -1,0 +1,79 @@
+//! Which registry, which namespace of it, and how it is reached. Values only.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use port_model::ReferenceError;
+use port_registry::{HostOptions, Options, RegistryHost, RepositoryName, Transport};
+use serde::{Serialize, Serializer};
+
+/// How a registry is reached that no `port.toml` speaks of.
+#[derive(Debug, Clone, Default)]
+pub struct RegistryAccess {
+    /// In the clear.
+    pub plain_http: bool,
+    /// A PEM file of authorities that are trusted besides the system's.
+    pub certificate_authority: Option<PathBuf>,
+    /// Where unfinished uploads are remembered; without it, nothing is.
+    pub state_directory: Option<PathBuf>,
+}
+
+impl RegistryAccess {
+    pub(crate) fn options(&self) -> Options {
+        let transport = if self.plain_http { Transport::PlainHttp } else { Transport::Https };
+        let certificate_authority = self.certificate_authority.clone();
+        let default = HostOptions { transport, certificate_authority, ..HostOptions::default() };
+        Options { default, state_directory: self.state_directory.clone(), ..Options::default() }
+    }
+}
+
+/// What credentials are for: a registry, or one namespace of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginPlace {
+    /// The registry.
+    pub registry: RegistryHost,
+    /// The namespace, a path of the registry.
+    pub namespace: Option<RepositoryName>,
+}
+
+impl FromStr for LoginPlace {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (registry, namespace) = match text.split_once('/') {
+            Some((registry, namespace)) => (registry, Some(namespace.parse()?)),
+            None => (text, None),
+        };
+        Ok(Self { registry: registry.parse()?, namespace })
+    }
+}
+
+impl std::fmt::Display for LoginPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{}/{namespace}", self.registry),
+            None => self.registry.fmt(f),
+        }
+    }
+}
+
+impl Serialize for LoginPlace {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_registry_and_perhaps_a_namespace() {
+        let place: LoginPlace = "GHCR.io/team/a".parse().unwrap();
+        assert_eq!((place.registry.as_str(), place.to_string()), ("ghcr.io", "ghcr.io/team/a".to_owned()));
+        assert_eq!("localhost:5000".parse::<LoginPlace>().unwrap().namespace, None);
+        for bad in ["", "/team", "ghcr.io/", "https://ghcr.io", "user@ghcr.io", "ghcr.io/Team"] {
+            assert!(bad.parse::<LoginPlace>().is_err(), "{bad}");
+        }
+    }
+}

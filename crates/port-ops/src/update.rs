@@ -1,0 +1,99 @@
+//! update: releases of KubeSolo OS, from the publisher's side (acceptance O-47, O-48, Ou-24).
+//!
+//! ```text
+//! publish  kernel + initramfs ─► <version>-amd64      index  <version>-amd64 ┐
+//!          kernel + initramfs ─► <version>-arm64             <version>-arm64 ┴─► <version> ─► <channel>
+//! ```
+//!
+//! Needs no project. Invariants: a published tag of a version keeps its content unless somebody says `overwrite`;
+//! the channel moves last, so that machines never follow it to something unfinished.
+
+mod check;
+mod error;
+mod index;
+mod publish;
+
+pub use error::UpdateError;
+pub use index::{IndexReport, IndexRequest, IndexedPart, index};
+pub use publish::{PublishReport, PublishRequest, PublishedBlob, publish};
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use port_model::{Reference, ReferenceError, Reporter};
+use port_registry::credentials::{CredentialFiles, CredentialPaths};
+use port_registry::{Client, Manifest, RegistryHost, Repository, RepositoryName, TagOrDigest};
+
+use crate::login::RegistryAccess;
+
+/// Where releases are: `HOST/PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryPlace {
+    /// The registry.
+    pub registry: RegistryHost,
+    /// The repository in it.
+    pub repository: RepositoryName,
+}
+
+impl FromStr for RepositoryPlace {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (registry, repository) =
+            text.split_once('/').ok_or_else(|| ReferenceError::NoRepository(text.to_owned()))?;
+        Ok(Self { registry: registry.parse()?, repository: repository.parse()? })
+    }
+}
+
+impl std::fmt::Display for RepositoryPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.registry, self.repository)
+    }
+}
+
+/// What a release's registry is reached with.
+pub struct Publisher {
+    /// How the registry is reached.
+    pub access: RegistryAccess,
+    /// Where its credentials are.
+    pub credential_paths: CredentialPaths,
+    /// Who listens.
+    pub reporter: Arc<dyn Reporter>,
+}
+
+impl Publisher {
+    fn repository(&self, place: &RepositoryPlace) -> Result<Repository, UpdateError> {
+        let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
+        let client = Client::new(self.access.options(), credentials, Arc::clone(&self.reporter));
+        Ok(client.repository(&place.registry, &place.repository)?)
+    }
+
+    /// The same registry for the part that keeps indexes safe from each other's writers.
+    fn backend(&self) -> port_backend::OciRegistry {
+        let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
+        let reporter = Arc::clone(&self.reporter);
+        port_backend::OciRegistry::new(
+            self.access.options(),
+            credentials,
+            reporter,
+            "oci-registry".to_owned(),
+        )
+    }
+}
+
+fn reference(place: &RepositoryPlace, tag: &str) -> Result<Reference, UpdateError> {
+    Ok(Reference::new(place.registry.as_str(), place.repository.as_str(), tag)?)
+}
+
+fn tag(text: &str) -> Result<TagOrDigest, UpdateError> {
+    Ok(TagOrDigest::Tag(text.parse()?))
+}
+
+/// What a name points to; `None` where there is nothing.
+async fn look(repository: &Repository, name: &TagOrDigest) -> Result<Option<Manifest>, UpdateError> {
+    match repository.manifest(name).await {
+        Ok(manifest) => Ok(Some(manifest)),
+        Err(error) if error.kind() == port_registry::Kind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

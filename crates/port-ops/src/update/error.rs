@@ -1,0 +1,75 @@
+//! What can go wrong while a release is published.
+
+use port_content::FsError;
+use port_layout::kubesolo::{KubesoloError, PublishError};
+use port_model::{Digest, ReferenceError};
+use port_registry::RegistryError;
+
+/// A release that is not published.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// A field of the release that cannot be used.
+    #[error("the release's {field} is `{found}`: expected {expected}")]
+    Field {
+        /// Which field.
+        field: &'static str,
+        /// What would do.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// The release cannot be written as documents.
+    #[error(transparent)]
+    Release(#[from] PublishError),
+    /// The name of the place or of a tag.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
+    /// The kernel or the initramfs.
+    #[error(transparent)]
+    Files(#[from] FsError),
+    /// Something else is published under this tag.
+    #[error("`{tag}` is published already: expected {expected}, found {found}")]
+    Taken {
+        /// Which tag.
+        tag: String,
+        /// What was to be published.
+        expected: Digest,
+        /// What is there.
+        found: Digest,
+    },
+    /// There is no manifest to put into the index.
+    #[error("nothing is published for the index: expected one of {}, found none", tags.join(", "))]
+    NothingPublished {
+        /// The tags that were looked for.
+        tags: Vec<String>,
+    },
+    /// A manifest of another release than its tag says.
+    #[error("`{tag}` has the {field} `{found}`: expected `{expected}`")]
+    Differs {
+        /// Which tag.
+        tag: String,
+        /// Which field.
+        field: &'static str,
+        /// What the index is for.
+        expected: String,
+        /// What the manifest says.
+        found: String,
+    },
+    /// What is published is no release.
+    #[error(transparent)]
+    Documents(#[from] KubesoloError),
+    /// The index was not written.
+    #[error(transparent)]
+    Index(#[from] port_backend::BackendError),
+    /// Others move the tag without end.
+    #[error("`{tag}` was not moved: expected the index to stay for a moment, found it changed {times} times")]
+    Restless {
+        /// Which tag.
+        tag: String,
+        /// How often.
+        times: u32,
+    },
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
