@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use port_model::{ArchitectureSelector, ProtectionMode, Selector, Substrate};
+use port_ops::login::RegistryAccess;
 
-use crate::commands::{artifacts, completions, doctor, run, store};
+use crate::commands::{artifacts, completions, doctor, login, logout, run, store, update};
 
 /// Ship boot artifacts like containers: build, push, pull, verify and boot kernels and guest images.
 #[derive(Debug, Parser)]
@@ -84,6 +85,13 @@ pub enum Command {
     /// Look at and tidy the local store.
     #[command(subcommand)]
     Store(store::Command),
+    /// Publish releases of KubeSolo OS.
+    #[command(subcommand)]
+    Update(update::Command),
+    /// Sign in at a registry: check a password there and store it as docker does.
+    Login(login::Arguments),
+    /// Sign out of a registry: forget what a login stored.
+    Logout(logout::Arguments),
     /// Say what this host can do, what is missing, and how to get it.
     Doctor(doctor::Arguments),
     /// Print a completion script for a shell.
@@ -112,6 +120,24 @@ impl From<Selectors> for Selector {
             substrate: selectors.substrate,
             protection_mode: selectors.protection_mode,
         }
+    }
+}
+
+/// How a registry is reached that no `port.toml` speaks of.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Registry")]
+pub struct RegistryFlags {
+    /// Talk to the registry in the clear.
+    #[arg(long)]
+    pub plain_http: bool,
+    /// Trust these certificate authorities, in PEM, besides the system's.
+    #[arg(long, value_name = "FILE", conflicts_with = "plain_http")]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl From<RegistryFlags> for RegistryAccess {
+    fn from(flags: RegistryFlags) -> Self {
+        Self { plain_http: flags.plain_http, certificate_authority: flags.ca_file, state_directory: None }
     }
 }
 

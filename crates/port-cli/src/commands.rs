@@ -3,8 +3,11 @@
 pub mod artifacts;
 pub mod completions;
 pub mod doctor;
+pub mod login;
+pub mod logout;
 pub mod run;
 pub mod store;
+pub mod update;
 
 use port_ops::Workspace;
 
@@ -19,6 +22,9 @@ pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
         Command::Artifacts(command) => artifacts::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Run(arguments) => run::run(arguments, &cli.global, ui).await,
         Command::Store(command) => store::run(&command, &cli.global, ui).map(|()| 0),
+        Command::Update(command) => update::run(command, &cli.global, ui).await.map(|()| 0),
+        Command::Login(arguments) => login::run(arguments, &cli.global, ui).await,
+        Command::Logout(arguments) => logout::run(arguments, ui).await.map(|()| 0),
         Command::Doctor(arguments) => doctor::run(&arguments, &cli.global, ui).await.map(|()| 0),
         Command::Completions(arguments) => completions::run(&arguments, ui).map(|()| 0),
     }

@@ -2,6 +2,9 @@
 
 use port_backend::ErrorKind;
 use port_ops::OpsError;
+use port_ops::login::LoginError;
+use port_ops::update::UpdateError;
+use port_registry::Kind;
 use serde::Serialize;
 
 use crate::args::Format;
@@ -64,6 +67,30 @@ impl From<OpsError> for CommandError {
         Self { message: error.to_string(), causes: causes(&error), hints, exit }
     }
 }
+
+impl From<LoginError> for CommandError {
+    fn from(error: LoginError) -> Self {
+        let (exit, hints) = match &error {
+            LoginError::Unusable { .. } => (Exit::Usage, vec![]),
+            LoginError::Refused { .. } => (Exit::Failed, vec![NOTHING_STORED.to_owned()]),
+            LoginError::Unchecked { source, .. } => {
+                (registry(source.kind()), vec![NOTHING_STORED.to_owned()])
+            }
+            LoginError::NotStored { .. } | LoginError::NotRemoved { .. } => (Exit::Failed, vec![]),
+        };
+        Self { message: error.to_string(), causes: causes(&error), hints, exit }
+    }
+}
+
+impl From<UpdateError> for CommandError {
+    fn from(error: UpdateError) -> Self {
+        let (exit, hint) = update(&error);
+        let hints = hint.into_iter().collect();
+        Self { message: error.to_string(), causes: causes(&error), hints, exit }
+    }
+}
+
+const NOTHING_STORED: &str = "nothing was stored";
 
 /// Every cause below an error, without the ones that repeat what was said already.
 fn causes(error: &dyn std::error::Error) -> Vec<String> {
@@ -161,10 +188,51 @@ fn backend(kind: ErrorKind) -> (Exit, Vec<String>) {
         }
         ErrorKind::Denied => {
             let hint =
-                "sign in with `docker login`, or name the variables: `auth = { kind = \"basic-env\", … }`";
+                "sign in with `port login`, or name the variables: `auth = { kind = \"basic-env\", … }`";
             (Exit::Failed, vec![hint.to_owned()])
         }
         ErrorKind::Conflict | ErrorKind::Failed => (Exit::Failed, vec![]),
+    }
+}
+
+/// The exit code for a failure of a registry.
+fn registry(kind: Kind) -> Exit {
+    match kind {
+        Kind::NotFound => Exit::NotFound,
+        Kind::Unavailable => Exit::Unreachable,
+        _ => Exit::Failed,
+    }
+}
+
+fn update(error: &UpdateError) -> (Exit, Option<String>) {
+    match error {
+        UpdateError::Field { .. } | UpdateError::Name(_) | UpdateError::Release(_) => (Exit::Usage, None),
+        UpdateError::Files(error) if error.is_not_found() => (Exit::NotFound, None),
+        UpdateError::Taken { .. } => {
+            let hint = "publish a new version, or replace this one with `--overwrite`";
+            (Exit::Failed, Some(hint.to_owned()))
+        }
+        UpdateError::NothingPublished { .. } => {
+            let hint = "publish each architecture first with `port update publish`";
+            (Exit::NotFound, Some(hint.to_owned()))
+        }
+        UpdateError::Registry(error) => {
+            let hint = match error.kind() {
+                Kind::Unauthenticated | Kind::Forbidden => {
+                    Some(format!("sign in with `port login {} --username …`", error.registry))
+                }
+                _ => None,
+            };
+            (registry(error.kind()), hint)
+        }
+        UpdateError::Index(error) => {
+            let (exit, hints) = backend(error.kind);
+            (exit, hints.into_iter().next().filter(|_| error.kind == ErrorKind::Denied))
+        }
+        UpdateError::Files(_)
+        | UpdateError::Differs { .. }
+        | UpdateError::Documents(_)
+        | UpdateError::Restless { .. } => (Exit::Failed, None),
     }
 }
 

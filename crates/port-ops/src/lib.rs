@@ -7,6 +7,8 @@
 //! pull      backend ─► store ─► cache path ─► local path
 //! list      what is where          inspect   what a variant is
 //! run       local path ─► driver ─► guest agent
+//! login     credentials ─► their registry ─► docker's or podman's file
+//! update    kernel and initramfs ─► registry: a release of KubeSolo OS
 //! ```
 //!
 //! Every verb starts from a [`Workspace`] and a [`Target`]: one variant of one artifact, resolved once. What was
@@ -20,6 +22,7 @@ mod inspect;
 mod list;
 mod local;
 mod lock_file;
+pub mod login;
 mod paths;
 mod published;
 mod pull;
@@ -29,6 +32,7 @@ mod registry;
 pub mod run;
 mod store;
 mod target;
+pub mod update;
 mod validate;
 mod workspace;
 

@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod fixture;
 mod hostile_shop;
+mod login;
 mod protection_mode;
 mod publishers;
 mod race;
@@ -20,6 +21,7 @@ mod registry_faults;
 mod registry_peers;
 mod report;
 mod transfer;
+mod update;
 
 /// A file that nobody declared would be a test that nobody runs.
 #[test]
