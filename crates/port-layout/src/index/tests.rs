@@ -1,3 +1,5 @@
+//! Tests of `index`: golden documents, refusals, properties.
+
 use port_model::*;
 use proptest::prelude::{Just, ProptestConfig, prop_assert, prop_assert_eq, proptest};
 use proptest::strategy::Strategy as _;

@@ -1,3 +1,5 @@
+//! Tests of `kraftkit`: golden documents, refusals, properties.
+
 use std::collections::BTreeMap;
 
 use port_model::{Architecture, Digest, Substrate};

@@ -1,3 +1,5 @@
+//! Tests of `kubesolo`: golden documents, refusals, properties.
+
 use port_model::{Architecture, Digest};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};

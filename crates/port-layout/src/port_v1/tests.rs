@@ -1,3 +1,5 @@
+//! Tests of `port_v1`: golden documents, refusals, properties.
+
 use port_model::*;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
