@@ -141,7 +141,7 @@ impl From<RegistryFlags> for RegistryAccess {
     }
 }
 
-fn architecture() -> impl clap::builder::TypedValueParser<Value = ArchitectureSelector> {
+pub fn architecture() -> impl clap::builder::TypedValueParser<Value = ArchitectureSelector> {
     let words = [
         clap::builder::PossibleValue::new("native"),
         clap::builder::PossibleValue::new("x86-64").alias("x86_64"),
@@ -150,11 +150,11 @@ fn architecture() -> impl clap::builder::TypedValueParser<Value = ArchitectureSe
     PossibleValuesParser::new(words).try_map(|word| word.parse::<ArchitectureSelector>())
 }
 
-fn substrate() -> impl clap::builder::TypedValueParser<Value = Substrate> {
+pub fn substrate() -> impl clap::builder::TypedValueParser<Value = Substrate> {
     PossibleValuesParser::new(Substrate::WORDS).try_map(|word| word.parse::<Substrate>())
 }
 
-fn protection_mode() -> impl clap::builder::TypedValueParser<Value = ProtectionMode> {
+pub fn protection_mode() -> impl clap::builder::TypedValueParser<Value = ProtectionMode> {
     PossibleValuesParser::new(ProtectionMode::WORDS).try_map(|word| word.parse::<ProtectionMode>())
 }
 

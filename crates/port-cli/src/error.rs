@@ -2,6 +2,7 @@
 
 use port_backend::ErrorKind;
 use port_ops::OpsError;
+use port_ops::copy::CopyError;
 use port_ops::login::LoginError;
 use port_ops::update::UpdateError;
 use port_registry::Kind;
@@ -157,6 +158,8 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         OpsError::WrongContent { .. } | OpsError::Documents { .. } => {
             one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
         }
+        OpsError::NoReferrers { .. } => (Exit::Usage, vec![]),
+        OpsError::Copy(error) => copy(error),
         OpsError::Store(error) => store(error),
         OpsError::Build(error) => build(error),
         OpsError::KernelMismatch { guest_image, .. } => one(
@@ -204,12 +207,42 @@ fn registry(kind: Kind) -> Exit {
     }
 }
 
+fn copy(error: &CopyError) -> (Exit, Vec<String>) {
+    match error {
+        CopyError::Place { .. } => {
+            let hint = "places are `registry/repository:tag[@digest]` or `oci:DIRECTORY:NAME`";
+            (Exit::Usage, vec![hint.to_owned()])
+        }
+        CopyError::Registry(error) => {
+            let denied = matches!(error.kind(), Kind::Unauthenticated | Kind::Forbidden);
+            let hint = denied.then(|| format!("sign in with `port login {} --username …`", error.registry));
+            (registry(error.kind()), hint.into_iter().collect())
+        }
+        CopyError::Store(error) => store(error),
+        CopyError::NotFound { .. } | CopyError::Selection { .. } => (Exit::NotFound, vec![]),
+        CopyError::NoLayout { .. } => (Exit::Usage, vec![]),
+        CopyError::Files(error) if error.is_not_found() => (Exit::NotFound, vec![]),
+        CopyError::Files(_)
+        | CopyError::Mismatch { .. }
+        | CopyError::Document { .. }
+        | CopyError::Refused { .. } => (Exit::Failed, vec!["nothing was tagged".to_owned()]),
+    }
+}
+
 fn update(error: &UpdateError) -> (Exit, Option<String>) {
     match error {
         UpdateError::Field { .. } | UpdateError::Name(_) | UpdateError::Release(_) => (Exit::Usage, None),
         UpdateError::Files(error) if error.is_not_found() => (Exit::NotFound, None),
         UpdateError::Taken { .. } => {
             let hint = "publish a new version, or replace this one with `--overwrite`";
+            (Exit::Failed, Some(hint.to_owned()))
+        }
+        UpdateError::ChannelBack { .. } => {
+            let hint = "nothing was changed; lead machines back on purpose with `--overwrite`";
+            (Exit::Failed, Some(hint.to_owned()))
+        }
+        UpdateError::Differs { .. } => {
+            let hint = "publish it again as it should be, or compose the index anew with `--overwrite`";
             (Exit::Failed, Some(hint.to_owned()))
         }
         UpdateError::NothingPublished { .. } => {
@@ -229,10 +262,9 @@ fn update(error: &UpdateError) -> (Exit, Option<String>) {
             let (exit, hints) = backend(error.kind);
             (exit, hints.into_iter().next().filter(|_| error.kind == ErrorKind::Denied))
         }
-        UpdateError::Files(_)
-        | UpdateError::Differs { .. }
-        | UpdateError::Documents(_)
-        | UpdateError::Restless { .. } => (Exit::Failed, None),
+        UpdateError::Files(_) | UpdateError::Documents(_) | UpdateError::Restless { .. } => {
+            (Exit::Failed, None)
+        }
     }
 }
 

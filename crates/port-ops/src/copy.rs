@@ -21,8 +21,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use port_layout::Descriptor;
 use port_layout::index::{IndexDocument, Published, variants};
 use port_model::{Digest, Reporter, Variant};
+use port_registry::Client;
 use port_registry::credentials::{CredentialFiles, CredentialPaths};
-use port_registry::{Client, HostOptions, Options, Transport};
 use port_store::Store;
 use serde::Serialize;
 
@@ -31,6 +31,7 @@ pub(crate) use graph::{Facts, Node};
 pub use place::Place;
 pub(crate) use side::Side;
 
+use crate::login::RegistryAccess;
 use graph::Graph;
 use transfer::Scratch;
 
@@ -44,25 +45,17 @@ pub struct Surroundings {
     pub credential_paths: CredentialPaths,
     /// Who listens to progress.
     pub reporter: Arc<dyn Reporter>,
-    /// Where it is remembered what registries can do; nowhere, without it.
-    pub state_directory: Option<PathBuf>,
+    /// How registries are reached.
+    pub access: RegistryAccess,
     /// The root of a store, whose partial files are continued after a kill.
     pub store: Option<PathBuf>,
-    /// Whether registries are asked in the clear.
-    pub plain_http: bool,
 }
 
 impl Surroundings {
     /// A client for every registry that places name.
     pub(crate) fn client(&self) -> Client {
-        let transport = if self.plain_http { Transport::PlainHttp } else { Transport::Https };
-        let options = Options {
-            default: HostOptions { transport, ..HostOptions::default() },
-            state_directory: self.state_directory.clone(),
-            ..Options::default()
-        };
         let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
-        Client::new(options, credentials, Arc::clone(&self.reporter))
+        Client::new(self.access.options(), credentials, Arc::clone(&self.reporter))
     }
 }
 
@@ -197,7 +190,7 @@ async fn published(
     let index = index.map_err(|source| CopyError::Document {
         place: from.to_string(),
         digest: root.digest.clone(),
-        source,
+        source: Box::new(source),
     })?;
     Ok(variants(&index))
 }

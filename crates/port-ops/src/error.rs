@@ -159,6 +159,19 @@ pub enum OpsError {
         #[source]
         source: Box<port_layout::port_v1::PortV1Error>,
     },
+    /// Only registries know what refers to a manifest.
+    #[error(
+        "`{artifact}` is pulled from the backend `{kind}`, which knows of no referrers: expected `oci-registry`"
+    )]
+    NoReferrers {
+        /// Which artifact.
+        artifact: String,
+        /// The backend's word.
+        kind: &'static str,
+    },
+    /// A copy, or a look at what a registry has.
+    #[error(transparent)]
+    Copy(Box<crate::copy::CopyError>),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] port_store::StoreError),
@@ -204,8 +217,20 @@ pub enum OpsError {
     Agent(#[from] port_runtime::AgentError),
     /// The machine could not be run.
     #[error(transparent)]
-    Runtime(#[from] port_runtime::RuntimeError),
+    Runtime(Box<port_runtime::RuntimeError>),
     /// A file operation failed.
     #[error(transparent)]
     Files(#[from] FsError),
+}
+
+impl From<crate::copy::CopyError> for OpsError {
+    fn from(error: crate::copy::CopyError) -> Self {
+        Self::Copy(Box::new(error))
+    }
+}
+
+impl From<port_runtime::RuntimeError> for OpsError {
+    fn from(error: port_runtime::RuntimeError) -> Self {
+        Self::Runtime(Box::new(error))
+    }
 }

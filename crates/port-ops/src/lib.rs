@@ -6,6 +6,7 @@
 //! push      local path ─► store ─► backend, cache path
 //! pull      backend ─► store ─► cache path ─► local path
 //! list      what is where          inspect   what a variant is
+//! copy      registry or layout ─► registry or layout, without a project
 //! run       local path ─► driver ─► guest agent
 //! login     credentials ─► their registry ─► docker's or podman's file
 //! update    kernel and initramfs ─► registry: a release of KubeSolo OS
@@ -15,6 +16,7 @@
 //! verified is what is used: digests are taken from bytes that lie where they will be read.
 
 mod build;
+pub mod copy;
 mod describe;
 mod doctor;
 mod error;
@@ -28,7 +30,9 @@ mod published;
 mod pull;
 mod push;
 mod pvm;
+mod referrers;
 mod registry;
+mod remote;
 pub mod run;
 mod store;
 mod target;
@@ -44,6 +48,8 @@ pub use list::{ListReport, ListRow, Presence, list};
 pub use port_layout::index::Strategy;
 pub use pull::pull;
 pub use push::{FileReport, TransferReport, push};
+pub use referrers::{Referrer, ReferrersReport, referrers, referrers_of};
+pub use remote::{RemoteReport, RemoteRow, inspect_remote, list_remote};
 pub use store::{StoreRow, collect_garbage, store_rows, verify_store};
 pub use target::Target;
 pub use validate::{Finding, ValidateOptions, ValidateReport, validate};

@@ -96,7 +96,7 @@ fn file_of(found: &Found, component: &Component) -> Option<FoundFile> {
     Some(FoundFile { name: component.file_name.clone(), size: component.size, digest })
 }
 
-fn native_bundle(
+pub(crate) fn native_bundle(
     target: Target<'_>,
     backend: &dyn Backend,
     documents: &Documents,
@@ -135,7 +135,7 @@ async fn bring_foreign(
     Ok((describe::bundle(workspace, target, &files)?, moved))
 }
 
-fn check_identity(target: Target<'_>, bundle: &Bundle) -> Result<(), String> {
+pub(crate) fn check_identity(target: Target<'_>, bundle: &Bundle) -> Result<(), String> {
     if bundle.class != target.artifact.class {
         return Err(format!("it is a {}, expected a {}", bundle.class, target.artifact.class));
     }
@@ -160,7 +160,7 @@ fn check_identity(target: Target<'_>, bundle: &Bundle) -> Result<(), String> {
 }
 
 /// The config must be the one that the manifest names.
-fn check_config(documents: &Documents) -> Result<(), String> {
+pub(crate) fn check_config(documents: &Documents) -> Result<(), String> {
     let manifest = native::decode_manifest(&documents.manifest).map_err(|error| error.to_string())?;
     let mut hasher = Hasher::default();
     hasher.update(&documents.config);
@@ -189,7 +189,7 @@ async fn bring_undescribed(
         let blob = Blob { digest, size: file.size };
         files.push(HashedFile::stored(workspace, kind, file.name.clone(), blob));
     }
-    if !files.first().is_some_and(|file| file.kind == target.main_kind()) {
+    if files.first().is_none_or(|file| file.kind != target.main_kind()) {
         let location =
             backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
         return Err(BackendError::new(ErrorKind::NotFound, location, "find", "there is no such file").into());

@@ -9,7 +9,9 @@ use port_backend::OciRegistry;
 use port_config::{RegistryAuth, RegistryConfig, Transport};
 use port_model::Reference;
 use port_registry::credentials::{CredentialFiles, Variable, basic_env};
-use port_registry::{Anonymous, ClientCertificate, CredentialSource, HostOptions, Options, Secret, names_of};
+use port_registry::{
+    Anonymous, Client, ClientCertificate, CredentialSource, HostOptions, Options, Secret, names_of,
+};
 
 use crate::error::OpsError;
 use crate::workspace::Workspace;
@@ -28,6 +30,16 @@ pub(crate) fn backend(
         Arc::clone(&workspace.reporter),
         description,
     ))
+}
+
+/// A client for what a backend has no verb for: referrers, tags.
+pub(crate) fn client(
+    workspace: &Workspace,
+    reference: &Reference,
+    config: &RegistryConfig,
+) -> Result<Client, OpsError> {
+    let (credentials, _) = credentials(workspace, reference, config.auth.as_ref())?;
+    Ok(Client::new(options(workspace, config)?, credentials, Arc::clone(&workspace.reporter)))
 }
 
 fn options(workspace: &Workspace, config: &RegistryConfig) -> Result<Options, OpsError> {

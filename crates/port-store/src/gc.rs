@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use port_content::{atomic, fs, lock};
-use port_layout::{Descriptor, Manifest};
-use port_model::Digest;
+use port_layout::document::{self, DocumentKind};
+use port_layout::{Index, Manifest};
 use serde::Serialize;
 
 use crate::error::StoreError;
@@ -53,23 +53,35 @@ impl Store {
         Ok(collected)
     }
 
-    /// The blobs that `index.json` leads to, by hex digest.
+    /// The blobs that `index.json` leads to, by hex digest: manifests, and indexes that were copied here.
     fn live(&self) -> Result<BTreeSet<String>, StoreError> {
         let mut live = BTreeSet::new();
-        for descriptor in self.index()?.manifests {
-            let manifest = self.read_document(&descriptor)?;
-            let keep = |digest: &Digest, live: &mut BTreeSet<String>| live.insert(digest.hex().to_owned());
-            keep(&descriptor.digest, &mut live);
-            let manifest: Manifest =
-                serde_json::from_slice(&manifest).map_err(|source| StoreError::Malformed {
-                    path: self.blob_path(&descriptor.digest),
-                    expected: "an OCI image manifest",
-                    source,
-                })?;
-            let blobs: Vec<Descriptor> = manifest.layers.into_iter().chain([manifest.config]).collect();
-            blobs.iter().for_each(|blob| {
-                keep(&blob.digest, &mut live);
-            });
+        let mut waiting = self.index()?.manifests;
+        while let Some(descriptor) = waiting.pop() {
+            if !live.insert(descriptor.digest.hex().to_owned()) {
+                continue;
+            }
+            let document = self.read_document(&descriptor)?;
+            let malformed = |expected, source| StoreError::Malformed {
+                path: self.blob_path(&descriptor.digest),
+                expected,
+                source,
+            };
+            if document::kind_of(&descriptor.media_type) == Some(DocumentKind::Index) {
+                let index: Index =
+                    serde_json::from_slice(&document).map_err(|e| malformed("an OCI image index", e))?;
+                let (documents, blobs): (Vec<_>, Vec<_>) = index
+                    .manifests
+                    .into_iter()
+                    .partition(|entry| document::kind_of(&entry.media_type).is_some());
+                waiting.extend(documents);
+                live.extend(blobs.iter().map(|blob| blob.digest.hex().to_owned()));
+            } else {
+                let manifest: Manifest =
+                    serde_json::from_slice(&document).map_err(|e| malformed("an OCI image manifest", e))?;
+                let blobs = manifest.layers.iter().chain([&manifest.config]);
+                live.extend(blobs.map(|blob| blob.digest.hex().to_owned()));
+            }
         }
         Ok(live)
     }

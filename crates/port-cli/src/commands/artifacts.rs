@@ -1,10 +1,12 @@
 //! `port artifacts`: the verbs of Port's artifact contract.
 
 mod build;
+mod copy;
 mod inspect;
 mod list;
 mod pull;
 mod push;
+mod referrers;
 mod transfer;
 mod validate;
 
@@ -31,18 +33,25 @@ pub enum Command {
     List(list::Arguments),
     /// Say what one variant is: components, digests, kernel, provenance.
     Inspect(inspect::Arguments),
+    /// Copy a manifest, or an index with all variants, between registries and OCI image layouts.
+    Copy(copy::Arguments),
+    /// List what refers to a manifest: signatures, attestations, whatever others attached.
+    Referrers(referrers::Arguments),
 }
 
 /// Runs a verb.
 pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), CommandError> {
-    let workspace = workspace(global, ui)?;
+    let workspace = || workspace(global, ui);
     match command {
-        Command::Build(arguments) => build::run(&arguments, &workspace, ui).await,
-        Command::Validate(arguments) => validate::run(&arguments, &workspace, ui).await,
-        Command::Push(arguments) => push::run(&arguments, &workspace, ui).await,
-        Command::Pull(arguments) => pull::run(&arguments, &workspace, ui).await,
-        Command::List(arguments) => list::run(&arguments, &workspace, ui),
-        Command::Inspect(arguments) => inspect::run(&arguments, &workspace, ui),
+        Command::Build(arguments) => build::run(&arguments, &workspace()?, ui).await,
+        Command::Validate(arguments) => validate::run(&arguments, &workspace()?, ui).await,
+        Command::Push(arguments) => push::run(&arguments, &workspace()?, ui).await,
+        Command::Pull(arguments) => pull::run(&arguments, &workspace()?, ui).await,
+        Command::List(arguments) => list::run(&arguments, &workspace()?, ui).await,
+        Command::Inspect(arguments) => inspect::run(&arguments, &workspace()?, ui).await,
+        // These work without a project.
+        Command::Copy(arguments) => copy::run(&arguments, global, ui).await,
+        Command::Referrers(arguments) => referrers::run(&arguments, global, ui).await,
     }
 }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod boot;
 mod build;
 mod command_line;
+mod copy;
 mod crash;
 mod demo;
 mod fixture;

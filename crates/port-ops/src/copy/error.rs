@@ -19,7 +19,7 @@ pub enum CopyError {
     },
     /// A registry failed.
     #[error(transparent)]
-    Registry(#[from] port_registry::RegistryError),
+    Registry(Box<port_registry::RegistryError>),
     /// A store that this version does not write.
     #[error(transparent)]
     Store(#[from] port_store::StoreError),
@@ -51,7 +51,7 @@ pub enum CopyError {
         digest: Digest,
         /// What they are.
         #[source]
-        source: Mismatch,
+        source: Box<Mismatch>,
     },
     /// A manifest or index that cannot be read.
     #[error("{digest} in `{place}` cannot be read")]
@@ -62,7 +62,7 @@ pub enum CopyError {
         digest: Digest,
         /// Why.
         #[source]
-        source: port_layout::DocumentError,
+        source: Box<port_layout::DocumentError>,
     },
     /// What is to be copied contradicts itself or has no end.
     #[error("refused to copy from `{place}`: {reason}")]
@@ -80,4 +80,10 @@ pub enum CopyError {
         /// What is there.
         reason: String,
     },
+}
+
+impl From<port_registry::RegistryError> for CopyError {
+    fn from(error: port_registry::RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }

@@ -153,7 +153,7 @@ impl Graph {
             let document = document.map_err(|error| CopyError::Document {
                 place: source.to_string(),
                 digest: descriptor.digest.clone(),
-                source: error,
+                source: Box::new(error),
             })?;
             match document {
                 Document::Manifest(manifest) => {

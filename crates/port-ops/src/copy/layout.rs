@@ -297,7 +297,7 @@ impl Layout {
     }
 
     fn mismatch(&self, digest: &Digest, source: Mismatch) -> CopyError {
-        CopyError::Mismatch { place: self.place(), digest: digest.clone(), source }
+        CopyError::Mismatch { place: self.place(), digest: digest.clone(), source: Box::new(source) }
     }
 }
 

@@ -15,12 +15,19 @@ use crate::ui::{self, Ui};
 pub struct Arguments {
     #[command(flatten)]
     target: TargetArguments,
+    /// What is published, as the pull backend describes it; no file is fetched.
+    #[arg(long)]
+    remote: bool,
 }
 
-pub(super) fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) -> Result<(), CommandError> {
+pub(super) async fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) -> Result<(), CommandError> {
     let selector = arguments.target.selectors.into();
     let target = Target::resolve(workspace, &arguments.target.artifact, selector)?;
-    let report = port_ops::inspect(workspace, target)?;
+    let report = if arguments.remote {
+        port_ops::inspect_remote(workspace, target).await?
+    } else {
+        port_ops::inspect(workspace, target)?
+    };
     ui.report(&report, || text(&report))
 }
 
