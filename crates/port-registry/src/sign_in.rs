@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::name::{RegistryHost, RepositoryName};
 use crate::options::Options;
-use crate::request::Call;
+use crate::request::{Call, Redirects};
 
 /// Asks the registry for its root with these credentials. `false` where it answers without asking who is there, so
 /// that nothing is known about them.
@@ -36,7 +36,10 @@ pub async fn sign_in(
     let wrong = |error: ReferenceError| Failure::BadAnswer(error.to_string());
     let any: RepositoryName = "x".parse().map_err(wrong)?;
     let root = host.endpoint.base().clone();
-    let reply = host.send(&Call::new(Method::GET, root, &any, Scopes::default())).await?;
+    // A portal that leads everybody to its own page says nothing about the credentials.
+    let call =
+        Call { redirects: Redirects::Returned, ..Call::new(Method::GET, root, &any, Scopes::default()) };
+    let reply = host.send(&call).await?;
     reply.expect(&host, &[200]).await?.finish(&host).await;
     Ok(source.asked.load(Ordering::Relaxed))
 }

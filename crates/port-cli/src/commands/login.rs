@@ -9,6 +9,7 @@ use port_ops::Environment;
 use port_ops::login::{self as ops, LoginPlace, LoginReport, LoginRequest};
 use port_registry::Secret;
 use port_registry::credentials::{FileStyle, LoginTarget, password_from_input};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Global, RegistryFlags};
 use crate::error::{CommandError, Exit};
@@ -47,7 +48,7 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, Co
     } else {
         match ask(&arguments.username, &arguments.place, ui).await? {
             Some(password) => password,
-            // As a shell says that Ctrl-C ended it.
+            // As a shell says that the user ended it.
             None => return Ok(130),
         }
     };
@@ -107,10 +108,12 @@ async fn ask(username: &str, place: &LoginPlace, ui: Ui) -> Result<Option<Secret
     let told = ui.raw_stderr(format!("Password of `{username}` for `{place}`: ").as_bytes());
     told.map_err(|error| unreadable(&error.to_string()))?;
     let line = tokio::task::spawn_blocking(|| std::io::stdin().lines().next().transpose());
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| unreadable(&error.to_string()))?;
     let line = tokio::select! {
         line = line => Some(line),
         // Dying by the signal would leave the terminal mute.
         _ = tokio::signal::ctrl_c() => None,
+        _ = terminate.recv() => None,
     };
     drop(hidden);
     let _ = ui.raw_stderr(b"\n");

@@ -220,6 +220,22 @@ fn a_helper_gets_the_secret_and_an_absent_one_is_an_error() {
 }
 
 #[test]
+fn a_page_that_everybody_is_led_to_checks_nothing() {
+    let portal = |request: &memory::Request| {
+        let reply = match request.target.as_str() {
+            "/v2/" => memory::Reply::new(302, b"").header("location", "/welcome"),
+            _ => memory::Reply::new(200, b"<html>"),
+        };
+        memory::Action::Answer(reply)
+    };
+    let registry = memory::Registry::with(memory::Abilities::default(), Box::new(portal));
+    let project = empty();
+    let ran = sign_in(&project, registry.host());
+    assert!(ran.code == 1 && ran.stderr.contains("cannot be asked"), "{ran}");
+    assert!(!project.exists(".docker"));
+}
+
+#[test]
 fn a_registry_that_does_not_answer_is_unreachable() {
     let project = empty();
     // Nothing listens on the port of a listener that is gone.

@@ -302,6 +302,13 @@ fn o_48_an_index_grows_and_loses_nothing() {
     let ran = index(&project, &repository, "v0.3.1", &[]);
     assert!(ran.code == 0 && ran.stdout.contains("stable was sha256:"), "{ran}");
     assert!(found("v0.3.0") == old && found("stable") == found("v0.3.1"));
+    // A job of the old release that runs once more leads nobody back.
+    let new = found("stable");
+    let ran = index(&project, &repository, "v0.3.0", &[]);
+    assert!(ran.code == 1 && ran.stderr.contains("`stable` is at the newer release `v0.3.1`"), "{ran}");
+    assert_eq!(found("stable"), new);
+    assert_eq!(index(&project, &repository, "v0.3.0", &["--overwrite"]).code, 0);
+    assert_eq!(found("stable"), old);
     // An index that somebody else composed is not taken for ours.
     let foreign = String::from_utf8(found("v0.3.1")).unwrap().replace("io.kubesolo.os.channel", "other");
     registry.add_manifest(

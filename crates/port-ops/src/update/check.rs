@@ -58,6 +58,20 @@ fn is_version(text: &str) -> bool {
         && suffix.is_none_or(|suffix| suffix.split('.').all(word))
 }
 
+/// Whether the first version is an older one: by its three numbers, since what a suffix means is the publisher's.
+/// Texts that are no versions are not older than anything.
+pub(super) fn is_older(version: &str, than: &str) -> bool {
+    match (three_numbers(version), three_numbers(than)) {
+        (Some(version), Some(than)) => version < than,
+        _ => false,
+    }
+}
+
+fn three_numbers(version: &str) -> Option<Vec<u32>> {
+    let numbers = version.strip_prefix('v').filter(|_| is_version(version))?.split('-').next()?;
+    numbers.split('.').map(|number| number.parse().ok()).collect()
+}
+
 /// RFC 3339, section 5.6: `2026-01-31T12:00:00Z`, with fractions and offsets.
 fn is_date(text: &str) -> bool {
     let Some((date, rest)) = text.split_once(['T', 't']) else { return false };
@@ -140,6 +154,16 @@ mod tests {
         };
         assert!(release(&minimum("")).is_ok() && release(&minimum("v0.2.0")).is_ok());
         assert!(release(&minimum("0.2.0")).is_err());
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        for (older, newer) in [("v0.9.0", "v0.10.0"), ("v1.2.3", "v1.2.4"), ("v1.9.9-rc.1", "v2.0.0-a")] {
+            assert!(is_older(older, newer) && !is_older(newer, older), "{older} {newer}");
+        }
+        for (one, other) in [("v1.2.3", "v1.2.3-rc.1"), ("", "v1.0.0"), ("v1.0.0", "x")] {
+            assert!(!is_older(one, other) && !is_older(other, one), "{one} {other}");
+        }
     }
 
     #[test]

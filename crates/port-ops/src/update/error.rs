@@ -55,6 +55,16 @@ pub enum UpdateError {
         /// What the manifest says.
         found: String,
     },
+    /// The channel has a newer release.
+    #[error("`{channel}` is at the newer release `{found}`: expected at most `{expected}`")]
+    ChannelBack {
+        /// The channel.
+        channel: String,
+        /// The release that it was to be moved to.
+        expected: String,
+        /// The release that it is at.
+        found: String,
+    },
     /// What is published is no release.
     #[error(transparent)]
     Documents(#[from] KubesoloError),

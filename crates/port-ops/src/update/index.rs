@@ -33,7 +33,7 @@ pub struct IndexRequest {
     pub channel: String,
     /// For which machines; where none is named, for all that are published.
     pub architectures: Vec<Architecture>,
-    /// Whether the index holds these alone, whatever the tag points to now.
+    /// Whether the index holds these alone and the channel moves there, whatever the tags point to now.
     pub overwrite: bool,
 }
 
@@ -73,6 +73,8 @@ pub async fn index(publisher: &Publisher, request: IndexRequest) -> Result<Index
     let parts = parts(&repository, &request).await?;
     // Documents that cannot be written are refused here, where the reason is still a type.
     let fresh = kubesolo::encode_index(&parts)?;
+    let channel_before = look(&repository, &tag(&request.channel)?).await?;
+    refuse_going_back(&request, channel_before.as_ref())?;
     if let Some(there) = look(&repository, &tag(&request.version)?).await?.filter(|_| !request.overwrite) {
         merged(&parts, &request, &there.bytes, &there.media_type)?;
     }
@@ -86,12 +88,12 @@ pub async fn index(publisher: &Publisher, request: IndexRequest) -> Result<Index
         Ok((!same).then(|| Document { media_type: OCI_INDEX.to_owned(), bytes }))
     };
     publisher.backend().update_index(&reference(&request.place, &request.version)?, &merge).await?;
-    let (index, channel_before) = follow(&repository, &request).await?;
+    let index = follow(&repository, &request).await?;
     Ok(IndexReport {
         repository: request.place.to_string(),
         manifests: entries(&index, &request.version)?,
         index: index.digest,
-        channel_before,
+        channel_before: channel_before.map(|before| before.digest),
         version: request.version,
         channel: request.channel,
     })
@@ -191,19 +193,35 @@ fn merged(
     Ok(kubesolo::encode_index(&all)?)
 }
 
+/// A publishing job of an old release that runs once more must not lead machines back.
+fn refuse_going_back(request: &IndexRequest, channel: Option<&Manifest>) -> Result<(), UpdateError> {
+    let Some(there) = channel.filter(|_| !request.overwrite) else { return Ok(()) };
+    let read = document::read(&there.bytes, Some(&there.media_type));
+    let annotations = match read {
+        Ok(Parsed::Index(index)) => index.annotations,
+        Ok(Parsed::Manifest(manifest)) => manifest.annotations,
+        Err(source) => {
+            let tag = request.channel.clone();
+            return Err(kubesolo::KubesoloError::Document { tag, source }.into());
+        }
+    };
+    let found = Metadata::from_annotations(&annotations).version;
+    if !check::is_older(&request.version, &found) {
+        return Ok(());
+    }
+    let (channel, expected) = (request.channel.clone(), request.version.clone());
+    Err(UpdateError::ChannelBack { channel, expected, found })
+}
+
 /// Moves the channel to what the version's tag has, until both are the same.
-async fn follow(
-    repository: &Repository,
-    request: &IndexRequest,
-) -> Result<(Manifest, Option<Digest>), UpdateError> {
+async fn follow(repository: &Repository, request: &IndexRequest) -> Result<Manifest, UpdateError> {
     let (version, channel) = (tag(&request.version)?, tag(&request.channel)?);
-    let before = look(repository, &channel).await?.map(|found| found.digest);
     for _ in 0..TRIES {
         let index = repository.manifest(&version).await?;
         put(repository, &channel, &index).await?;
         // Another job may have added its architecture in between, and moved the channel before us.
         if repository.resolve(&version).await?.digest == index.digest {
-            return Ok((index, before));
+            return Ok(index);
         }
     }
     Err(UpdateError::Restless { tag: request.channel.clone(), times: TRIES })

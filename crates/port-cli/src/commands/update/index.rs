@@ -21,7 +21,7 @@ pub struct Arguments {
     /// An architecture that must be in the index (repeatable); without it, all that are published.
     #[arg(long, value_parser = architecture(), value_delimiter = ',')]
     architecture: Vec<Architecture>,
-    /// Replace the index that is there, in place of adding to it.
+    /// Replace the index that is there, in place of adding to it, and move the channel even to an older release.
     #[arg(long)]
     overwrite: bool,
     #[command(flatten)]
