@@ -4,6 +4,7 @@
 mod boot;
 mod build;
 mod pairs;
+mod registry;
 mod report;
 
 use crate::failure::{Failure, Outcome};
@@ -11,27 +12,40 @@ use crate::failure::{Failure, Outcome};
 /// Fewer pairs say little about a median.
 const LEAST_PAIRS: usize = 10;
 
+/// Rounds of a gigabyte each say enough sooner.
+const ROUNDS: usize = 5;
+
+/// What `bench registry` moves.
+const SIZE_MEBIBYTES: u64 = 1024;
+
 pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
     use lexopt::prelude::*;
 
-    let mut what = None;
-    let mut pairs = LEAST_PAIRS;
+    let (mut what, mut pairs, mut size) = (None, None, None);
     while let Some(argument) = arguments.next()? {
         match argument {
-            Long("pairs") => pairs = arguments.value()?.parse()?,
+            Long("pairs") => pairs = Some(arguments.value()?.parse::<usize>()?),
+            Long("size") => size = Some(arguments.value()?.parse::<u64>()?),
             Value(name) if what.is_none() => what = Some(name.string()?),
             other => return Err(other.unexpected().into()),
         }
     }
-    if pairs < LEAST_PAIRS {
-        return Err(Failure::new(format!("expected --pairs of at least {LEAST_PAIRS}, found {pairs}")));
+    let at_least = |pairs: usize, least: usize| match pairs {
+        enough if enough >= least => Ok(enough),
+        few => Err(Failure::new(format!("expected --pairs of at least {least}, found {few}"))),
+    };
+    match (what.as_deref(), size) {
+        (Some("boot"), None) => boot::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
+        (Some("build"), None) => build::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
+        (Some("registry"), size) => {
+            registry::run(size.unwrap_or(SIZE_MEBIBYTES).max(1), at_least(pairs.unwrap_or(ROUNDS), 1)?)
+        }
+        (Some(other), Some(_)) => Err(Failure::new(format!("`bench {other}` takes no --size"))),
+        (other, None) => Err(unknown(other.unwrap_or(""))),
+        (None, Some(_)) => Err(unknown("")),
     }
-    match what.as_deref() {
-        Some("boot") => boot::run(pairs),
-        Some("build") => build::run(pairs),
-        other => Err(Failure::new(format!(
-            "expected `bench boot` or `bench build`, found `{}`",
-            other.unwrap_or("")
-        ))),
-    }
+}
+
+fn unknown(what: &str) -> Failure {
+    Failure::new(format!("expected `bench boot`, `bench build` or `bench registry`, found `{what}`"))
 }

@@ -56,6 +56,9 @@ Tasks:
 
   bench build [--pairs N]   The second build of unchanged input (goal: under 100 ms)
   bench boot [--pairs N]    `port run` beside the bare QEMU command line (goal: at most 50 ms plus 5 % more)
+  bench registry [--size MIB] [--pairs N]
+                            Push and pull of one blob beside oras, crane, regctl and skopeo (goal: never slower than
+                            the fastest, under 64 MiB of memory)
 
 `test` and `demo` install missing system packages on Debian and Ubuntu, as root or with sudo without a password;
 elsewhere they name what is missing, with the command to run, and stop. `ci` installs nothing: what is missing is

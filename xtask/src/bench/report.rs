@@ -28,12 +28,7 @@ pub(super) struct Report {
 impl Report {
     /// Prints it, writes its section, and fails where the goal was missed.
     pub(super) fn publish(&self) -> Outcome {
-        let section = self.section();
-        println!("\n{section}");
-        let path = workspace::root().join(DOCUMENT);
-        let text = if path.is_file() { workspace::read_text(&path)? } else { HEADER.to_owned() };
-        workspace::write_text(&path, &replaced(&text, self.name, &section)?)?;
-        println!("wrote the section `{}` of {DOCUMENT}", self.name);
+        publish_section(self.name, &self.section())?;
         if self.met {
             Ok(())
         } else {
@@ -55,8 +50,18 @@ impl Report {
     }
 }
 
+/// Prints a section and writes it between its markers.
+pub(super) fn publish_section(name: &str, section: &str) -> Outcome {
+    println!("\n{section}");
+    let path = workspace::root().join(DOCUMENT);
+    let text = if path.is_file() { workspace::read_text(&path)? } else { HEADER.to_owned() };
+    workspace::write_text(&path, &replaced(&text, name, section)?)?;
+    println!("wrote the section `{name}` of {DOCUMENT}");
+    Ok(())
+}
+
 /// The machine in the words that matter for the numbers.
-fn conditions() -> String {
+pub(super) fn conditions() -> String {
     let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown processor", |(_, model)| model.trim());
