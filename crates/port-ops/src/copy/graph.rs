@@ -149,33 +149,45 @@ impl Graph {
                     format!("{digest} is listed as a referrer, and refers to another"),
                 ));
             }
-            let document = document::read(&bytes, Some(&descriptor.media_type));
-            let document = document.map_err(|error| CopyError::Document {
-                place: source.to_string(),
-                digest: descriptor.digest.clone(),
-                source: Box::new(error),
-            })?;
-            match document {
-                Document::Manifest(manifest) => {
-                    let blobs = std::iter::once(manifest.config).chain(manifest.layers);
-                    blobs.into_iter().try_for_each(|blob| self.blob(source, blob))?;
-                }
-                Document::Index(index) => {
-                    for entry in index.manifests {
-                        if document::kind_of(&entry.media_type).is_some() {
-                            self.visit(source, entry, None, depth + 1).await?;
-                        } else {
-                            // A build cache lists its layers in an index.
-                            self.blob(source, entry)?;
-                        }
-                    }
-                }
-            }
+            self.list(source, &descriptor, &bytes, depth).await?;
             let listed = facts.describe(&descriptor);
             let is_referrer = subject.is_some();
             self.nodes.push(Node { descriptor, bytes, subject: own_subject, listed, is_referrer });
             Ok(())
         })
+    }
+
+    /// Takes in what a document lists: blobs, and in an index other documents.
+    async fn list(
+        &mut self,
+        source: &Side,
+        descriptor: &Descriptor,
+        bytes: &[u8],
+        depth: usize,
+    ) -> Result<(), CopyError> {
+        let document = document::read(bytes, Some(&descriptor.media_type));
+        let document = document.map_err(|error| CopyError::Document {
+            place: source.to_string(),
+            digest: descriptor.digest.clone(),
+            source: Box::new(error),
+        })?;
+        match document {
+            Document::Manifest(manifest) => {
+                let mut blobs = std::iter::once(manifest.config).chain(manifest.layers);
+                blobs.try_for_each(|blob| self.blob(source, blob))
+            }
+            Document::Index(index) => {
+                for entry in index.manifests {
+                    if document::kind_of(&entry.media_type).is_some() {
+                        self.visit(source, entry, None, depth + 1).await?;
+                    } else {
+                        // A build cache lists its layers in an index.
+                        self.blob(source, entry)?;
+                    }
+                }
+                Ok(())
+            }
+        }
     }
 
     fn check_bounds(

@@ -94,11 +94,19 @@ impl Layout {
         self.root.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
     }
 
-    /// Where a blob is gathered before it is whole.
+    /// Where a blob is gathered before it is whole. What lies there is continued, if it is a file: who filled the
+    /// directory does not decide where else bytes go.
     pub(crate) fn partial_path(&self, digest: &Digest) -> Result<PathBuf, CopyError> {
         let directory = self.partial_directory();
         fs::create_dir_all(&directory)?;
-        Ok(directory.join(digest.hex()))
+        let partial = directory.join(digest.hex());
+        let journal = directory.join(format!("{}.ranges", digest.hex()));
+        let is_link =
+            |path: &Path| fs::exists(path) && fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());
+        if let Some(link) = [&directory, &partial, &journal].into_iter().find(|path| is_link(path)) {
+            return Err(self.refused(format!("`{}` is a symbolic link", link.display())));
+        }
+        Ok(partial)
     }
 
     fn partial_directory(&self) -> PathBuf {
