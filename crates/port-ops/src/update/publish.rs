@@ -91,14 +91,7 @@ pub async fn publish(publisher: &Publisher, request: PublishRequest) -> Result<P
         return Err(UpdateError::Taken { tag: tag_text, expected: manifest, found });
     }
     publisher.reporter.note(format!("publishing manifest {manifest}"));
-    let config = Bytes::from(documents.config);
-    let config = BlobUpload {
-        digest: digest_of(&config),
-        size: config.len() as u64,
-        source: BlobSource::Bytes(config),
-        mount_from: None,
-    };
-    repository.push_blob(&config).await?;
+    repository.push_blob(&in_memory(documents.config)).await?;
     let kernel = send(&repository, &request.kernel, kernel).await?;
     let initramfs = send(&repository, &request.initramfs, initramfs).await?;
     write(&repository, &name, &tag_text, documents.manifest, before.as_ref()).await?;
@@ -121,6 +114,12 @@ async fn hash(path: &Path) -> Result<Blob, UpdateError> {
     let (digest, size) =
         hashed.map_err(|error| FsError::new("read", path, std::io::Error::other(error)))??;
     Ok(Blob { digest, size })
+}
+
+fn in_memory(bytes: Vec<u8>) -> BlobUpload {
+    let bytes = Bytes::from(bytes);
+    let (digest, size) = (digest_of(&bytes), bytes.len() as u64);
+    BlobUpload { digest, size, source: BlobSource::Bytes(bytes), mount_from: None }
 }
 
 async fn send(repository: &Repository, path: &Path, blob: Blob) -> Result<PublishedBlob, UpdateError> {
