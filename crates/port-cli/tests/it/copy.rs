@@ -4,7 +4,7 @@ use std::path::Path;
 
 use port_content::hashing::digest_of;
 use port_registry::{Anonymous, Client, Descriptor, HostOptions, Options, Transport};
-use port_testkit::peers::Software;
+use port_testkit::peers::{self, Software};
 use port_testkit::project::{Project, Ran};
 use port_testkit::registry::{Abilities, Access, Action, Registry, Reply};
 
@@ -502,4 +502,43 @@ fn a_copy_into_a_layout_that_fails_or_is_killed_keeps_the_old_name() {
     std::os::unix::fs::symlink(target, partial).unwrap();
     refused(&project, &from, "oci:trap:v1", "is a symbolic link");
     assert_eq!(project.read("precious"), b"precious");
+}
+
+/// Attached with oras, carried by Port and by other clients in both directions.
+#[test]
+fn what_others_attach_is_copied_and_others_find_what_port_copied() {
+    let (Some(one), Some(two)) =
+        (open_registry(Software::DockerRegistry), open_registry(Software::DockerRegistry))
+    else {
+        return;
+    };
+    let Some(oras) = peers::tool("oras") else { return };
+    let project = empty();
+    let run = |program: &Path, arguments: &[&str]| {
+        String::from_utf8(peers::run(program, arguments, project.path())).unwrap()
+    };
+    let (first, second) = (format!("{}/t/x:v1", one.address()), format!("{}/t/x:v1", two.address()));
+    project.write("file", noise(3 << 20));
+    project.write("signature", "signed");
+    run(&oras, &["push", "--plain-http", &first, "file:application/x.file"]);
+    run(
+        &oras,
+        &["attach", "--plain-http", "--artifact-type", "application/x.sig", &first, "signature:text/plain"],
+    );
+    copied(&project, &first, "oci:port:v1", &[]);
+    run(&oras, &["cp", "-r", "--from-plain-http", &first, "--to-oci-layout", "oras:v1"]);
+    copied(&project, "oci:oras:v1", &second, &[]);
+    assert!(run(&oras, &["discover", "--plain-http", &second]).contains("application/x.sig"));
+    assert!(run(&oras, &["discover", "--oci-layout", "port:v1"]).contains("application/x.sig"));
+    if let Some(skopeo) = peers::tool("skopeo") {
+        let raw = run(&skopeo, &["inspect", "--raw", "oci:port:v1"]);
+        assert!(raw.contains("application/x.file"), "{raw}");
+    }
+    let Some(regctl) = peers::tool("regctl") else { return };
+    run(&regctl, &["registry", "set", "--tls", "disabled", one.address()]);
+    run(&regctl, &["image", "copy", "--referrers", &first, "ocidir://regctl:v1"]);
+    let ran = project.port(&["artifacts", "referrers", "oci:regctl:v1"]);
+    assert!(ran.stdout.contains("application/x.sig"), "{ran}");
+    let report = copied(&project, "oci:regctl:v1", &format!("{}/t/y:v1", two.address()), &[]);
+    assert_eq!(report["manifests"].as_array().unwrap().len(), 2, "{report}");
 }

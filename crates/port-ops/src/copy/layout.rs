@@ -254,7 +254,8 @@ impl Layout {
         Ok(before)
     }
 
-    /// Every manifest of `index.json` that refers to another, by what it refers to.
+    /// Every manifest that refers to another, by what it refers to: entries of `index.json`, as oras writes them and as
+    /// they are written here, and lists below the name that stands in for the referrers API, as regctl writes them.
     pub(crate) fn referrers(&self) -> Result<BTreeMap<Digest, Vec<Descriptor>>, CopyError> {
         let mut found: BTreeMap<Digest, Vec<Descriptor>> = BTreeMap::new();
         for entry in self.index()?.entries() {
@@ -262,11 +263,26 @@ impl Layout {
             if document::kind_of(&entry.media_type).is_none() || !fs::exists(&self.blob_path(&entry.digest)) {
                 continue;
             }
-            let facts = Facts::of(&self.document(entry)?);
-            let Some(subject) = facts.subject.clone() else { continue };
-            let known = found.entry(subject.digest).or_default();
-            if known.iter().all(|other| other.digest != entry.digest) {
-                known.push(facts.describe(entry));
+            let bytes = self.document(entry)?;
+            let listed = match name_of(entry).and_then(subject_of_name) {
+                Some(subject) => match IndexDocument::read(&bytes, Some(&entry.media_type)) {
+                    Ok(list) => {
+                        list.entries().iter().map(|e| (subject.clone(), e.descriptor().clone())).collect()
+                    }
+                    Err(_) => Vec::new(),
+                },
+                None => {
+                    let facts = Facts::of(&bytes);
+                    let subject =
+                        facts.subject.clone().map(|subject| (subject.digest, facts.describe(entry)));
+                    subject.into_iter().collect()
+                }
+            };
+            for (subject, referrer) in listed {
+                let known = found.entry(subject).or_default();
+                if known.iter().all(|other| other.digest != referrer.digest) {
+                    known.push(referrer);
+                }
             }
         }
         Ok(found)
@@ -307,6 +323,12 @@ impl Layout {
     fn mismatch(&self, digest: &Digest, source: Mismatch) -> CopyError {
         CopyError::Mismatch { place: self.place(), digest: digest.clone(), source: Box::new(source) }
     }
+}
+
+/// The digest that a name like `sha256-<hex>` stands for (OCI distribution-spec, "Referrers Tag Schema").
+fn subject_of_name(name: &str) -> Option<Digest> {
+    let (algorithm, hex) = name.split_once('-')?;
+    format!("{algorithm}:{hex}").parse().ok()
 }
 
 /// The type that a document calls itself; an OCI one by its fields where it says none.
