@@ -19,6 +19,7 @@ mod publishers;
 mod race;
 mod registry;
 mod registry_faults;
+mod registry_kills;
 mod registry_peers;
 mod report;
 mod transfer;
