@@ -18,6 +18,7 @@ fn empty() -> Project {
     Project::new(env!("CARGO_BIN_EXE_port"))
 }
 
+/// Debian's registry, which most hosts can have.
 fn registry(security: Security) -> Option<Registry> {
     Registry::start(Software::DockerRegistry, peers::Access::Basic, security)
 }
@@ -48,8 +49,15 @@ fn config(project: &Project, path: &str) -> Value {
 
 #[test]
 fn a_login_is_checked_stored_used_and_forgotten() {
-    let Some(registry) = registry(Security::Plain) else { return };
-    let (project, host) = (empty(), registry.address());
+    for software in Software::ALL {
+        if let Some(registry) = Registry::start(software, peers::Access::Basic, Security::Plain) {
+            check_stored_used_and_forgotten(registry.address());
+        }
+    }
+}
+
+fn check_stored_used_and_forgotten(host: &str) {
+    let project = empty();
     project.write(CONFIG, r#"{ "detachKeys": "ctrl-e" }"#);
     let ran = sign_in(&project, host);
     assert_eq!(ran.code, 0, "{ran}");
