@@ -103,6 +103,8 @@ pub struct CopyReport {
     pub blobs: Vec<CopiedBlob>,
     /// Referrers that the source lists and does not have.
     pub absent_referrers: Vec<Digest>,
+    /// Blobs that stayed behind: their media type says that only their vendor hands them out.
+    pub withheld_blobs: Vec<Digest>,
     /// How many bytes were moved.
     pub moved_bytes: u64,
 }
@@ -161,7 +163,7 @@ pub async fn copy(
     let scratch = Scratch::new(store.as_ref())?;
     let (from, to) = (&from, &to);
     let copying = Copying { from, to, scratch: &scratch };
-    let mut report = copying.all(source, destination, &root, graph.absent.clone(), &graph).await?;
+    let mut report = copying.all(source, destination, &root, &graph).await?;
     if options.all_variants {
         report.variant_tags = copying.tag_variants(destination, &published, &graph).await?;
     }
@@ -230,7 +232,6 @@ impl Copying<'_> {
         source: &Place,
         destination: &Place,
         root: &Descriptor,
-        absent_referrers: Vec<Digest>,
         graph: &Graph,
     ) -> Result<CopyReport, CopyError> {
         let blobs = stream::iter(&graph.blobs).map(|blob| self.blob(blob)).buffered(AT_ONCE);
@@ -259,7 +260,8 @@ impl Copying<'_> {
             variant_tags: Vec::new(),
             manifests,
             blobs,
-            absent_referrers,
+            absent_referrers: graph.absent.clone(),
+            withheld_blobs: graph.withheld.clone(),
             moved_bytes,
         })
     }

@@ -542,3 +542,60 @@ fn what_others_attach_is_copied_and_others_find_what_port_copied() {
     let report = copied(&project, "oci:regctl:v1", &format!("{}/t/y:v1", two.address()), &[]);
     assert_eq!(report["manifests"].as_array().unwrap().len(), 2, "{report}");
 }
+
+#[test]
+fn what_is_published_is_listed_by_tags_and_by_directories_too() {
+    let remote = |project: &Project, more: &[&str]| {
+        let ran = project.port(&[&["artifacts", "list", "--remote", "--format", "json"][..], more].concat());
+        assert_eq!(ran.code, 0, "{ran}");
+        let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        report["published"].as_array().unwrap().clone()
+    };
+    // Tags alone: of a variant of port.toml, and of one that is not in it.
+    let one = registry(true);
+    for blob in [&b"kernel"[..], b"{}"] {
+        one.add_blob(blob);
+    }
+    let text = manifest(b"kernel", None);
+    for tag in [TAG, "v1-x86_64-qemu-standard", "v1-x86_64-toaster-standard", "v2", "latest"] {
+        one.add_manifest("port/tiny", tag, MANIFEST, text.as_bytes());
+    }
+    let project = registry_project(one.host(), ANONYMOUS);
+    let rows = remote(&project, &[]);
+    let variants: Vec<_> =
+        rows.iter().map(|row| (row["variant"].to_string(), row["configured"] == true)).collect();
+    assert_eq!(variants.len(), 2, "{rows:?}");
+    assert!(variants.iter().any(|(variant, configured)| variant.contains("qemu") && !configured), "{rows:?}");
+    for row in &rows {
+        assert_eq!(
+            (&row["listed"], &row["bytes"], &row["manifest"]),
+            (&"tag".into(), &6.into(), &name(&text).into())
+        );
+    }
+    // An empty registry, an artifact that is not there.
+    assert!(remote(&registry_project(registry(true).host(), ANONYMOUS), &[]).is_empty());
+    assert_eq!(project.port(&["artifacts", "list", "--remote", "--artifact", "nobody"]).code, 5);
+    // A directory.
+    let project = crate::fixture::project();
+    project.write(LOCAL_KERNEL, elf_kernel("x"));
+    succeed(&project, "push", "tiny");
+    let rows = remote(&project, &["--artifact", "tiny"]);
+    assert_eq!((rows.len(), &rows[0]["listed"]), (1, &"directory".into()), "{rows:?}");
+    let ran =
+        project.port(&["artifacts", "inspect", "--artifact", "tiny", "--remote", "--architecture", "x86-64"]);
+    assert!(ran.code == 0 && ran.stdout.contains("6.1.0-x"), "{ran}");
+    let ran = project.port(&["artifacts", "referrers", "--artifact", "tiny", "--architecture", "x86-64"]);
+    assert!(ran.code == 2 && ran.stderr.contains("knows of no referrers"), "{ran}");
+}
+
+#[test]
+fn layers_that_only_their_vendor_hands_out_stay_behind_and_are_named() {
+    let (one, two) = (registry(true), registry(true));
+    one.add_blob(b"{}");
+    let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+    let text = manifest(b"windows", None).replace("application/vnd.test.layer", foreign);
+    one.add_manifest("a", "v1", MANIFEST, text.as_bytes());
+    let report = copied(&empty(), &format!("{}/a:v1", one.host()), &format!("{}/a:v1", two.host()), &[]);
+    assert_eq!(report["withheld_blobs"][0], *digest_of(b"windows").to_string(), "{report}");
+    assert_eq!(two.manifest("a", "v1").unwrap(), text.as_bytes());
+}

@@ -80,6 +80,8 @@ pub(crate) struct Graph {
     pub(crate) blobs: Vec<Descriptor>,
     /// Referrers that are listed and not there.
     pub(crate) absent: Vec<Digest>,
+    /// Blobs that their media type forbids to pass on.
+    pub(crate) withheld: Vec<Digest>,
     seen: BTreeSet<Digest>,
     seen_blobs: BTreeMap<Digest, u64>,
     bytes: u64,
@@ -207,6 +209,12 @@ impl Graph {
     }
 
     fn blob(&mut self, source: &Side, blob: Descriptor) -> Result<(), CopyError> {
+        if is_withheld(&blob.media_type) {
+            if !self.withheld.contains(&blob.digest) {
+                self.withheld.push(blob.digest);
+            }
+            return Ok(());
+        }
         match self.seen_blobs.insert(blob.digest.clone(), blob.size) {
             None => self.blobs.push(blob),
             Some(size) if size == blob.size => {}
@@ -216,11 +224,18 @@ impl Graph {
                 return Err(refused(source, reason));
             }
         }
-        if self.blobs.len() > MOST_BLOBS {
+        if self.blobs.len() + self.withheld.len() > MOST_BLOBS {
             return Err(refused(source, format!("it has more than {MOST_BLOBS} blobs")));
         }
         Ok(())
     }
+}
+
+/// Layers that come from their vendor alone (OCI image-spec, "Non-Distributable Layers"; Docker's foreign layers). Registries
+/// take manifests without them.
+fn is_withheld(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.oci.image.layer.nondistributable.")
+        || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.")
 }
 
 fn refused(source: &Side, reason: String) -> CopyError {

@@ -80,6 +80,11 @@ pub(super) async fn run(arguments: &Arguments, global: &Global, ui: Ui) -> Resul
     for absent in &report.absent_referrers {
         ui.note(&format!("skipped the referrer {absent}: {source} lists it and does not have it"));
     }
+    for withheld in &report.withheld_blobs {
+        ui.note(&format!(
+            "left out the blob {withheld}: its media type says that only its vendor hands it out"
+        ));
+    }
     ui.report(&report, || text(&report))
 }
 
