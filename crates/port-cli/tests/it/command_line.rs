@@ -127,5 +127,10 @@ fn p_49_push_and_pull_are_the_only_verbs_that_move() {
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(verbs, ["build", "validate", "push", "pull", "list", "inspect", "help"]);
+    // The last but help work on places that anybody named, not on an artifact's backends.
+    let expected =
+        ["build", "validate", "push", "pull", "list", "inspect", "copy", "layouts", "referrers", "help"];
+    assert_eq!(verbs, expected);
+    let ran = project().port(&["artifacts", "copy", "--artifact", "tiny"]);
+    assert_eq!(ran.code, 2, "copy is a verb of no artifact and of no backend\n{ran}");
 }
