@@ -33,9 +33,9 @@ pub enum Command {
     List(list::Arguments),
     /// Say what one variant is: components, digests, kernel, provenance.
     Inspect(inspect::Arguments),
-    /// Copy a manifest, or an index with all variants, between registries and OCI image layouts.
+    /// Copy a manifest or a whole index between registries and OCI image layouts.
     Copy(copy::Arguments),
-    /// List what refers to a manifest: signatures, attestations, whatever others attached.
+    /// List what refers to a manifest: signatures, attestations.
     Referrers(referrers::Arguments),
 }
 
