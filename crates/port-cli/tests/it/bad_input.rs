@@ -102,7 +102,7 @@ fn an_unreadable_file_is_named() {
     let project = project();
     let local = project.write(LOCAL_KERNEL, b"kernel");
     use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(&local, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&local, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(&local).is_ok() {
         port_testkit::skip::because("this user reads every file");
         return;

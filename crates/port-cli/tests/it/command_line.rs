@@ -125,6 +125,8 @@ fn p_49_push_and_pull_are_the_only_verbs_that_move() {
         .skip_while(|line| *line != "Commands:")
         .skip(1)
         .take_while(|line| !line.is_empty())
+        // A description may go on in a further line, which is indented more.
+        .filter(|line| !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     // The last but help work on places that anybody named, not on an artifact's backends.

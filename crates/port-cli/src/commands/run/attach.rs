@@ -51,7 +51,7 @@ async fn type_into(frames: mpsc::Sender<HostFrame>) {
     loop {
         let frame = tokio::select! {
             read = stdin.read(&mut buffer) => match read {
-                Ok(length @ 1..) => HostFrame::Input { data: buffer.get(..length).unwrap_or_default().to_vec().into() },
+                Ok(length @ 1..) => HostFrame::Input { data: buffer.get(..length).unwrap_or_default().to_vec() },
                 _ => return,
             },
             _ = resized.recv() => {
