@@ -19,7 +19,7 @@ use crate::{process, workspace};
 const FILE: &str = "blob.bin";
 const LAYOUT: &str = "layout";
 const OUTPUT: &str = "output";
-const PORT_PATH: &str = "artifacts/vmlinux";
+const PORT_PATH: &str = "artifacts/rootfs.ext4";
 const ARTIFACT: &str = "blob";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,15 +143,15 @@ impl Client {
         let backend =
             r#"{ backend = "oci-registry", transport = "plain-http", auth = { kind = "anonymous" } }"#;
         let text = format!(
-            r#"[artifacts.kernels.{ARTIFACT}]
+            r#"[artifacts.guest_images.{ARTIFACT}]
 reference = {{ registry = "{registry}", repository = "benchmark/{name}", version = "v1" }}
 
-[artifacts.kernels.{ARTIFACT}.distribution]
+[artifacts.guest_images.{ARTIFACT}.distribution]
 cache_root = ".port/cache"
 push = {backend}
 pull = {backend}
 
-[[artifacts.kernels.{ARTIFACT}.variants]]
+[[artifacts.guest_images.{ARTIFACT}.variants]]
 path = "{PORT_PATH}"
 selector = {{ architecture = "{}", substrate = "firecracker", protection_mode = "standard" }}
 "#,
@@ -201,7 +201,7 @@ mod tests {
         let client = Client { tool: Tool::Port, program: PathBuf::from("port") };
         client.configure(&directory, "127.0.0.1:5000".parse().unwrap()).unwrap();
         let table: toml::Table = workspace::read_text(&directory.join("port.toml")).unwrap().parse().unwrap();
-        let artifact = &table["artifacts"]["kernels"][ARTIFACT];
+        let artifact = &table["artifacts"]["guest_images"][ARTIFACT];
         assert_eq!(artifact["reference"]["registry"].as_str(), Some("127.0.0.1:5000"));
         assert_eq!(artifact["distribution"]["pull"]["transport"].as_str(), Some("plain-http"));
         remove(&directory).unwrap();
