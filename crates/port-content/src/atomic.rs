@@ -1,7 +1,7 @@
 //! Files and directories that appear whole or not at all.
 //!
 //! ```text
-//! .NAME.XXXX.tmp  (same directory) ── write ── fsync ── rename onto NAME ── fsync directory
+//! .NAME.random.tmp  (same directory) ── write ── fsync ── rename onto NAME ── fsync directory
 //! ```
 //!
 //! CRASH: a kill before the rename leaves the old content and a hidden `.tmp` file, which

@@ -4,7 +4,7 @@ use clap::Args;
 use port_backend::ErrorKind;
 use port_ops::{OpsError, Workspace};
 
-use super::{targets, transfer};
+use super::transfer::{self, Wanted};
 use crate::args::TargetArguments;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -20,20 +20,11 @@ pub struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) -> Result<(), CommandError> {
-    let mut reports = Vec::new();
-    let mut absent = None;
-    for target in targets(workspace, &arguments.target, arguments.all_variants)? {
-        match port_ops::pull(workspace, target).await {
-            Ok(report) => reports.push(report),
-            Err(OpsError::Backend(error)) if arguments.all_variants && error.kind == ErrorKind::NotFound => {
-                workspace.note(format!("skipped `{}`: it is not published", target.variant()));
-                absent = Some(OpsError::Backend(error));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    match absent {
-        Some(error) if reports.is_empty() => Err(error.into()),
-        _ => transfer::report(ui, "pulled", &reports, arguments.all_variants),
-    }
+    let absent = |error: &OpsError| match error {
+        OpsError::Backend(error) if error.kind == ErrorKind::NotFound => Some("it is not published"),
+        _ => None,
+    };
+    let pull = async |target| port_ops::pull(workspace, target).await;
+    let wanted = Wanted { target: &arguments.target, all_variants: arguments.all_variants };
+    transfer::run(workspace, ui, "pulled", wanted, pull, absent).await
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use port_ops::{OpsError, Strategy, Workspace};
 
-use super::{targets, transfer};
+use super::transfer::{self, Wanted};
 use crate::args::TargetArguments;
 use crate::error::CommandError;
 use crate::ui::Ui;
@@ -31,20 +31,9 @@ fn strategy() -> impl TypedValueParser<Value = Strategy> {
 
 pub(super) async fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) -> Result<(), CommandError> {
     let strategy = if arguments.overwrite { Strategy::Overwrite } else { arguments.strategy };
-    let mut reports = Vec::new();
-    let mut absent = None;
-    for target in targets(workspace, &arguments.target, arguments.all_variants)? {
-        match port_ops::push(workspace, target, strategy).await {
-            Ok(report) => reports.push(report),
-            Err(error @ OpsError::NoLocalFile { .. }) if arguments.all_variants => {
-                workspace.note(format!("skipped `{}`: it is not built here", target.variant()));
-                absent = Some(error);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    match absent {
-        Some(error) if reports.is_empty() => Err(error.into()),
-        _ => transfer::report(ui, "pushed", &reports, arguments.all_variants),
-    }
+    let absent =
+        |error: &OpsError| matches!(error, OpsError::NoLocalFile { .. }).then_some("it is not built here");
+    let push = async |target| port_ops::push(workspace, target, strategy).await;
+    let wanted = Wanted { target: &arguments.target, all_variants: arguments.all_variants };
+    transfer::run(workspace, ui, "pushed", wanted, push, absent).await
 }
