@@ -5,7 +5,7 @@ use port_ops::OpsError;
 use port_ops::copy::CopyError;
 use port_ops::login::LoginError;
 use port_ops::update::UpdateError;
-use port_registry::Kind;
+use port_registry::{Failure, Kind};
 use serde::Serialize;
 
 use crate::args::Format;
@@ -92,6 +92,9 @@ impl From<UpdateError> for CommandError {
 }
 
 const NOTHING_STORED: &str = "nothing was stored";
+/// Where bytes arrive that are not the ones that were named, nobody here knows which side changed them.
+const OTHER_BYTES: &str = "the registry or the link to it changes bytes (try another link), or what was published is damaged (push the artifact again)";
+const NOTHING_CHANGED: &str = "nothing was changed";
 
 /// Every cause below an error, without the ones that repeat what was said already.
 fn causes(error: &dyn std::error::Error) -> Vec<String> {
@@ -186,9 +189,7 @@ fn backend(kind: ErrorKind) -> (Exit, Vec<String>) {
         ErrorKind::NotFound => (Exit::NotFound, vec!["push it first with `port artifacts push`".to_owned()]),
         ErrorKind::Unavailable => (Exit::Unreachable, vec![]),
         ErrorKind::Unsupported => (Exit::Usage, vec![]),
-        ErrorKind::Corrupt => {
-            (Exit::Failed, vec!["nothing was changed; push the artifact again to repair it".to_owned()])
-        }
+        ErrorKind::Corrupt => (Exit::Failed, vec![NOTHING_CHANGED.to_owned(), OTHER_BYTES.to_owned()]),
         ErrorKind::Denied => {
             let hint =
                 "sign in with `port login`, or name the variables: `auth = { kind = \"basic-env\", … }`";
@@ -214,8 +215,13 @@ fn copy(error: &CopyError) -> (Exit, Vec<String>) {
             (Exit::Usage, vec![hint.to_owned()])
         }
         CopyError::Registry(error) => {
-            let denied = matches!(error.kind(), Kind::Unauthenticated | Kind::Forbidden);
-            let hint = denied.then(|| format!("sign in with `port login {} --username …`", error.registry));
+            let hint = match error.kind() {
+                Kind::Unauthenticated | Kind::Forbidden => {
+                    Some(format!("sign in with `port login {} --username …`", error.registry))
+                }
+                _ if matches!(*error.failure, Failure::Corrupt(_)) => Some(OTHER_BYTES.to_owned()),
+                _ => None,
+            };
             (registry(error.kind()), hint.into_iter().collect())
         }
         CopyError::Store(error) => store(error),
@@ -254,6 +260,7 @@ fn update(error: &UpdateError) -> (Exit, Option<String>) {
                 Kind::Unauthenticated | Kind::Forbidden => {
                     Some(format!("sign in with `port login {} --username …`", error.registry))
                 }
+                _ if matches!(*error.failure, Failure::Corrupt(_)) => Some(OTHER_BYTES.to_owned()),
                 _ => None,
             };
             (registry(error.kind()), hint)
@@ -279,7 +286,7 @@ fn store(error: &port_store::StoreError) -> (Exit, Vec<String>) {
             "remove the store to start it anew: pull and build fill it again"
         }
         ChangedMeanwhile { .. } => "wait until whoever writes it is done, and try again",
-        Mismatch { .. } => "what was fetched is not what was published; push the artifact again to repair it",
+        Mismatch { .. } => OTHER_BYTES,
         port_store::StoreError::Outside(error) if error.is_not_found() => return (Exit::NotFound, vec![]),
         port_store::StoreError::Outside(_) | port_store::StoreError::Files { .. } => {
             return (Exit::Failed, vec![]);

@@ -144,6 +144,15 @@ pub struct Refusal {
     pub details: Vec<String>,
 }
 
+impl Refusal {
+    /// Whether it complains, or may complain, about the bytes of a blob and not about the request.
+    pub(crate) fn is_about_bytes(&self) -> bool {
+        const CODES: [&str; 3] = ["DIGEST_INVALID", "SIZE_INVALID", "BLOB_UPLOAD_INVALID"];
+        let names = |detail: &String| CODES.iter().any(|code| detail.starts_with(code));
+        self.details.is_empty() || self.details.iter().any(names)
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the registry answered {}", self.status)?;
@@ -205,6 +214,16 @@ pub enum Failure {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The registry got other bytes than the right ones that were sent, again and again.
+    #[error(
+        "{refusal}, {starts} times, but the local bytes are right: the registry or the link to it changes bytes"
+    )]
+    Altered {
+        /// What it said at last.
+        refusal: Refusal,
+        /// How often the upload was started.
+        starts: u32,
+    },
     /// Other bytes than declared.
     #[error("the registry sent other bytes than it named")]
     Corrupt(#[source] Mismatch),
@@ -239,7 +258,7 @@ impl Failure {
             Self::Refused(_) => Kind::Refused,
             Self::Unsupported(_) | Self::UnknownContent { .. } => Kind::Unsupported,
             Self::Overloaded { .. } | Self::Unreachable { .. } => Kind::Unavailable,
-            Self::Corrupt(_) | Self::BadAnswer(_) => Kind::Corrupt,
+            Self::Altered { .. } | Self::Corrupt(_) | Self::BadAnswer(_) => Kind::Corrupt,
             Self::Hostile(_) => Kind::Hostile,
             Self::WrongSource(_) | Self::Credentials(_) | Self::NoClient(_) | Self::Local(_) => Kind::Local,
         }
@@ -253,7 +272,7 @@ impl Failure {
             404 | 410 => Self::NotFound(refusal),
             405 | 501 => Self::Unsupported(refusal),
             412 => Self::Changed(refusal),
-            408 | 429 | 500..=599 => Self::Overloaded { refusal, tries: 1 },
+            408 | 429 | 499 | 500..=599 => Self::Overloaded { refusal, tries: 1 },
             _ => Self::Refused(refusal),
         }
     }

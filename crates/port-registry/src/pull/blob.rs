@@ -4,6 +4,7 @@
 //! per connection. They go only when the bytes turned out wrong, so that the next try starts clean, or when the caller,
 //! having moved the file to its place, calls [`forget_partial`].
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use port_content::fs::{self, Context as _, FsError};
 use port_content::hashing::Hasher;
-use port_content::verify;
+use port_content::verify::{self, Mismatch};
 use port_model::Digest;
 use reqwest::Method;
 use tokio::sync::{Notify, watch};
@@ -38,6 +39,9 @@ pub fn forget_partial(path: &Path) -> Result<(), FsError> {
     fs::remove_file(path)
 }
 
+/// How often a blob is fetched whose bytes turn out wrong: a flipped bit passes, a registry that lies does not.
+const FETCHES: u32 = 2;
+
 /// Fetches a blob into the file at `path`, which then holds exactly these bytes (not flushed to the disk yet).
 pub(crate) async fn to_file(
     host: &Host,
@@ -46,7 +50,27 @@ pub(crate) async fn to_file(
     size: u64,
     path: &Path,
 ) -> Result<(), Failure> {
+    // The lock goes with the last handle: nobody comes in between the fetches.
     let file = Arc::new(locked::wait(path).await?);
+    let mut fetches = 0;
+    loop {
+        fetches += 1;
+        match fetch(host, repository, digest, size, path, Arc::clone(&file)).await {
+            Err(Failure::Corrupt(Mismatch::Digest { .. })) if fetches < FETCHES => {}
+            fetched => return fetched,
+        }
+    }
+}
+
+/// One fetch: what an earlier one left counts, unless its bytes turned out wrong.
+async fn fetch(
+    host: &Host,
+    repository: &RepositoryName,
+    digest: &Digest,
+    size: u64,
+    path: &Path,
+    file: Arc<File>,
+) -> Result<(), Failure> {
     file.set_len(size).context("size", path)?;
     let (journal, done) = Journal::open(path, &file, digest, size)?;
     let transfer = host.transfer();
@@ -109,11 +133,18 @@ pub(crate) async fn to_memory(
     }
     let scopes = Scopes::pull(&host.endpoint.repository(repository));
     let call = Call::new(Method::GET, host.endpoint.blob(repository, digest), repository, scopes);
-    let reply = host.send(&call).await?.expect(host, &[200]).await?;
-    refuse_encoding(&reply)?;
-    let bytes = reply.bytes(host, size).await?;
-    let mut hasher = Hasher::of(digest.algorithm());
-    hasher.update(&bytes);
-    verify::check(hasher, digest, Some(size)).map_err(Failure::Corrupt)?;
-    Ok(bytes.into())
+    let mut fetches = 0;
+    loop {
+        fetches += 1;
+        let reply = host.send(&call).await?.expect(host, &[200]).await?;
+        refuse_encoding(&reply)?;
+        let bytes = reply.bytes(host, size).await?;
+        let mut hasher = Hasher::of(digest.algorithm());
+        hasher.update(&bytes);
+        match verify::check(hasher, digest, Some(size)) {
+            Ok(()) => return Ok(bytes.into()),
+            Err(Mismatch::Digest { .. }) if fetches < FETCHES => {}
+            Err(mismatch) => return Err(Failure::Corrupt(mismatch)),
+        }
+    }
 }

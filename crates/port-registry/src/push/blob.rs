@@ -18,7 +18,7 @@ use reqwest::header::CONTENT_TYPE;
 
 use crate::auth::Scopes;
 use crate::capability::Upload;
-use crate::error::Failure;
+use crate::error::{Failure, Refusal};
 use crate::host::Host;
 use crate::name::RepositoryName;
 use crate::options::UploadStyle;
@@ -26,6 +26,7 @@ use crate::push::journal::Journal;
 use crate::push::manifest::confirm;
 use crate::push::parts::{Lost, Parts};
 use crate::push::session::{Begun, Session, Uploads};
+use crate::push::source;
 use crate::request::Call;
 use crate::request::body::{Body, FilePart, Progress};
 
@@ -158,14 +159,19 @@ impl Pushing<'_> {
             if has(host, self.uploads.repository, &self.upload.digest, self.uploads.scopes.clone()).await? {
                 return Ok(());
             }
+            let mut altered = None;
             match lost {
                 Lost::Failed(failure) => return Err(failure),
                 Lost::NoParts => host.memory.learn(|known| known.upload = Upload::Whole),
                 Lost::Broken(stumble) => host.wait(stumble, starts).await?,
+                Lost::Altered(refusal) => altered = Some(refusal),
                 Lost::StartOver => {}
             }
             self.journal.forget()?;
             self.uploads.cancel(&session.location).await;
+            if let Some(refusal) = altered.filter(|_| starts >= STARTS) {
+                return Err(Failure::Altered { refusal, starts });
+            }
             if starts >= STARTS.max(host.patience().tries) {
                 return Err(Failure::BadAnswer(format!("its upload sessions broke {starts} times")));
             }
@@ -241,26 +247,25 @@ impl Pushing<'_> {
                 Err(Lost::StartOver)
             }
             404 | 416 => Err(Lost::StartOver),
-            400 if !whole => self.mismatch(reply).await,
+            400 => {
+                let refusal = reply.refusal(host).await;
+                match refusal.is_about_bytes() {
+                    true => Err(self.altered(refusal).await),
+                    false if whole => Err(Lost::Failed(Failure::of_status(refusal))),
+                    // No bytes came with this request: it is the session that is confused.
+                    false => Err(Lost::StartOver),
+                }
+            }
             _ => Err(Lost::Failed(Failure::of_status(reply.refusal(host).await))),
         }
     }
 
     /// The registry found another digest. If the local bytes are the right ones, what it has is wrong: start over.
-    async fn mismatch(&self, reply: crate::request::Reply) -> Result<(), Lost> {
-        drop(reply);
-        let Body::Part(part) = &self.body else { return Err(Lost::StartOver) };
-        let (file, digest) = (Arc::clone(&part.file), self.upload.digest.clone());
-        let size = part.length;
-        let checked =
-            tokio::task::spawn_blocking(move || crate::push::manifest::check_file(&file, size, &digest));
-        match checked.await.map_err(std::io::Error::other).and_then(|checked| checked) {
-            Ok(None) => Err(Lost::StartOver),
-            Ok(Some(mismatch)) => Err(Lost::Failed(Failure::WrongSource(mismatch))),
-            Err(source) => {
-                let path = PathBuf::from(self.upload.digest.to_string());
-                Err(Lost::Failed(Failure::Local(port_content::FsError::new("read", &path, source))))
-            }
+    async fn altered(&self, refusal: Refusal) -> Lost {
+        match source::check(&self.body, &self.upload.digest).await {
+            Ok(None) => Lost::Altered(refusal),
+            Ok(Some(mismatch)) => Lost::Failed(Failure::WrongSource(mismatch)),
+            Err(failure) => Lost::Failed(failure),
         }
     }
 }

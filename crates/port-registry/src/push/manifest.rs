@@ -1,14 +1,9 @@
 //! Manifests written, by tag or digest, on condition where a state was seen; things deleted; and whether pushing is
 //! allowed at all.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
-
 use bytes::Bytes;
-use port_content::hashing::{BUFFER, Hasher};
 use port_content::limit;
-use port_content::verify::{self, Mismatch};
+use port_content::verify::Mismatch;
 use port_model::Digest;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
@@ -95,19 +90,6 @@ pub(crate) fn confirm(reply: &Reply, digest: &Digest) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// Whether the first `size` bytes of a file are the ones that were named; `None` if so.
-pub(crate) fn check_file(file: &File, size: u64, digest: &Digest) -> io::Result<Option<Mismatch>> {
-    let mut hasher = Hasher::of(digest.algorithm());
-    let mut buffer = vec![0; BUFFER];
-    while hasher.size() < size {
-        let count = usize::try_from(size - hasher.size()).unwrap_or(BUFFER).min(BUFFER);
-        let block = buffer.get_mut(..count).unwrap_or_default();
-        file.read_exact_at(block, hasher.size())?;
-        hasher.update(block);
-    }
-    Ok(verify::check(hasher, digest, Some(size)).err())
 }
 
 /// Begins an upload and gives it up: the cheapest question whose answer is the one for a real push.

@@ -6,3 +6,4 @@ mod journal;
 pub(crate) mod manifest;
 mod parts;
 pub(crate) mod session;
+mod source;

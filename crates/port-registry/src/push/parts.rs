@@ -9,7 +9,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE};
 
 use crate::capability::Upload;
-use crate::error::Failure;
+use crate::error::{Failure, Refusal};
 use crate::push::journal::Journal;
 use crate::push::session::{Session, Uploads, confirmed};
 use crate::request::body::{Body, FilePart, Progress};
@@ -27,6 +27,8 @@ pub(crate) enum Lost {
     Failed(Failure),
     /// The session is gone or confused: start over.
     StartOver,
+    /// The registry has other bytes than the right ones that lie here: start over.
+    Altered(Refusal),
     /// The connection broke in a way that leaves nothing of the session: start over after a pause.
     Broken(Stumble),
     /// This registry does not take parts.

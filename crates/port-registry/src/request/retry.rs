@@ -8,10 +8,14 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 
 use crate::options::Patience;
 
+/// What registries answer to an upload whose connection half closed: that it broke, said by them and not found by us.
+const CLIENT_CLOSED: u16 = 499;
+
 /// Whether a status may pass.
 pub(crate) fn may_pass(status: StatusCode) -> bool {
     status == StatusCode::REQUEST_TIMEOUT
         || status == StatusCode::TOO_MANY_REQUESTS
+        || status.as_u16() == CLIENT_CLOSED
         || (status.is_server_error()
             && status != StatusCode::NOT_IMPLEMENTED
             && status != StatusCode::HTTP_VERSION_NOT_SUPPORTED)
