@@ -249,21 +249,19 @@ impl Pushing<'_> {
             404 | 416 => Err(Lost::StartOver),
             400 => {
                 let refusal = reply.refusal(host).await;
-                match refusal.is_about_bytes() {
-                    true => Err(self.altered(refusal).await),
-                    false if whole => Err(Lost::Failed(Failure::of_status(refusal))),
-                    // No bytes came with this request: it is the session that is confused.
-                    false => Err(Lost::StartOver),
-                }
+                Err(self.altered(refusal, whole).await)
             }
             _ => Err(Lost::Failed(Failure::of_status(reply.refusal(host).await))),
         }
     }
 
-    /// The registry found another digest. If the local bytes are the right ones, what it has is wrong: start over.
-    async fn altered(&self, refusal: Refusal) -> Lost {
+    /// The registry found another digest, or may have. If the local bytes are the right ones, what it has is wrong.
+    async fn altered(&self, refusal: Refusal, whole: bool) -> Lost {
         match source::check(&self.body, &self.upload.digest).await {
-            Ok(None) => Lost::Altered(refusal),
+            Ok(None) if refusal.is_about_bytes() => Lost::Altered(refusal),
+            Ok(None) if whole => Lost::Failed(Failure::of_status(refusal)),
+            // No bytes came with this request: it is the session that is confused.
+            Ok(None) => Lost::StartOver,
             Ok(Some(mismatch)) => Lost::Failed(Failure::WrongSource(mismatch)),
             Err(failure) => Lost::Failed(failure),
         }
