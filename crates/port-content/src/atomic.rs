@@ -66,6 +66,16 @@ impl AtomicFile {
         self.commit_as(&target)
     }
 
+    /// As [`AtomicFile::commit`], without flushing: for what is only a saving, and whose reader takes a torn file for
+    /// none. After a power cut the file may be empty.
+    pub fn commit_unflushed(self) -> Result<(), FsError> {
+        let Self { temporary, target, .. } = self;
+        temporary
+            .persist(&target)
+            .map(|_| ())
+            .map_err(|error| FsError::new("rename onto", &target, error.error))
+    }
+
     /// As [`AtomicFile::commit`], under a name in the same directory that was not known at the start.
     pub fn commit_as(self, target: &Path) -> Result<File, FsError> {
         let Self { temporary, mode, .. } = self;
@@ -112,6 +122,23 @@ pub fn place(from: &Path, to: &Path) -> Result<File, FsError> {
     fs::sync_dir(parent(to))?;
     fs::sync_dir(parent(from))?;
     Ok(file)
+}
+
+/// Makes `target` another name of the file at `original`, in place of what was there. Both must lie in one file system.
+pub fn link(original: &Path, target: &Path) -> Result<(), FsError> {
+    let directory = parent(target);
+    fs::create_dir_all(directory)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(&prefix(target))
+        .suffix(SUFFIX)
+        .make_in(directory, |path| fs::hard_link(original, path).map_err(|error| error.source))
+        .context("link into", directory)?;
+    failpoint("atomic.before-rename").context("write", target)?;
+    rustix::fs::rename(temporary.path(), target).context("rename onto", target)?;
+    failpoint("atomic.after-rename").context("write", target)?;
+    // A rename between two names of one file does nothing and leaves both; dropping the temporary removes the first.
+    drop(temporary);
+    fs::sync_dir(directory)
 }
 
 /// A directory being prepared, which takes the place of `target` only with [`AtomicDir::commit`].
@@ -235,6 +262,20 @@ mod tests {
         write(&target, b"whole").unwrap();
         assert_eq!(fs::read(&target, 10).unwrap(), b"whole");
         assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), [target]);
+    }
+
+    #[test]
+    fn a_link_takes_the_place_of_what_was_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let (original, target) = (directory.path().join("blob"), directory.path().join("cache/vmlinux"));
+        write(&original, b"new").unwrap();
+        write(&target, b"old").unwrap();
+        for _ in 0..2 {
+            link(&original, &target).unwrap();
+            assert_eq!(fs::read(&target, 10).unwrap(), b"new");
+            assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), [target.clone()]);
+        }
+        assert!(link(&directory.path().join("absent"), &target).unwrap_err().is_not_found());
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 pub mod atomic;
 pub mod failpoint;
+pub mod flusher;
 pub mod fs;
 pub mod hashing;
 pub mod limit;

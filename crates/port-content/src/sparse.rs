@@ -6,9 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::mpsc;
 
+use port_model::Digest;
 use rustix::fs::{SeekFrom, ioctl_ficlone, seek};
 
+use crate::flusher::Flusher;
 use crate::fs::{Context as _, FsError};
 use crate::hashing::{BUFFER, Hasher};
 
@@ -32,13 +35,18 @@ pub fn copy_telling(
     tell: &mut dyn FnMut(u64),
 ) -> Result<u64, FsError> {
     let length = source.metadata().context("inspect", path)?.len();
-    if ioctl_ficlone(target, source).is_ok() {
+    if reflink(source, target) {
         tell(length);
         return Ok(length);
     }
     target.set_len(length).context("size", path)?;
     copy_data_runs(source, target, length, tell).context("copy", path)?;
     Ok(length)
+}
+
+/// Makes `target` share the blocks of `source`; says whether the file system can.
+pub fn reflink(source: &File, target: &File) -> bool {
+    ioctl_ficlone(target, source).is_ok()
 }
 
 fn copy_data_runs(source: &File, target: &File, length: u64, tell: &mut dyn FnMut(u64)) -> io::Result<()> {
@@ -99,32 +107,66 @@ fn copy_run_by_hand(source: &File, target: &File, mut position: u64, end: u64) -
     Ok(())
 }
 
+/// As [`copy`], beginning to write to the disk at once, so that a flush afterwards has little left to do.
+pub fn copy_flushing(source: &File, target: &File, path: &Path) -> Result<u64, FsError> {
+    let mut flusher = Flusher::start(target).context("flush", path)?;
+    let length = copy_telling(source, target, path, &mut |bytes| flusher.written(bytes))?;
+    flusher.finish().context("flush", path)?;
+    Ok(length)
+}
+
+/// As [`copy_flushing`], hashing meanwhile what arrived in `target`; returns its digest and size.
+pub fn copy_hashing(source: &File, target: &File, path: &Path) -> Result<(Digest, u64), FsError> {
+    let mut flusher = Flusher::start(target).context("flush", path)?;
+    let (sender, arrived) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let copying = scope.spawn(move || {
+            let mut frontier = 0;
+            copy_telling(source, target, path, &mut |bytes| {
+                frontier += bytes;
+                flusher.written(bytes);
+                // Nobody listens where hashing failed; that is the error that counts.
+                let _ = sender.send(frontier);
+            })?;
+            flusher.finish().context("flush", path)
+        });
+        let mut hasher = Hasher::default();
+        for frontier in arrived {
+            hash_to(target, &mut hasher, frontier).context("read", path)?;
+        }
+        copying.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let size = hasher.size();
+        Ok((hasher.finish(), size))
+    })
+}
+
 /// Digest and size of `file`; holes are hashed as zeros without being read.
-pub fn digest(file: &File) -> io::Result<(port_model::Digest, u64)> {
-    let length = file.metadata()?.len();
+pub fn digest(file: &File) -> io::Result<(Digest, u64)> {
     let mut hasher = Hasher::default();
+    hash_to(file, &mut hasher, file.metadata()?.len())?;
+    let size = hasher.size();
+    Ok((hasher.finish(), size))
+}
+
+/// Takes in the bytes of `file` from where `hasher` stands up to `end`, which the file must have.
+pub fn hash_to(file: &File, hasher: &mut Hasher, end: u64) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     let zeros = vec![0; BUFFER];
-    let mut position = 0;
-    while position < length {
-        let (start, end) = next_data(file, position, length)?.unwrap_or((length, length));
-        for (from, to, hole) in [(position, start, true), (start, end, false)] {
-            let mut at = from;
-            while at < to {
-                let count = usize::try_from(to - at).unwrap_or(usize::MAX).min(BUFFER);
+    while hasher.size() < end {
+        let (start, stop) = next_data(file, hasher.size(), end)?.unwrap_or((end, end));
+        for (to, hole) in [(start, true), (stop, false)] {
+            while hasher.size() < to {
+                let count = usize::try_from(to - hasher.size()).unwrap_or(usize::MAX).min(BUFFER);
                 if hole {
                     hasher.update(&zeros[..count]);
                 } else {
-                    file.read_exact_at(&mut buffer[..count], at)?;
+                    file.read_exact_at(&mut buffer[..count], hasher.size())?;
                     hasher.update(&buffer[..count]);
                 }
-                at += count as u64;
             }
         }
-        position = end;
     }
-    let size = hasher.size();
-    Ok((hasher.finish(), size))
+    Ok(())
 }
 
 /// A writer that turns whole zero blocks into holes. Call [`SparseWriter::finish`] to set the length.
@@ -212,6 +254,9 @@ mod tests {
             let second = fs::create_new(&two).unwrap();
             copy(&first, &second, &two).unwrap();
             prop_assert_eq!(fs::read(&two, 1 << 20).unwrap(), bytes.clone());
+            let third = fs::create_scratch(&one.with_extension("three")).unwrap();
+            let hashed = copy_hashing(&first, &third, &two).unwrap();
+            prop_assert_eq!(hashed, (digest_of(&bytes), bytes.len() as u64));
             prop_assert_eq!(digest(&second).unwrap(), (digest_of(&bytes), bytes.len() as u64));
         }
     }

@@ -65,12 +65,12 @@ impl Store {
         let note = self.begin_note(path)?;
         let mut ingest = self.ingest(&path.display().to_string())?;
         let place = ingest.file.path().to_owned();
-        sparse::copy(&source, ingest.file.file(), &place).map_err(|e| self.files(e))?;
+        let hashed = sparse::copy_hashing(&source, ingest.file.file(), &place).map_err(|e| self.files(e))?;
         let after = source.metadata().context("inspect", path).map_err(StoreError::Outside)?;
         if known::content_stamp(&before) != known::content_stamp(&after) {
             return Err(StoreError::ChangedMeanwhile { path: path.to_owned() });
         }
-        let blob = ingest.commit(None)?;
+        let blob = ingest.place(hashed)?;
         self.finish_note(note, &before, &blob.digest)?;
         Ok(blob)
     }
@@ -134,13 +134,18 @@ impl Ingest<'_> {
     /// # Errors
     /// [`StoreError::Mismatch`] where it is something else; then nothing is added.
     pub fn commit(mut self, expected: Option<(&Digest, u64)>) -> Result<Blob, StoreError> {
-        let (digest, size) = sparse::digest(self.file.file())
+        let hashed = sparse::digest(self.file.file())
             .context("read", self.file.path())
             .map_err(|e| self.store.files(e))?;
         if let Some((expected, expected_size)) = expected {
-            check((digest.clone(), size), expected, expected_size)
+            check(hashed.clone(), expected, expected_size)
                 .map_err(|source| StoreError::Mismatch { subject: self.subject.clone(), source })?;
         }
+        self.place(hashed)
+    }
+
+    /// Names what was hashed where it lies.
+    fn place(self, (digest, size): (Digest, u64)) -> Result<Blob, StoreError> {
         let place = self.store.blob_path(&digest);
         let file = self.file.commit_as(&place).map_err(|e| self.store.files(e))?;
         self.store.remember(&place, &file, &digest)?;

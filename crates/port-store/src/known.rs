@@ -8,15 +8,17 @@
 //!
 //! What this does not see is damage below the file system; `verify` reads everything again.
 
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use port_content::atomic::AtomicFile;
 use port_content::fs::Context as _;
-use port_content::{fs, hashing, limit, sparse};
+use port_content::{FsError, fs, hashing, limit, sparse};
 use port_model::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +65,28 @@ impl Record {
             began,
         }
     }
+
+    /// Whether the file is still the one that was hashed.
+    fn describes(&self, metadata: &Metadata) -> bool {
+        Self::new(&self.path, metadata, &self.digest, self.began) == *self
+    }
+}
+
+/// What this process wrote and hashed, by the path of its record, until it is written down.
+#[derive(Debug, Default)]
+pub(crate) struct Fresh(Mutex<BTreeMap<PathBuf, Record>>);
+
+impl Fresh {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Record>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A torn record is no record, so it need not survive a power cut.
+fn write(mut file: AtomicFile, record: &Record) -> Result<(), FsError> {
+    let bytes = serde_json::to_vec(record).unwrap_or_default();
+    file.write_all(&bytes).context("write", &record.path)?;
+    file.commit_unflushed()
 }
 
 /// What changes when a file's content is written: size and modification time. Its change time moves also when another
@@ -84,11 +108,14 @@ impl Store {
     pub fn known_digest(&self, path: &Path) -> Option<(Digest, u64)> {
         let metadata = fs::metadata(path).ok().filter(Metadata::is_file)?;
         let record_path = self.record_path(path)?;
+        if let Some(record) = self.fresh.lock().get(&record_path) {
+            return record.describes(&metadata).then(|| (record.digest.clone(), record.size));
+        }
         // A record that cannot be read is no record: the file is hashed again and the record replaced.
         let bytes = fs::read(&record_path, limit::RECORD).ok()?;
         let record: Record = serde_json::from_slice(&bytes).ok()?;
-        let unchanged = Record::new(&record.path, &metadata, &record.digest, record.began) == record;
-        (unchanged && record.began - record.changed >= AT_REST).then_some((record.digest, record.size))
+        let believed = record.describes(&metadata) && record.began - record.changed >= AT_REST;
+        believed.then_some((record.digest, record.size))
     }
 
     /// Digest and size of the file: from the record, or hashed now and remembered.
@@ -109,20 +136,45 @@ impl Store {
     /// Remembers the digest of a file whose content this process has just written and hashed: `file` is the open
     /// file itself, so that another one that took its path meanwhile is not taken for it.
     ///
-    /// Waits until the file has been at rest (about [`AT_REST`]), so that the very next use finds it known.
+    /// This process knows it at once; others when the [operation](Store::operation) ends.
     pub(crate) fn remember(&self, path: &Path, file: &File, digest: &Digest) -> Result<(), StoreError> {
         let metadata = file.metadata().context("inspect", path).map_err(StoreError::Outside)?;
-        let mut note = self.begin_note(path)?;
-        // Each turn waits for what is missing; the file system's clock may lag a tick behind the sleep.
-        while let Ok(missing @ 1..) = u64::try_from(change_time(&metadata) + AT_REST - note.began) {
-            std::thread::sleep(Duration::from_nanos(missing.clamp(SHORTEST_WAIT, LONGEST_WAIT)));
-            let previous = std::mem::replace(&mut note, self.begin_note(path)?).began;
-            if note.began <= previous {
-                // A clock that stands still or runs backwards: the record will not be believed, which is safe.
-                break;
+        if let Some(place) = self.record_path(path) {
+            self.fresh.lock().insert(place, Record::new(path, &metadata, digest, 0));
+        }
+        Ok(())
+    }
+
+    /// Writes down what was remembered, once all of it is at rest. A record that cannot be written costs the next process
+    /// a hash, and nothing else.
+    pub(crate) fn settle(&self) {
+        let fresh = std::mem::take(&mut *self.fresh.lock());
+        let Some(newest) = fresh.values().map(|record| record.changed).max() else { return };
+        let Some(began) = self.at_rest(newest) else { return };
+        for (place, record) in fresh {
+            let record = Record { began, ..record };
+            let unchanged = fs::metadata(&record.path).is_ok_and(|metadata| record.describes(&metadata));
+            if unchanged && let Ok(file) = AtomicFile::create(&place) {
+                let _ = write(file, &record);
             }
         }
-        self.finish_note(note, &metadata, digest)
+    }
+
+    /// Waits until a file that last changed at `changed` has been at rest; gives the time by the store's clock.
+    ///
+    /// `None` where that clock stands still or runs backwards.
+    fn at_rest(&self, changed: i128) -> Option<i128> {
+        let clock = || self.begin_note(self.root()).ok().map(|note| note.began);
+        let mut now = clock()?;
+        // Each turn waits for what is missing; the file system's clock may lag a tick behind the sleep.
+        while let Ok(missing @ 1..) = u64::try_from(changed + AT_REST - now) {
+            std::thread::sleep(Duration::from_nanos(missing.clamp(SHORTEST_WAIT, LONGEST_WAIT)));
+            let previous = std::mem::replace(&mut now, clock()?);
+            if now <= previous {
+                return None;
+            }
+        }
+        Some(now)
     }
 
     /// Opens the record of `path` for writing; its creation tells the time.
@@ -137,14 +189,12 @@ impl Store {
     /// Writes the record: `metadata` was read before hashing, `digest` is what hashing gave.
     pub(crate) fn finish_note(
         &self,
-        mut note: Note,
+        note: Note,
         metadata: &Metadata,
         digest: &Digest,
     ) -> Result<(), StoreError> {
         let record = Record::new(&note.path, metadata, digest, note.began);
-        let bytes = serde_json::to_vec(&record).unwrap_or_default();
-        note.file.write_all(&bytes).context("write", &note.path).map_err(|e| self.files(e))?;
-        note.file.commit().map(|_| ()).map_err(|e| self.files(e))
+        write(note.file, &record).map_err(|e| self.files(e))
     }
 
     /// One record per path. The path is made absolute, so that it means the same file from anywhere.

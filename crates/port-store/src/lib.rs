@@ -19,6 +19,7 @@ mod format;
 mod gc;
 mod ingest;
 mod known;
+mod materialise;
 mod refs;
 mod store;
 mod verify;

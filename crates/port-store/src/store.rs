@@ -1,34 +1,45 @@
-//! Opening the store, finding blobs, handing them out as files.
+//! Opening the store, finding blobs, reading them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use port_content::atomic::{self, AtomicFile};
-use port_content::fs::Context as _;
 use port_content::lock::{self, Lock};
-use port_content::verify::Mismatch;
-use port_content::{FsError, fs, sparse};
+use port_content::{FsError, fs};
 use port_layout::Descriptor;
 use port_model::Digest;
 
 use crate::error::StoreError;
 use crate::format;
+use crate::known::Fresh;
 
 /// An open store. Cheap to clone; holds no lock.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// Files that this process wrote and hashed.
+    pub(crate) fresh: Arc<Fresh>,
 }
 
-/// A promise that garbage collection stays away while blobs are added and named.
+/// A promise that garbage collection stays away while blobs are added and named. What was written meanwhile is
+/// remembered for later processes when it ends.
 #[derive(Debug)]
-pub struct Operation(#[expect(dead_code, reason = "held for its lock")] Lock);
+pub struct Operation {
+    store: Store,
+    _lock: Lock,
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        self.store.settle();
+    }
+}
 
 impl Store {
     /// Opens the store at `root`. One that is not there yet is empty; the first write makes it.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         format::check(root)?;
-        Ok(Self { root: root.to_owned() })
+        Ok(Self { root: root.to_owned(), fresh: Arc::default() })
     }
 
     /// Makes the store if there is none; every write starts here.
@@ -44,7 +55,8 @@ impl Store {
     /// Says that blobs are about to be added; keep it until they are named.
     pub fn operation(&self) -> Result<Operation, StoreError> {
         self.ensure()?;
-        lock::lock(&self.root.join("lock"), lock::Mode::Shared).map(Operation).map_err(|e| self.files(e))
+        let lock = lock::lock(&self.root.join("lock"), lock::Mode::Shared).map_err(|e| self.files(e))?;
+        Ok(Operation { store: self.clone(), _lock: lock })
     }
 
     /// Where a blob is, or would be. A digest's hex is safe as a file name.
@@ -102,33 +114,6 @@ impl Store {
         port_content::verify::check(hasher, &descriptor.digest, Some(descriptor.size))
             .map_err(|source| StoreError::Mismatch { subject: path.display().to_string(), source })?;
         Ok(bytes)
-    }
-
-    /// Makes `target` a file of its own with the blob's content: a reflink where possible, else a copy that
-    /// keeps holes. The blob itself is never handed out for writing. Says whether anything was written:
-    /// a target already known to hold these bytes is left alone.
-    pub fn materialise(&self, digest: &Digest, size: u64, target: &Path) -> Result<bool, StoreError> {
-        if self.known_digest(target).is_some_and(|(known, _)| &known == digest) {
-            return Ok(false);
-        }
-        let blob = self.open_blob(digest, size)?;
-        let mut file = AtomicFile::create(target).map_err(StoreError::Outside)?;
-        sparse::copy(&blob, file.file(), target).map_err(StoreError::Outside)?;
-        // What is handed out was hashed where it lies, not where it came from.
-        let (found, found_size) =
-            sparse::digest(file.file()).context("read", target).map_err(StoreError::Outside)?;
-        if &found != digest {
-            let expected = digest.clone();
-            let source = Mismatch::Digest { expected, found, size: found_size };
-            return Err(StoreError::Mismatch {
-                subject: self.blob_path(digest).display().to_string(),
-                source,
-            });
-        }
-        let file = file.commit().map_err(StoreError::Outside)?;
-        self.remember(target, &file, digest)?;
-        atomic::sweep_beside(target).map_err(StoreError::Outside)?;
-        Ok(true)
     }
 
     pub(crate) fn files(&self, source: FsError) -> StoreError {

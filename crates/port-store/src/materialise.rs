@@ -1,0 +1,86 @@
+//! Blobs handed out as files.
+//!
+//! | | what it is | for |
+//! | --- | --- | --- |
+//! | [`Store::materialise`] | a file of its own: a reflink, else a copy that keeps holes | what a guest may write |
+//! | [`Store::share`] | a reflink, else another name of the blob, read-only | the cache, which is only read |
+//!
+//! Neither is hashed again: the blob was, and the kernel copies it. A blob that is not what its name says is found before it
+//! is handed out, and removed.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use port_content::atomic::{self, AtomicFile};
+use port_content::{fs, sparse};
+use port_model::Digest;
+
+use crate::error::StoreError;
+use crate::store::Store;
+
+impl Store {
+    /// Makes `target` a file of its own with the blob's content. Says whether anything was written: a target known
+    /// to hold these bytes, and to be no other name of the blob, is left alone.
+    pub fn materialise(&self, digest: &Digest, size: u64, target: &Path) -> Result<bool, StoreError> {
+        if self.holds(target, digest) && !is_shared(target) {
+            return Ok(false);
+        }
+        let blob = self.open_sound(digest, size)?;
+        let mut file = AtomicFile::create(target).map_err(StoreError::Outside)?;
+        sparse::copy_flushing(&blob, file.file(), target).map_err(StoreError::Outside)?;
+        self.commit(file, digest, target)
+    }
+
+    /// Makes `target` a read-only view of the blob. Says whether anything was written.
+    ///
+    /// Where neither reflink nor link can be had, on another file system, it is a copy.
+    pub fn share(&self, digest: &Digest, size: u64, target: &Path) -> Result<bool, StoreError> {
+        if self.holds(target, digest) {
+            return Ok(false);
+        }
+        let blob = self.open_sound(digest, size)?;
+        let mut file = AtomicFile::create(target).map_err(StoreError::Outside)?.mode(0o444);
+        if sparse::reflink(&blob, file.file()) {
+            return self.commit(file, digest, target);
+        }
+        drop(file);
+        match atomic::link(&self.blob_path(digest), target) {
+            Ok(()) => self.linked(&blob, digest, target),
+            // Another file system, or one without links.
+            Err(_) => self.materialise(digest, size, target),
+        }
+    }
+
+    fn holds(&self, target: &Path, digest: &Digest) -> bool {
+        self.known_digest(target).is_some_and(|(known, _)| &known == digest)
+    }
+
+    /// Opens a blob that is what its name says.
+    fn open_sound(&self, digest: &Digest, size: u64) -> Result<File, StoreError> {
+        let blob = self.open_blob(digest, size)?;
+        if self.has_sound(digest)? {
+            return Ok(blob);
+        }
+        Err(StoreError::NoBlob { root: self.root().to_owned(), digest: digest.clone() })
+    }
+
+    fn commit(&self, file: AtomicFile, digest: &Digest, target: &Path) -> Result<bool, StoreError> {
+        let file = file.commit().map_err(StoreError::Outside)?;
+        self.remember(target, &file, digest)?;
+        atomic::sweep_beside(target).map_err(StoreError::Outside)?;
+        Ok(true)
+    }
+
+    /// A link moves the change time of the file that it names, so both names are remembered anew.
+    fn linked(&self, blob: &File, digest: &Digest, target: &Path) -> Result<bool, StoreError> {
+        self.remember(target, blob, digest)?;
+        self.remember(&self.blob_path(digest), blob, digest)?;
+        atomic::sweep_beside(target).map_err(StoreError::Outside)?;
+        Ok(true)
+    }
+}
+
+fn is_shared(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1)
+}
