@@ -230,14 +230,13 @@ async fn fetch(
 
 /// Writes cache and local paths, companions first, so that the main file never lacks them.
 fn restore(workspace: &Workspace, target: Target<'_>, bundle: &Bundle) -> Result<(), OpsError> {
-    let materialise = |component: &Component, path: &std::path::Path| {
-        workspace.store.materialise(&component.digest, component.size, path)
-    };
+    let store = &workspace.store;
     for component in bundle.components.iter().rev() {
-        materialise(component, &target.cache_path(&component.file_name))?;
+        store.share(&component.digest, component.size, &target.cache_path(&component.file_name))?;
     }
     for component in bundle.components.iter().rev() {
-        materialise(component, &target.local_path(component.kind, &component.file_name))?;
+        let path = target.local_path(component.kind, &component.file_name);
+        store.materialise(&component.digest, component.size, &path)?;
     }
     Ok(())
 }

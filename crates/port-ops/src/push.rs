@@ -90,7 +90,7 @@ pub async fn push(
     backend.update_index(reference, &|existing| entry.merge_words(existing)).await?;
     for component in &bundle.components {
         let cache_path = target.cache_path(&component.file_name);
-        workspace.store.materialise(&component.digest, component.size, &cache_path)?;
+        workspace.store.share(&component.digest, component.size, &cache_path)?;
     }
     Ok(report(target, backend.as_ref(), &bundle, manifest, bytes))
 }
