@@ -1,6 +1,7 @@
-//! Hashes a file while others fill it: what is contiguous from the start is read and hashed, the rest is awaited.
+//! Hashes a file while others fill it, and has it written to the disk meanwhile: what is contiguous from the start is read
+//! and hashed, the rest is awaited.
 //!
-//! When the last byte is written, only what was written just before is left to hash. The bytes are hashed as they lie in
+//! When the last byte is written, only what was written just before is left to hash and to flush. The bytes are hashed as they lie in
 //! the file, however they came there.
 
 use std::fs::File;
@@ -8,6 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
+use port_content::flusher::Flusher;
 use port_content::hashing::{BUFFER, Hasher};
 use port_model::Digest;
 use tokio::sync::watch;
@@ -25,6 +27,7 @@ impl Follower {
         let (frontier, mut watched) = watch::channel(0);
         let mut hasher = Hasher::of(digest.algorithm());
         let hashing = tokio::spawn(async move {
+            let mut flusher = Flusher::start(&file)?;
             loop {
                 let end =
                     match watched.wait_for(|frontier| *frontier > hasher.size() || *frontier >= size).await {
@@ -32,10 +35,12 @@ impl Follower {
                         Err(_) => return Err(io::Error::other("the download was given up")),
                     };
                 let file = Arc::clone(&file);
+                flusher.written(end.saturating_sub(hasher.size()));
                 let hashed = tokio::task::spawn_blocking(move || hash(&file, hasher, end)).await;
                 hasher = hashed.map_err(io::Error::other)??;
                 if hasher.size() >= size {
-                    return Ok(hasher);
+                    let flushed = tokio::task::spawn_blocking(move || flusher.finish()).await;
+                    return flushed.map_err(io::Error::other)?.map(|()| hasher);
                 }
             }
         });
