@@ -5,7 +5,10 @@
 
 use std::path::PathBuf;
 
-use port_model::{Architecture, ArtifactClass, FileName, NoSuchVariant, Reference, Selector, Variant};
+use port_model::{
+    Architecture, ArtifactClass, ComponentKind, Encoding, FileName, NoSuchVariant, Reference, Selector,
+    Variant,
+};
 
 use crate::distribution::Distribution;
 use crate::recipe::Recipe;
@@ -46,6 +49,11 @@ pub struct VariantConfig {
 }
 
 impl Artifact {
+    /// How push publishes the component with this role: the file speaks of the main one, companions are raw.
+    pub fn encoding(&self, kind: ComponentKind) -> Encoding {
+        if kind == self.class.main_kind() { self.distribution.encoding } else { Encoding::Raw }
+    }
+
     /// The one variant that `selector` asks for on a host of architecture `host`.
     ///
     /// # Errors

@@ -2,10 +2,15 @@
 
 use std::path::PathBuf;
 
+use port_model::{ArtifactClass, Encoding};
 use serde::Serialize;
 
 /// Where copies are kept unless the file says otherwise (acceptance P-10).
 pub const DEFAULT_CACHE_ROOT: &str = ".port/cache";
+/// For how many earlier versions push makes a delta unless the file says otherwise.
+pub const DEFAULT_DELTAS: u32 = 3;
+/// The most earlier versions for which push makes a delta.
+pub const MOST_DELTAS: u32 = 16;
 
 /// The `distribution` table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -14,13 +19,23 @@ pub struct Distribution {
     pub cache_root: PathBuf,
     /// Where push publishes; without it push is refused.
     pub push: Option<Backend>,
+    /// How push publishes the main component. Companions are raw, and pull takes what it finds.
+    pub encoding: Encoding,
+    /// For how many earlier versions push makes a delta; only a packed component has any.
+    pub deltas: u32,
     /// Where pull fetches; without it pull is refused.
     pub pull: Option<Backend>,
 }
 
 impl Default for Distribution {
     fn default() -> Self {
-        Self { cache_root: DEFAULT_CACHE_ROOT.into(), push: None, pull: None }
+        Self {
+            cache_root: DEFAULT_CACHE_ROOT.into(),
+            push: None,
+            encoding: Encoding::Raw,
+            deltas: DEFAULT_DELTAS,
+            pull: None,
+        }
     }
 }
 
@@ -54,6 +69,24 @@ impl Backend {
             Self::FileSystem { .. } => "file-system",
             Self::OciRegistry(_) => "oci-registry",
             Self::HostedApi { .. } => "hosted-api",
+        }
+    }
+
+    /// The encodings that can be published there. A directory and a control plane hold files that others read
+    /// where they lie (acceptance P-37, P-39, Pu-27): those stay what they are.
+    pub fn encodings(&self) -> &'static [Encoding] {
+        match self {
+            Self::OciRegistry(_) => Encoding::ALL,
+            Self::FileSystem { .. } | Self::HostedApi { .. } => &[Encoding::Raw],
+        }
+    }
+
+    /// How the main component of an artifact of `class` is published there unless the file says otherwise.
+    pub fn default_encoding(&self, class: ArtifactClass) -> Encoding {
+        match class {
+            // Large, mostly zero, and little changed from version to version.
+            ArtifactClass::GuestImage if self.encodings().contains(&Encoding::Packed) => Encoding::Packed,
+            ArtifactClass::GuestImage | ArtifactClass::Kernel => Encoding::Raw,
         }
     }
 }

@@ -42,11 +42,7 @@ pub struct Bundle {
 impl Bundle {
     /// The component that the artifact is named for: the kernel, or the root file system.
     pub fn main(&self) -> Option<&Component> {
-        let kind = match self.class {
-            ArtifactClass::Kernel => ComponentKind::Kernel,
-            ArtifactClass::GuestImage => ComponentKind::Rootfs,
-        };
-        self.component(kind)
+        self.component(self.class.main_kind())
     }
 
     /// The component with this role.

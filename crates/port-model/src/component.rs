@@ -58,6 +58,16 @@ words! {
     }
 }
 
+impl ArtifactClass {
+    /// The role of the component that an artifact of this class is named for.
+    pub fn main_kind(self) -> ComponentKind {
+        match self {
+            Self::Kernel => ComponentKind::Kernel,
+            Self::GuestImage => ComponentKind::Rootfs,
+        }
+    }
+}
+
 /// One file of a bundle, described.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,6 +8,7 @@
 //! variant    architecture × substrate × protection    exactly one choice
 //! selector   what a caller asks for  ──resolve──►  one variant, or a refusal
 //! component  one file with a role, a format, a size and a digest
+//! encoding   how its bytes are published: raw, zstd, packed
 //! bundle     the components that boot together
 //! ```
 
@@ -15,6 +16,7 @@ pub mod bundle;
 pub mod cmdline;
 pub mod component;
 pub mod digest;
+pub mod encoding;
 pub mod file_name;
 mod path_part;
 pub mod progress;
@@ -27,6 +29,7 @@ pub use bundle::{Bundle, KernelFacts};
 pub use cmdline::{Cmdline, CmdlineError};
 pub use component::{ArtifactClass, Component, ComponentFormat, ComponentKind, INITRD_FILE_NAME};
 pub use digest::{Digest, DigestError};
+pub use encoding::Encoding;
 pub use file_name::{FileName, FileNameError};
 pub use progress::{Event, Reporter};
 pub use reference::{Reference, ReferenceError, ReferencePart};

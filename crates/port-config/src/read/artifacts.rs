@@ -55,7 +55,7 @@ fn artifact(
     let reference = table.required("reference").and_then(reference);
     let build = table.maybe("build", |node| node.string().map(str::to_owned));
     let validate = table.maybe("validate", |node| node.string().map(str::to_owned));
-    let distribution = table.maybe("distribution", |node| distribution::read(node, context));
+    let distribution = table.maybe("distribution", |node| distribution::read(node, context, class));
     let recipe = match class {
         ArtifactClass::Kernel => Some(None),
         ArtifactClass::GuestImage => table.maybe("recipe", |node| recipes::read(node, context)),
@@ -63,6 +63,7 @@ fn artifact(
     // A broken recipe is not a missing one: variants are read all the same, for their findings.
     let inherited = recipe.clone().flatten();
     let variants = table.maybe("variants", |node| variants(context, class, inherited.as_ref(), node));
+    distribution::encoding_belongs_to_push(&table);
     table.finish();
     recipe?;
     Some(Artifact {

@@ -1,39 +1,103 @@
-//! Reads a `distribution` table and its two backends.
+//! Reads a `distribution` table, its two backends, and how push encodes what it publishes.
+
+use port_model::{ArtifactClass, Encoding};
 
 use super::context::Context;
 use super::node::{Node, Table};
 use crate::distribution::{
-    Backend, DEFAULT_CACHE_ROOT, Distribution, RegistryAuth, RegistryConfig, Transport,
+    Backend, DEFAULT_CACHE_ROOT, DEFAULT_DELTAS, Distribution, MOST_DELTAS, RegistryAuth, RegistryConfig,
+    Transport,
 };
 
-/// Reads a distribution.
-pub(super) fn read(node: Node<'_>, context: &Context<'_>) -> Option<Distribution> {
+/// Reads the distribution of an artifact of `class`.
+pub(super) fn read(node: Node<'_>, context: &Context<'_>, class: ArtifactClass) -> Option<Distribution> {
     let table = node.table()?;
     let cache_root = table.maybe("cache_root", |node| node.path());
-    let push = table.maybe("push", |node| backend(node, context));
-    let pull = table.maybe("pull", |node| backend(node, context));
+    let push = table.maybe("push", |node| push(node, context, class));
+    let pull = table.maybe("pull", |node| pull(node, context));
+    encoding_belongs_to_push(&table);
     table.finish();
+    let push = push?;
+    let (encoding, deltas) = match &push {
+        Some(push) => (push.encoding, push.deltas),
+        None => (Encoding::Raw, DEFAULT_DELTAS),
+    };
     Some(Distribution {
         cache_root: cache_root?.unwrap_or_else(|| DEFAULT_CACHE_ROOT.into()),
-        push: push?,
+        push: push.map(|push| push.backend),
+        encoding,
+        deltas,
         pull: pull?,
     })
 }
 
-fn backend(node: Node<'_>, context: &Context<'_>) -> Option<Backend> {
+/// Whoever writes `encoding` or `deltas` beside or above `push` is told where it belongs.
+pub(super) fn encoding_belongs_to_push(table: &Table<'_>) {
+    let hint = "it belongs in `distribution.push`: push encodes, and pull reads whatever was published";
+    table.elsewhere(&["encoding", "deltas"], hint);
+}
+
+/// A `push` table.
+struct Push {
+    backend: Backend,
+    encoding: Encoding,
+    deltas: u32,
+}
+
+fn push(node: Node<'_>, context: &Context<'_>, class: ArtifactClass) -> Option<Push> {
     let table = node.table()?;
-    // With an unknown backend nothing can be said of the other keys.
-    let kind = table.decisive("backend")?.word("backend", Backend::WORDS)?;
-    let backend = match kind {
+    let kind = kind(&table)?;
+    let encoding = table.maybe("encoding", |node| Some((node.parsed::<Encoding>()?, node)));
+    let deltas = table.maybe("deltas", |node| Some((node.integer32(0..=MOST_DELTAS)?, node)));
+    let backend = backend(kind, &table, context);
+    table.finish();
+    let (encoding, deltas, backend) = (encoding?, deltas?, backend?);
+    let encoding = match encoding {
+        Some((encoding, node)) => possible(&backend, encoding, &node)?,
+        None => backend.default_encoding(class),
+    };
+    let deltas = match deltas {
+        Some((_, node)) if encoding != Encoding::Packed => {
+            return node.wrong(format!("only a `packed` artifact has deltas, this one is `{encoding}`"));
+        }
+        Some((deltas, _)) => deltas,
+        None => DEFAULT_DELTAS,
+    };
+    Some(Push { backend, encoding, deltas })
+}
+
+fn possible(backend: &Backend, encoding: Encoding, node: &Node<'_>) -> Option<Encoding> {
+    if backend.encodings().contains(&encoding) {
+        return Some(encoding);
+    }
+    let known: Vec<&str> = backend.encodings().iter().map(|encoding| encoding.as_str()).collect();
+    let (kind, known) = (backend.kind(), known.join(", "));
+    node.wrong(format!("the backend `{kind}` holds files as they are: expected {known}, found `{encoding}`"))
+}
+
+fn pull(node: Node<'_>, context: &Context<'_>) -> Option<Backend> {
+    let table = node.table()?;
+    let kind = kind(&table)?;
+    let backend = backend(kind, &table, context);
+    encoding_belongs_to_push(&table);
+    table.finish();
+    backend
+}
+
+/// Which backend: with an unknown one nothing can be said of the other keys.
+fn kind(table: &Table<'_>) -> Option<&'static str> {
+    table.decisive("backend")?.word("backend", Backend::WORDS)
+}
+
+fn backend(kind: &str, table: &Table<'_>, context: &Context<'_>) -> Option<Backend> {
+    match kind {
         "file-system" => {
             let root = table.required("root").and_then(|node| node.path());
             root.map(|root| Backend::FileSystem { root })
         }
-        "oci-registry" => oci_registry(&table, context),
-        _ => hosted_api(&table, context),
-    };
-    table.finish();
-    backend
+        "oci-registry" => oci_registry(table, context),
+        _ => hosted_api(table, context),
+    }
 }
 
 fn oci_registry(table: &Table<'_>, context: &Context<'_>) -> Option<Backend> {

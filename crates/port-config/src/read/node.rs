@@ -21,6 +21,7 @@ pub(super) struct Table<'d> {
     pub(super) place: Place,
     asked: RefCell<Vec<&'static str>>,
     missing: RefCell<Vec<&'static str>>,
+    elsewhere: RefCell<Vec<(&'static str, &'static str)>>,
 }
 
 /// A value and its place.
@@ -34,7 +35,12 @@ impl<'d> Table<'d> {
     /// The document itself.
     pub(super) fn root(findings: &'d Findings, entries: &'d DeTable<'d>) -> Self {
         let place = Place { key: String::new(), span: 0..0 };
-        Self { findings, entries, place, asked: RefCell::default(), missing: RefCell::default() }
+        Self::new(findings, entries, place)
+    }
+
+    fn new(findings: &'d Findings, entries: &'d DeTable<'d>, place: Place) -> Self {
+        let (asked, missing, elsewhere) = Default::default();
+        Self { findings, entries, place, asked, missing, elsewhere }
     }
 
     /// The value of `key`, if it is there.
@@ -79,6 +85,11 @@ impl<'d> Table<'d> {
         }
     }
 
+    /// Remembers that `keys` are unknown here and known elsewhere; `hint` says where, should one be written.
+    pub(super) fn elsewhere(&self, keys: &[&'static str], hint: &'static str) {
+        self.elsewhere.borrow_mut().extend(keys.iter().map(|key| (*key, hint)));
+    }
+
     /// Every entry of a table whose keys are names; each name's place is its key's.
     pub(super) fn named(&self) -> impl Iterator<Item = (&'d str, Place, Node<'d>)> {
         self.entries.iter().map(|(key, value)| {
@@ -102,7 +113,10 @@ impl<'d> Table<'d> {
             if self.findings.are_full() {
                 continue;
             }
-            if let Some(nearest) = suggest::nearest(key.get_ref(), &asked) {
+            let elsewhere = self.elsewhere.borrow();
+            if let Some((_, hint)) = elsewhere.iter().find(|(known, _)| *known == key.get_ref()) {
+                self.findings.add_with_hint(&place, "unknown key", *hint);
+            } else if let Some(nearest) = suggest::nearest(key.get_ref(), &asked) {
                 // One slip is one finding: the key is not also missing.
                 missing.retain(|key| *key != nearest);
                 let suggestion = suggest::did_you_mean(key.get_ref(), &asked);
@@ -145,13 +159,7 @@ impl<'d> Node<'d> {
     /// A table.
     pub(super) fn table(self) -> Option<Table<'d>> {
         match self.value {
-            DeValue::Table(entries) => Some(Table {
-                findings: self.findings,
-                entries,
-                place: self.place,
-                asked: RefCell::default(),
-                missing: RefCell::default(),
-            }),
+            DeValue::Table(entries) => Some(Table::new(self.findings, entries, self.place)),
             _ => self.wrong_type("a table"),
         }
     }

@@ -39,7 +39,7 @@ cannot use `port.toml`: 5 problems
   port.toml:4:35: `artifacts.kernels.k.distribution.push.transport`: unknown key
       4 | push = { backend = "file-system", transport = "https" }
         |                                   ^^^^^^^^^
-        = hint: known here: backend, root
+        = hint: known here: backend, deltas, encoding, root
   port.toml:5:36: `artifacts.kernels.k.distribution.pull.root`: unknown key
       5 | pull = { backend = "oci-registry", root = "x", transport = "http", auth = { kind = "basic" } }
         |                                    ^^^^

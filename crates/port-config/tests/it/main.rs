@@ -1,5 +1,6 @@
 //! Tests of `port-config` from outside, as a caller sees it.
 
+mod encoding;
 mod errors_artifacts;
 mod errors_distribution;
 mod errors_recipes_and_sources;
