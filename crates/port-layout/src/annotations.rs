@@ -14,6 +14,14 @@ pub const CLASS: &str = "vnd.port.class";
 pub const SUBSTRATE: &str = "vnd.port.substrate";
 /// Port: how the variant is isolated.
 pub const PROTECTION_MODE: &str = "vnd.port.protection-mode";
+/// Port: on a delta, the digest of the raw file that it starts from.
+pub const DELTA_PARENT: &str = "vnd.port.delta.parent";
+/// Port: on a delta, the digest of the raw file that it makes.
+pub const DELTA_TARGET: &str = "vnd.port.delta.target";
+/// Port: on a delta, the file name of the component that it makes.
+pub const DELTA_FILE_NAME: &str = "vnd.port.delta.file-name";
+/// Port: on a delta, how many bytes it has.
+pub const DELTA_SIZE: &str = "vnd.port.delta.size";
 
 /// KubeSolo OS: the release's version, `v0.3.0` (acceptance O-9).
 pub const KUBESOLO_VERSION: &str = "io.kubesolo.os.version";

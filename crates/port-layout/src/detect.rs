@@ -170,6 +170,8 @@ mod tests {
     fn each_golden_document_is_known_for_what_it_is() {
         for (text, layout) in [
             (include_str!("../tests/golden/native/manifest.json"), Layout::Native),
+            (include_str!("../tests/golden/native/manifest-zstd.json"), Layout::Native),
+            (include_str!("../tests/golden/native/manifest-packed.json"), Layout::Native),
             (include_str!("../tests/golden/native/index.json"), Layout::Native),
             (include_str!("../tests/golden/port-v1/kernel.json"), Layout::PortV1),
             (include_str!("../tests/golden/port-v1/guest-image.json"), Layout::PortV1),
@@ -192,6 +194,9 @@ mod tests {
         check(&two, None, "kraftkit: it is annotated");
         check(&two, None, "kubesolo: a layer is");
         check(r#"{"schemaVersion":2,"manifests":[]}"#, None, "a manifest in it may");
+        // Nobody pulls a delta for a bundle: it is no `oras push` of a file.
+        check(include_str!("../tests/golden/delta/manifest.json"), None, "no sign of a layout");
+        check(include_str!("../tests/golden/delta/referrers.json"), None, "a manifest in it may");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How a bundle becomes OCI documents and back. Pure: documents in, documents out, no I/O.
 //!
 //! ```text
-//! Bundle ── native::encode ──► config blob + manifest      (layers are the components' raw files)
+//! Bundle ── native::encode ──► config blob + manifest      (layers are the components' files, or their maps and packs)
 //!                                 │
 //! Bundle ◄── native::decode ──────┘        index: one entry per variant, merged purely
 //!
@@ -13,6 +13,7 @@
 //! Digests are always taken over the exact bytes; a parsed document is never serialised again to be named.
 
 pub mod annotations;
+pub mod delta;
 pub mod detect;
 pub mod document;
 pub mod go_json;
@@ -28,5 +29,5 @@ pub mod port_v1;
 pub use detect::Layout;
 pub use document::{Document, DocumentError};
 pub use index::{IndexDocument, Strategy};
-pub use native::{DecodeError, Encoded};
-pub use oci::{Descriptor, Index, Manifest, Platform};
+pub use native::{DecodeError, Encoded, LayersError, Stored};
+pub use oci::{Blob, Descriptor, Index, Manifest, Platform};

@@ -26,6 +26,12 @@ pub const KUBESOLO_KERNEL: &str = "application/vnd.kubesolo.os.kernel.v1+octet-s
 pub const KUBESOLO_INITRAMFS: &str = "application/vnd.kubesolo.os.initramfs.v1+gzip";
 /// Config blob of the native layout.
 pub const CONFIG: &str = "application/vnd.port.config.v1+json";
+/// Packed encoding: which block of an image comes from where.
+pub const PACKED_MAP: &str = "application/vnd.port.packed.map.v1";
+/// Packed encoding: frames of blocks.
+pub const PACKED_PACK: &str = "application/vnd.port.packed.pack.v1";
+/// Packed encoding: from one earlier image to this one. The type of the artifact and of its layer.
+pub const PACKED_DELTA: &str = "application/vnd.port.packed.delta.v1";
 
 /// The `artifactType` of a bundle of this class.
 pub fn artifact_type(class: ArtifactClass) -> &'static str {
@@ -49,6 +55,11 @@ pub fn class_of_layer(media_type: &str) -> Option<ArtifactClass> {
         | "application/vnd.port.guest-image.v1+erofs" => Some(ArtifactClass::GuestImage),
         _ => None,
     }
+}
+
+/// The layer media type of a component that is compressed as a whole, with the suffix of OCI's own layers.
+pub fn zstd_layer(kind: ComponentKind, format: ComponentFormat) -> String {
+    format!("{}+zstd", layer(kind, format))
 }
 
 /// The layer media type of a raw component. The kernel's and the ext4 image's are Port's published ones.

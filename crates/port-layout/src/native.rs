@@ -1,16 +1,20 @@
-//! The native layout: one manifest per variant, one layer per component (docs/formats/layouts.md).
+//! The native layout: one manifest per variant, the layers of its components in order (docs/formats/layouts.md).
 //!
 //! The config blob carries what a manifest has no field for: roles, formats, digests of the raw files,
 //! kernel facts, boot arguments. Nothing carries a clock: the same bundle gives the same bytes.
 
-use std::collections::BTreeSet;
+mod layers;
+mod stored;
 
-use port_model::{Bundle, Component, ComponentKind, Digest};
+use port_model::{Bundle, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::annotations::{CLASS, PROTECTION_MODE, SUBSTRATE, TITLE};
+use crate::annotations::{CLASS, PROTECTION_MODE, SUBSTRATE};
+use crate::json::{self, JsonError};
 use crate::media_types;
 use crate::oci::{self, Annotations, Descriptor, Manifest, Platform};
+
+pub use stored::{LARGEST_MAP, LARGEST_PACK, LayersError, MOST_LAYERS, Stored};
 
 /// The version of the config blob that is written, and the only one that is read.
 const SCHEMA_VERSION: u32 = 1;
@@ -28,7 +32,7 @@ struct ConfigVersion {
     schema_version: u32,
 }
 
-/// A bundle as documents. The layers are the components' own files.
+/// A bundle as documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
     /// The config blob.
@@ -40,17 +44,9 @@ pub struct Encoded {
 /// Documents that are not a bundle in the native layout.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not JSON of the right shape.
-    #[error("the {document} is not one: expected {expected}")]
-    Malformed {
-        /// Manifest or config.
-        document: &'static str,
-        /// What it should be.
-        expected: &'static str,
-        /// What the JSON reader says.
-        #[source]
-        source: serde_json::Error,
-    },
+    /// Not JSON of the right shape, or ambiguous.
+    #[error(transparent)]
+    Json(#[from] JsonError),
     /// A newer or unknown version of the config blob.
     #[error("the config has schema version {found}: this Port reads version {SCHEMA_VERSION}")]
     Version {
@@ -71,19 +67,45 @@ pub enum DecodeError {
     #[error("the bundle's components and the manifest's layers differ: {reason}")]
     Layers {
         /// Which, and how.
-        reason: String,
+        reason: LayersError,
     },
 }
 
-/// Writes a bundle down. `digest_of` hashes bytes, since this crate holds no hash function.
+/// A bundle from its documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// What it is.
+    pub bundle: Bundle,
+    /// How each component is stored, in their order.
+    pub stored: Vec<Stored>,
+}
+
+/// Writes a bundle down whose components are all raw. `digest_of` hashes bytes, since this crate holds no hash
+/// function.
 pub fn encode(bundle: &Bundle, digest_of: impl Fn(&[u8]) -> Digest) -> Encoded {
+    documents(bundle, bundle.components.iter().map(layers::raw_layer).collect(), digest_of)
+}
+
+/// Writes a bundle down whose components are stored as `stored` says, one for each component in their order.
+///
+/// # Errors
+/// [`LayersError`] where a reader would refuse the documents: a blob too large, too many, or of no use there.
+pub fn encode_stored(
+    bundle: &Bundle,
+    stored: &[Stored],
+    digest_of: impl Fn(&[u8]) -> Digest,
+) -> Result<Encoded, LayersError> {
+    Ok(documents(bundle, layers::write(bundle, stored)?, digest_of))
+}
+
+fn documents(bundle: &Bundle, layers: Vec<Descriptor>, digest_of: impl Fn(&[u8]) -> Digest) -> Encoded {
     let config = oci::to_bytes(&Config { schema_version: SCHEMA_VERSION, bundle: bundle.clone() });
     let manifest = Manifest {
         schema_version: 2,
         media_type: media_types::OCI_MANIFEST.to_owned(),
         artifact_type: Some(media_types::artifact_type(bundle.class).to_owned()),
         config: Descriptor::new(media_types::CONFIG, digest_of(&config), config.len() as u64),
-        layers: bundle.components.iter().map(layer).collect(),
+        layers,
         subject: None,
         annotations: variant_annotations(bundle),
     };
@@ -102,13 +124,6 @@ pub fn index_entry(bundle: &Bundle, digest: Digest, size: u64) -> Descriptor {
     }
 }
 
-fn layer(component: &Component) -> Descriptor {
-    let media_type = media_types::layer(component.kind, component.format);
-    let mut descriptor = Descriptor::new(media_type, component.digest.clone(), component.size);
-    descriptor.annotations.insert(TITLE.to_owned(), component.file_name.to_string());
-    descriptor
-}
-
 fn variant_annotations(bundle: &Bundle) -> Annotations {
     Annotations::from([
         (SUBSTRATE.to_owned(), bundle.variant.substrate.to_string()),
@@ -118,37 +133,41 @@ fn variant_annotations(bundle: &Bundle) -> Annotations {
 
 /// Reads a manifest, without its config.
 pub fn decode_manifest(bytes: &[u8]) -> Result<Manifest, DecodeError> {
-    let manifest: Manifest = serde_json::from_slice(bytes).map_err(|source| DecodeError::Malformed {
-        document: "manifest",
-        expected: "an OCI image manifest",
-        source,
-    })?;
+    let manifest: Manifest = json::read(bytes, "manifest", "an OCI image manifest")?;
     expect("mediaType", media_types::OCI_MANIFEST, &manifest.media_type)?;
     expect("config.mediaType", media_types::CONFIG, &manifest.config.media_type)?;
     Ok(manifest)
 }
 
-/// Reads a bundle back. The caller has checked both documents' digests.
+/// Reads a bundle back, however its components are stored. The caller has checked both documents' digests.
 ///
 /// # Errors
 /// [`DecodeError`] where a document is malformed, newer, or contradicts the other.
 pub fn decode(manifest: &[u8], config: &[u8]) -> Result<Bundle, DecodeError> {
+    decode_stored(manifest, config).map(|decoded| decoded.bundle)
+}
+
+/// Reads a bundle back, and how each of its components is stored. The caller has checked both documents'
+/// digests.
+///
+/// # Errors
+/// [`DecodeError`] where a document is malformed, newer, or contradicts the other.
+pub fn decode_stored(manifest: &[u8], config: &[u8]) -> Result<Decoded, DecodeError> {
     let manifest = decode_manifest(manifest)?;
-    let malformed =
-        |source| DecodeError::Malformed { document: "config", expected: "a Port bundle description", source };
-    let ConfigVersion { schema_version } = serde_json::from_slice(config).map_err(malformed)?;
+    let expected = "a Port bundle description";
+    let ConfigVersion { schema_version } = json::read(config, "config", expected)?;
     if schema_version != SCHEMA_VERSION {
         return Err(DecodeError::Version { found: schema_version });
     }
-    let Config { bundle, .. } = serde_json::from_slice(config).map_err(malformed)?;
+    let Config { bundle, .. } = json::read(config, "config", expected)?;
     let artifact_type = manifest.artifact_type.as_deref().unwrap_or_default();
     expect("artifactType", media_types::artifact_type(bundle.class), artifact_type)?;
     for (key, expected) in variant_annotations(&bundle) {
         let found = manifest.annotations.get(&key).map_or("", String::as_str);
         expect(&format!("annotation {key}"), &expected, found)?;
     }
-    check_layers(&bundle, &manifest.layers)?;
-    Ok(bundle)
+    let stored = layers::read(&bundle, &manifest.layers).map_err(|reason| DecodeError::Layers { reason })?;
+    Ok(Decoded { bundle, stored })
 }
 
 fn expect(field: &str, expected: &str, found: &str) -> Result<(), DecodeError> {
@@ -162,112 +181,5 @@ fn expect(field: &str, expected: &str, found: &str) -> Result<(), DecodeError> {
     })
 }
 
-fn check_layers(bundle: &Bundle, layers: &[Descriptor]) -> Result<(), DecodeError> {
-    let fail = |reason: String| Err(DecodeError::Layers { reason });
-    if bundle.main().is_none() {
-        return fail(format!("a {} has no main component", bundle.class));
-    }
-    let kinds: BTreeSet<ComponentKind> = bundle.components.iter().map(|c| c.kind).collect();
-    let names: BTreeSet<&str> = bundle.components.iter().map(|c| c.file_name.as_str()).collect();
-    if kinds.len() != bundle.components.len() || names.len() != bundle.components.len() {
-        return fail("two components share a role or a file name".to_owned());
-    }
-    if bundle.components.len() != layers.len() {
-        return fail(format!("{} components, {} layers", bundle.components.len(), layers.len()));
-    }
-    for (component, found) in bundle.components.iter().zip(layers) {
-        let expected = layer(component);
-        if &expected != found {
-            return fail(format!(
-                "`{}` should be {} bytes {}, the layer is `{}` of {} bytes {}",
-                component.file_name,
-                expected.size,
-                expected.digest,
-                found.title().unwrap_or("without a title"),
-                found.size,
-                found.digest
-            ));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use port_model::*;
-    use sha2::{Digest as _, Sha256};
-
-    fn digest_of(bytes: &[u8]) -> Digest {
-        Digest::sha256(&Sha256::digest(bytes).into())
-    }
-
-    fn bundle() -> Bundle {
-        let component = |kind, format, name: &str| Component {
-            kind,
-            format,
-            file_name: name.parse().unwrap(),
-            size: name.len() as u64,
-            digest: digest_of(name.as_bytes()),
-        };
-        Bundle {
-            class: ArtifactClass::GuestImage,
-            variant: Variant::new(Architecture::X86_64, Substrate::Firecracker, ProtectionMode::Standard),
-            components: vec![
-                component(ComponentKind::Rootfs, ComponentFormat::Ext4, "rootfs.ext4"),
-                component(ComponentKind::Initrd, ComponentFormat::CpioGz, "initrd.cpio.gz"),
-            ],
-            kernel: Some(KernelFacts {
-                release: Some("6.1.0".to_owned()),
-                modules: vec!["virtio".to_owned()],
-            }),
-            boot_arguments: None,
-            provenance: None,
-        }
-    }
-
-    #[test]
-    fn the_documents_are_golden() {
-        let encoded = encode(&bundle(), digest_of);
-        assert_eq!(
-            String::from_utf8(encoded.config.clone()).unwrap(),
-            include_str!("../tests/golden/native/config.json").trim_end()
-        );
-        assert_eq!(
-            String::from_utf8(encoded.manifest.clone()).unwrap(),
-            include_str!("../tests/golden/native/manifest.json").trim_end()
-        );
-        assert_eq!(decode(&encoded.manifest, &encoded.config).unwrap(), bundle());
-    }
-
-    #[test]
-    fn documents_that_contradict_each_other_are_refused() {
-        let encoded = encode(&bundle(), digest_of);
-        let config = String::from_utf8(encoded.config).unwrap();
-        let manifest = String::from_utf8(encoded.manifest).unwrap();
-        let check = |manifest: &str, config: &str, expected: &str| {
-            let error = decode(manifest.as_bytes(), config.as_bytes()).unwrap_err();
-            assert!(error.to_string().contains(expected), "{error}");
-        };
-        check(&manifest, "{}", "the config is not one");
-        check("[]", &config, "the manifest is not one");
-        check(&manifest, &config.replace("\"schema_version\":1", "\"schema_version\":9"), "version 9");
-        check(&manifest, &config.replace("standard", "pvm"), "vnd.port.protection-mode is `standard`");
-        check(&manifest.replace("firecracker", "avf"), &config, "expected `firecracker`");
-        check(&manifest.replace("guest-image.v1\"", "kernel.v1\""), &config, "artifactType");
-        check(&manifest.replace("\"size\":11", "\"size\":12"), &config, "the layer is `rootfs.ext4` of 12");
-        check(&manifest.replace("rootfs.ext4", "../rootfs.ext4"), &config, "`../rootfs.ext4`");
-        check(&manifest, &config.replace("\"initrd\"", "\"rootfs\""), "share a role");
-        for surprise in ["{\"schema", "{\"class", "{\"kind"] {
-            let config = config.replace(surprise, &surprise.replace('{', "{\"surprise\":1,"));
-            check(&manifest, &config, "the config is not one");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn never_panics(manifest: Vec<u8>, config: Vec<u8>) {
-            let _ = decode(&manifest, &config);
-        }
-    }
-}
+mod tests;

@@ -53,9 +53,30 @@ impl Descriptor {
         }
     }
 
+    /// What it names.
+    pub fn blob(&self) -> Blob {
+        Blob { digest: self.digest.clone(), size: self.size }
+    }
+
     /// The file name that the layer is to be written to.
     pub fn title(&self) -> Option<&str> {
         self.annotations.get(crate::annotations::TITLE).map(String::as_str)
+    }
+}
+
+/// A blob, whatever it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Of its bytes.
+    pub digest: Digest,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl Blob {
+    /// The descriptor that calls it a `media_type`.
+    pub fn descriptor(&self, media_type: &str) -> Descriptor {
+        Descriptor::new(media_type, self.digest.clone(), self.size)
     }
 }
 

@@ -189,11 +189,7 @@ pub fn decode(manifest: &[u8], wanted: &Wanted) -> Result<Decoded, PortV1Error> 
             found,
         });
     }
-    let kind = match wanted.class {
-        ArtifactClass::Kernel => ComponentKind::Kernel,
-        ArtifactClass::GuestImage => ComponentKind::Rootfs,
-    };
-    let mut components = vec![component(kind, wanted.file_name.clone(), &main)];
+    let mut components = vec![component(wanted.class.main_kind(), wanted.file_name.clone(), &main)];
     let has_initrd = ignored.iter().any(|layer| base_name(layer) == Some(INITRD_NAME));
     if wanted.class == ArtifactClass::GuestImage && has_initrd {
         let initrd = take(&mut ignored, INITRD_NAME)?;

@@ -2,23 +2,14 @@
 //!
 //! Invariant: every index entry carries its platform, since agents skip one without (acceptance C-34, Ou-24).
 
-use port_model::{Architecture, Digest};
+use port_model::Architecture;
 
 use super::{INITRAMFS_NAME, KERNEL_NAME, Metadata};
 use crate::annotations::{KUBESOLO_CHANNEL, KUBESOLO_VERSION, TITLE};
 use crate::media_types::{KUBESOLO_INITRAMFS, KUBESOLO_KERNEL, OCI_INDEX, OCI_MANIFEST, UNKNOWN_ARTIFACT};
 use crate::native::Encoded;
-use crate::oci::{self, Annotations, Descriptor, Index, Manifest, Platform};
+use crate::oci::{self, Annotations, Blob, Descriptor, Index, Manifest, Platform};
 use crate::port_v1;
-
-/// A file to publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blob {
-    /// Of its bytes.
-    pub digest: Digest,
-    /// In bytes.
-    pub size: u64,
-}
 
 /// One architecture's manifest, for the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
