@@ -1,5 +1,6 @@
 //! The trait and the plain data that it speaks.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -89,6 +90,24 @@ pub trait Backend: Send + Sync {
         target: &Path,
         reporter: &dyn Reporter,
     ) -> Result<Fetched, BackendError>;
+
+    /// Brings at least these ranges of one file to the same places of `target`, which is then as long as the file; what
+    /// lies there from an earlier call stays, and a later [`Backend::fetch`] may continue it.
+    ///
+    /// [`Fetched::Unchecked`] says that nothing was checked, since no digest is known of a part: the caller checks what it
+    /// uses. Where its check fails, it removes `target`, calls [`Backend::forget`], and fetches the whole, which is checked.
+    async fn fetch_ranges(
+        &self,
+        reference: &Reference,
+        variant: Variant,
+        file: &FoundFile,
+        ranges: &[Range<u64>],
+        target: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<Fetched, BackendError> {
+        let _ = ranges;
+        self.fetch(reference, variant, file, target, reporter).await
+    }
 
     /// Removes what [`Backend::fetch`] keeps beside `target` to continue after a kill; the file itself has been moved
     /// to its place.

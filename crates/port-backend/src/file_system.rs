@@ -12,6 +12,8 @@
 //! that a file, its side-car and its companions always belong together. A directory that another tool
 //! filled has no side-cars or documents; it is read all the same, with digests unknown.
 
+use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -41,6 +43,19 @@ impl FileSystem {
 
     fn directory(&self, reference: &Reference, variant: Variant) -> PathBuf {
         self.root.join(reference.variant_directory(variant))
+    }
+
+    /// A published file, open, and the directory that it is in.
+    fn open(
+        &self,
+        reference: &Reference,
+        variant: Variant,
+        file: &FoundFile,
+    ) -> Result<(File, PathBuf), BackendError> {
+        let directory = self.directory(reference, variant);
+        let opened = fs::open_regular_itself(&directory.join(&file.name));
+        let (source, _) = opened.map_err(failed(format!("open `{}`", file.name), &directory))?;
+        Ok((source, directory))
     }
 }
 
@@ -130,15 +145,37 @@ impl Backend for FileSystem {
         target: &Path,
         reporter: &dyn Reporter,
     ) -> Result<Fetched, BackendError> {
-        let directory = self.directory(reference, variant);
-        let path = directory.join(&file.name);
+        let (source, directory) = self.open(reference, variant, file)?;
         let error = |operation: &str| failed(format!("{operation} `{}`", file.name), &directory);
-        let (source, _) = fs::open_regular_itself(&path).map_err(error("open"))?;
         let copied = fs::create_scratch(target).map_err(error("fetch"))?;
         let path = target.to_owned();
         let task = format!("fetch {}", file.name);
         let copy = move |tell: &mut dyn FnMut(u64)| sparse::copy_telling(&source, &copied, &path, tell);
         copying(task, file.size, reporter, copy).await.map_err(error("fetch"))?;
+        Ok(Fetched::Unchecked)
+    }
+
+    async fn fetch_ranges(
+        &self,
+        reference: &Reference,
+        variant: Variant,
+        file: &FoundFile,
+        ranges: &[Range<u64>],
+        target: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<Fetched, BackendError> {
+        let (source, directory) = self.open(reference, variant, file)?;
+        let error = || failed(format!("fetch ranges of `{}`", file.name), &directory);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(error())?;
+        }
+        let partial = fs::open_writable(target).map_err(error())?;
+        let (path, ranges) = (target.to_owned(), ranges.to_vec());
+        let total = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+        let task = format!("fetch {}", file.name);
+        let copy =
+            move |tell: &mut dyn FnMut(u64)| sparse::copy_ranges(&source, &partial, &path, &ranges, tell);
+        copying(task, total, reporter, copy).await.map_err(error())?;
         Ok(Fetched::Unchecked)
     }
 }

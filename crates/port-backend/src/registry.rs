@@ -10,13 +10,14 @@
 
 mod index;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use port_content::limit;
-use port_model::{FileName, Reference, Reporter, Variant};
+use port_model::{Digest, FileName, Reference, Reporter, Variant};
 use port_registry::{
     BlobSource, BlobUpload, Client, Condition, CredentialSource, Descriptor, Kind, Options, Pushed,
     RegistryError, Repository, Tag, TagOrDigest, media, names_of,
@@ -76,6 +77,20 @@ fn tag(reference: &Reference, text: &str) -> Result<Tag, BackendError> {
     text.parse().map_err(|error| {
         let location = reference.to_string();
         BackendError::new(ErrorKind::Unsupported, location, format!("use `{text}` as a tag"), error)
+    })
+}
+
+/// The digest by which a registry names the bytes of a file.
+fn digest_of<'a>(
+    reference: &Reference,
+    variant: Variant,
+    file: &'a FoundFile,
+) -> Result<&'a Digest, BackendError> {
+    file.digest.as_ref().ok_or_else(|| {
+        let location = reference.variant_name(variant);
+        let operation = format!("fetch `{}`", file.name);
+        let reason = "a registry names blobs by digest, and none is known";
+        BackendError::new(ErrorKind::Unsupported, location, operation, reason)
     })
 }
 
@@ -141,15 +156,23 @@ impl Backend for OciRegistry {
         target: &Path,
         _: &dyn Reporter,
     ) -> Result<Fetched, BackendError> {
-        let Some(digest) = &file.digest else {
-            let location = reference.variant_name(variant);
-            let operation = format!("fetch `{}`", file.name);
-            let reason = "a registry names blobs by digest, and none is known";
-            return Err(BackendError::new(ErrorKind::Unsupported, location, operation, reason));
-        };
-        let repository = self.repository(reference)?;
+        let (repository, digest) = (self.repository(reference)?, digest_of(reference, variant, file)?);
         repository.blob_to_file(digest, file.size, target).await.map_err(failed)?;
         Ok(Fetched::Checked)
+    }
+
+    async fn fetch_ranges(
+        &self,
+        reference: &Reference,
+        variant: Variant,
+        file: &FoundFile,
+        ranges: &[Range<u64>],
+        target: &Path,
+        _: &dyn Reporter,
+    ) -> Result<Fetched, BackendError> {
+        let (repository, digest) = (self.repository(reference)?, digest_of(reference, variant, file)?);
+        repository.fetch_ranges(digest, file.size, ranges, target).await.map_err(failed)?;
+        Ok(Fetched::Unchecked)
     }
 
     fn forget(&self, target: &Path) -> Result<(), BackendError> {

@@ -2,15 +2,42 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests: a panic is the report")]
 
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 
-use port_backend::{Backend as _, ErrorKind, FileSystem};
+use port_backend::{Backend as _, ErrorKind, FileSystem, FoundFile, OciRegistry};
 use port_model::progress::Silent;
+use port_registry::{Anonymous, HostOptions, Mirror, Mirrors, Options, RegistryHost, TagsAt, Transport};
 use port_testkit::backend_contract::{self as contract, publication, reference, variant};
+use port_testkit::registry::{Abilities, Action, Registry};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_file_system_keeps_the_contract() {
     let root = tempfile::tempdir().unwrap();
     contract::run(|| FileSystem::new(root.path())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_keeps_the_contract_of_ranges_with_and_without_ranges_of_its_own() {
+    for ranges in [true, false] {
+        let abilities = Abilities { ranges, ..Abilities::default() };
+        let server = Registry::with(abilities, Box::new(|_| Action::Pass));
+        let host: RegistryHost = reference().registry().parse().unwrap();
+        let options = HostOptions { transport: Transport::PlainHttp, ..HostOptions::default() };
+        let mirror = Mirror {
+            registry: server.host().parse().unwrap(),
+            prefix: None,
+            options,
+            credentials: Arc::new(Anonymous),
+        };
+        // The suite's reference names a registry that is not there; its mirror is.
+        let mirrors = Mirrors { places: vec![mirror], tags: TagsAt::Origin };
+        let options = Options { mirrors: [(host, mirrors)].into(), ..Options::default() };
+        let backend = OciRegistry::new(options, Arc::new(Anonymous), Arc::new(Silent), String::new());
+        let content = contract::ranged_content();
+        let digest = server.add_blob(&content).parse().unwrap();
+        let (name, size) = ("vmlinux".parse().unwrap(), content.len() as u64);
+        contract::ranges(&backend, &FoundFile { name, size, digest: Some(digest) }, &content).await;
+    }
 }
 
 #[tokio::test]

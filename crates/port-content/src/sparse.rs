@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::mpsc;
@@ -42,6 +43,30 @@ pub fn copy_telling(
     target.set_len(length).context("size", path)?;
     copy_data_runs(source, target, length, tell).context("copy", path)?;
     Ok(length)
+}
+
+/// Copies `ranges` of `source` to the same places of `target`, which gets the length of `source` and keeps what else it
+/// holds; tells how many bytes are done since it last told. Ranges end where `source` does.
+pub fn copy_ranges(
+    source: &File,
+    target: &File,
+    path: &Path,
+    ranges: &[Range<u64>],
+    tell: &mut dyn FnMut(u64),
+) -> Result<(), FsError> {
+    let length = source.metadata().context("inspect", path)?.len();
+    target.set_len(length).context("size", path)?;
+    for range in ranges {
+        let mut position = range.start.min(length);
+        let end = range.end.min(length);
+        while position < end {
+            let to = end.min(position + STEP);
+            copy_run(source, target, position, to).context("copy", path)?;
+            tell(to - position);
+            position = to;
+        }
+    }
+    Ok(())
 }
 
 /// Makes `target` share the blocks of `source`; says whether the file system can.
@@ -273,5 +298,19 @@ mod tests {
         let metadata = second.metadata().unwrap();
         assert_eq!(metadata.len(), 64 * 1024 * 1024);
         assert!(metadata.blocks() * 512 < 1024 * 1024, "{} blocks", metadata.blocks());
+    }
+
+    #[test]
+    fn only_the_wanted_ranges_are_copied_and_the_rest_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        let source = crate::fs::open_writable(&from).unwrap();
+        source.write_all_at(b"0123456789", 0).unwrap();
+        let target = crate::fs::open_writable(&to).unwrap();
+        target.write_all_at(b"x", 0).unwrap();
+        let mut told = 0;
+        copy_ranges(&source, &target, &to, &[2..4, 8..99, 50..60], &mut |bytes| told += bytes).unwrap();
+        assert_eq!(crate::fs::read(&to, 100).unwrap(), b"x\0\x32\x33\0\0\0\0\x38\x39");
+        assert_eq!(told, 4);
     }
 }

@@ -69,6 +69,16 @@ fn kind_of_v6(address: Ipv6Addr) -> AddressKind {
     }
 }
 
+/// Whether a URL leads to this very host, as it is written: a name is not looked up, since it may lead elsewhere a moment
+/// later. `localhost` and the names below it are this host by RFC 6761.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_start_matches('[').trim_end_matches(']').parse() {
+        Ok(address) => kind_of(address) == AddressKind::Loopback,
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
 /// Which addresses other than public ones may be connected to.
 #[derive(Debug, Clone)]
 pub(crate) struct Allowed(Vec<AddressKind>);
@@ -175,6 +185,18 @@ mod tests {
             "::169.254.169.254",
         ] {
             check(special, AddressKind::Special);
+        }
+    }
+
+    #[test]
+    fn this_host_is_known_by_its_names_and_addresses() {
+        let check = |url: &str| is_loopback(&Url::parse(url).unwrap());
+        for here in ["http://localhost:5000/", "http://127.0.0.9/", "http://[::1]/", "http://a.localhost/"] {
+            assert!(check(here), "{here}");
+        }
+        for there in ["http://registry/", "http://0.0.0.0/", "http://localhost.example/", "http://10.0.0.1/"]
+        {
+            assert!(!check(there), "{there}");
         }
     }
 

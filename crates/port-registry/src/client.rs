@@ -1,6 +1,7 @@
 //! The client: one per process, shared by all that talk to registries, and its view of one repository.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,12 +11,14 @@ use port_model::{Digest, Reporter};
 use crate::auth::Scopes;
 use crate::credential::CredentialSource;
 use crate::descriptor::Descriptor;
-use crate::error::{Failure, Operation, RegistryError, Subject};
+use crate::error::{Failure, MergeError, Operation, RegistryError, Subject};
 use crate::host::Host;
 use crate::list::{referrers, tags};
+use crate::merge::{Merge, Stop};
+use crate::mirror::{MirrorHost, MirrorSite, Site, TagsAt};
 use crate::name::{RegistryHost, RepositoryName};
 use crate::options::Options;
-use crate::pull::blob;
+use crate::pull::blob::{self, Wanted};
 use crate::pull::manifest::{self, Manifest, Resolved};
 use crate::push::blob::{BlobUpload, Pushed};
 use crate::push::manifest::{Condition, Written};
@@ -28,7 +31,14 @@ pub struct Client {
     options: Arc<Options>,
     credentials: Arc<dyn CredentialSource>,
     reporter: Arc<dyn Reporter>,
-    hosts: Arc<Mutex<HashMap<RegistryHost, Arc<Host>>>>,
+    hosts: Arc<Mutex<HashMap<RegistryHost, Known>>>,
+}
+
+/// A registry and its mirrors.
+#[derive(Clone)]
+struct Known {
+    host: Arc<Host>,
+    mirrors: Arc<[Arc<MirrorHost>]>,
 }
 
 /// One repository of one registry.
@@ -36,6 +46,8 @@ pub struct Client {
 pub struct Repository {
     host: Arc<Host>,
     name: RepositoryName,
+    mirrors: Arc<[Arc<MirrorHost>]>,
+    tags: TagsAt,
 }
 
 impl Client {
@@ -58,19 +70,32 @@ impl Client {
         name: &RepositoryName,
     ) -> Result<Repository, RegistryError> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(host) = hosts.get(registry) {
-            return Ok(Repository { host: Arc::clone(host), name: name.clone() });
-        }
-        let host = Host::new(registry, &self.options, &self.credentials, &self.reporter);
-        let host = Arc::new(host.map_err(|failure| RegistryError {
-            operation: Operation::Resolve,
-            registry: registry.clone(),
-            repository: name.clone(),
-            subject: Subject::Repository,
-            failure: Box::new(failure),
-        })?);
-        hosts.insert(registry.clone(), Arc::clone(&host));
-        Ok(Repository { host, name: name.clone() })
+        let known = match hosts.get(registry) {
+            Some(known) => known.clone(),
+            None => {
+                let known = self.open(registry).map_err(|failure| RegistryError {
+                    operation: Operation::Resolve,
+                    registry: registry.clone(),
+                    repository: name.clone(),
+                    subject: Subject::Repository,
+                    failure: Box::new(failure),
+                })?;
+                hosts.insert(registry.clone(), known.clone());
+                known
+            }
+        };
+        let tags = self.options.mirrors.get(registry).map(|mirrors| mirrors.tags).unwrap_or_default();
+        Ok(Repository { host: known.host, name: name.clone(), mirrors: known.mirrors, tags })
+    }
+
+    fn open(&self, registry: &RegistryHost) -> Result<Known, Failure> {
+        let host = Host::new(registry, &self.options, &self.credentials, &self.reporter)?;
+        let mirrors = self.options.mirrors.get(registry).map_or(&[][..], |mirrors| &mirrors.places);
+        let mirrors: Result<Vec<_>, Failure> = mirrors
+            .iter()
+            .map(|mirror| MirrorHost::new(mirror, &self.options, &self.reporter).map(Arc::new))
+            .collect();
+        Ok(Known { host: Arc::new(host), mirrors: mirrors?.into() })
     }
 }
 
@@ -90,14 +115,43 @@ impl Repository {
     /// # Errors
     /// [`RegistryError`], as for every method here; its [`kind`](RegistryError::kind) says what to do.
     pub async fn resolve(&self, name: &TagOrDigest) -> Result<Resolved, RegistryError> {
-        let found = manifest::resolve(&self.host, &self.name, name).await;
-        found.map_err(self.error(Operation::Resolve, name.subject()))
+        let error = |failure| self.error(Operation::Resolve, name.subject())(failure);
+        for mirror in self.mirrors_for(name) {
+            match manifest::resolve(&mirror.site.host, &mirror.site.repository, name).await {
+                Ok(found) => return Ok(found),
+                Err(failure) => mirror.pass_over(&format!("manifest {name}"), failure).map_err(error)?,
+            }
+        }
+        manifest::resolve(&self.host, &self.name, name).await.map_err(error)
     }
 
     /// A manifest or index, whose bytes have the digest that is returned with them.
     pub async fn manifest(&self, name: &TagOrDigest) -> Result<Manifest, RegistryError> {
-        let found = manifest::fetch(&self.host, &self.name, name).await;
-        found.map_err(self.error(Operation::FetchManifest, name.subject()))
+        let error = |failure| self.error(Operation::FetchManifest, name.subject())(failure);
+        for mirror in self.mirrors_for(name) {
+            match manifest::fetch(&mirror.site.host, &mirror.site.repository, name).await {
+                Ok(found) => return Ok(found),
+                Err(failure) => mirror.pass_over(&format!("manifest {name}"), failure).map_err(error)?,
+            }
+        }
+        manifest::fetch(&self.host, &self.name, name).await.map_err(error)
+    }
+
+    /// The mirrors that may be asked for this.
+    fn mirrors_for(&self, name: &TagOrDigest) -> Vec<MirrorSite> {
+        match (name, self.tags) {
+            (TagOrDigest::Tag(_), TagsAt::Origin) => Vec::new(),
+            _ => self.mirror_sites(),
+        }
+    }
+
+    fn mirror_sites(&self) -> Vec<MirrorSite> {
+        let site = self.site();
+        self.mirrors.iter().filter_map(|mirror| mirror.site(&site)).collect()
+    }
+
+    fn site(&self) -> Site {
+        Site { host: Arc::clone(&self.host), repository: self.name.clone() }
     }
 
     /// Whether a blob is there.
@@ -117,7 +171,28 @@ impl Repository {
         size: u64,
         partial: &Path,
     ) -> Result<(), RegistryError> {
-        let fetched = blob::to_file(&self.host, &self.name, digest, size, partial).await;
+        let wanted = Wanted { digest, size, ranges: None, path: partial };
+        let fetched = blob::to_file(&self.site(), &self.mirror_sites(), wanted).await;
+        fetched.map_err(self.error(Operation::FetchBlob, Subject::Digest(digest.clone())))
+    }
+
+    /// Fetches these ranges of a blob to the same places of the file at `partial`, and maybe more of it.
+    ///
+    /// **Nothing is checked**: there is no digest of a part. The caller checks what it uses by what it knows of the
+    /// ranges. Where its check fails, it calls [`crate::forget_partial`] and then [`Self::blob_to_file`], which finds out
+    /// who sends wrong bytes and takes them from nobody.
+    ///
+    /// The file is as [`Self::blob_to_file`] leaves and continues it: ranges that are there already are not fetched
+    /// again, and the whole may be fetched later. A registry that answers no ranges sends the whole.
+    pub async fn fetch_ranges(
+        &self,
+        digest: &Digest,
+        size: u64,
+        ranges: &[Range<u64>],
+        partial: &Path,
+    ) -> Result<(), RegistryError> {
+        let wanted = Wanted { digest, size, ranges: Some(ranges), path: partial };
+        let fetched = blob::to_file(&self.site(), &self.mirror_sites(), wanted).await;
         fetched.map_err(self.error(Operation::FetchBlob, Subject::Digest(digest.clone())))
     }
 
@@ -128,7 +203,7 @@ impl Repository {
         size: u64,
         limit: u64,
     ) -> Result<Bytes, RegistryError> {
-        let fetched = blob::to_memory(&self.host, &self.name, digest, size, limit).await;
+        let fetched = blob::to_memory(&self.site(), &self.mirror_sites(), digest, size, limit).await;
         fetched.map_err(self.error(Operation::FetchBlob, Subject::Digest(digest.clone())))
     }
 
@@ -165,6 +240,21 @@ impl Repository {
         written.map_err(self.error(Operation::PushManifest, name.subject()))
     }
 
+    /// Changes a document that several writers share, such as the index of a version, without losing what others add at
+    /// the same time.
+    pub async fn merge_manifest<E>(
+        &self,
+        name: &TagOrDigest,
+        merge: Merge<'_, E>,
+    ) -> Result<(), MergeError<E>> {
+        crate::merge::update(&self.site(), name, merge).await.map_err(|stop| match stop {
+            Stop::Refused(refusal) => MergeError::Refused(refusal),
+            Stop::Failure(failure) => {
+                MergeError::Registry(self.error(Operation::PushManifest, name.subject())(failure))
+            }
+        })
+    }
+
     /// Writes a manifest that refers to `subject`, by its digest, and makes sure that it is listed there: by the
     /// registry, or in the index that stands in for it.
     pub async fn put_referrer(
@@ -176,7 +266,7 @@ impl Repository {
         let name = TagOrDigest::Digest(descriptor.digest.clone());
         let written = self.put_manifest(&name, &descriptor.media_type, bytes, Condition::None).await?;
         if written.subject.is_none() {
-            let added = referrers::add_to_tag(&self.host, &self.name, subject, descriptor).await;
+            let added = referrers::add_to_tag(&self.site(), subject, descriptor).await;
             added.map_err(self.error(Operation::PushManifest, name.subject()))?;
         }
         Ok(written)

@@ -36,6 +36,15 @@ impl RegistryError {
     }
 }
 
+/// Why a shared document was not changed.
+#[derive(Debug)]
+pub enum MergeError<E> {
+    /// The registry's part of it.
+    Registry(RegistryError),
+    /// The merge itself refused.
+    Refused(E),
+}
+
 /// What an operation was about, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -177,6 +186,22 @@ pub enum Failure {
         /// Whether there were credentials.
         hint: &'static str,
     },
+    /// The TLS server wants to see another certificate, or one at all.
+    #[error("`{host}` did not let this client in: {why}")]
+    ClientCertificate {
+        /// Who.
+        host: String,
+        /// What it said.
+        why: &'static str,
+    },
+    /// Credentials would be readable on the way, and nobody asked for that.
+    #[error(
+        "refused to send credentials to `{host}` in the clear: plain HTTP was not asked for at this very registry"
+    )]
+    InTheClear {
+        /// To whom.
+        host: String,
+    },
     /// 403.
     #[error("{0}")]
     Forbidden(Refusal),
@@ -227,6 +252,25 @@ pub enum Failure {
     /// Other bytes than declared.
     #[error("the registry sent other bytes than it named")]
     Corrupt(#[source] Mismatch),
+    /// Other bytes than declared, and again when asked in another way.
+    #[error(
+        "the registry sent other bytes than it named, and again in one plain stream: it or the link to it changes bytes"
+    )]
+    CorruptAgain(#[source] Mismatch),
+    /// The caller wants what no blob of this size has.
+    #[error("there are no bytes {}-{} in a blob of {size}", range.start, range.end)]
+    BeyondTheEnd {
+        /// What was wanted.
+        range: std::ops::Range<u64>,
+        /// How long the blob is.
+        size: u64,
+    },
+    /// Other writers changed a shared document again and again.
+    #[error("others changed it {tries} times meanwhile")]
+    Contended {
+        /// How often it was written.
+        tries: u32,
+    },
     /// An answer that contradicts itself or the question.
     #[error("the registry's answer is wrong: {0}")]
     BadAnswer(String),
@@ -253,14 +297,22 @@ impl Failure {
         match self {
             Self::NotFound(_) => Kind::NotFound,
             Self::Unauthenticated { .. } => Kind::Unauthenticated,
-            Self::Forbidden(_) => Kind::Forbidden,
+            // As with 403: other credentials may help, trying again does not.
+            Self::Forbidden(_) | Self::ClientCertificate { .. } => Kind::Forbidden,
             Self::Changed(_) => Kind::Changed,
             Self::Refused(_) => Kind::Refused,
             Self::Unsupported(_) | Self::UnknownContent { .. } => Kind::Unsupported,
-            Self::Overloaded { .. } | Self::Unreachable { .. } => Kind::Unavailable,
-            Self::Altered { .. } | Self::Corrupt(_) | Self::BadAnswer(_) => Kind::Corrupt,
+            Self::Overloaded { .. } | Self::Unreachable { .. } | Self::Contended { .. } => Kind::Unavailable,
+            Self::Altered { .. } | Self::Corrupt(_) | Self::CorruptAgain(_) | Self::BadAnswer(_) => {
+                Kind::Corrupt
+            }
             Self::Hostile(_) => Kind::Hostile,
-            Self::WrongSource(_) | Self::Credentials(_) | Self::NoClient(_) | Self::Local(_) => Kind::Local,
+            Self::WrongSource(_)
+            | Self::InTheClear { .. }
+            | Self::BeyondTheEnd { .. }
+            | Self::Credentials(_)
+            | Self::NoClient(_)
+            | Self::Local(_) => Kind::Local,
         }
     }
 
@@ -296,6 +348,18 @@ impl From<FsError> for Failure {
     fn from(source: FsError) -> Self {
         Self::Local(source)
     }
+}
+
+/// A failure and all its causes in one line, for a note about what went on without it.
+pub(crate) fn told(failure: &Failure) -> String {
+    let mut text = failure.to_string();
+    let mut next = std::error::Error::source(failure);
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }
 
 /// What somebody else wrote, fit for a message: cut, one line, no control characters.

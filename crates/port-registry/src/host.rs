@@ -5,6 +5,7 @@
 //! resolver refuses addresses that [`crate::address`] does not allow.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use port_content::fs;
@@ -12,7 +13,7 @@ use port_model::Reporter;
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Url};
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::address::{Allowed, VettingResolver, forbidden_in};
+use crate::address::{Allowed, VettingResolver, forbidden_in, is_loopback};
 use crate::auth::Auth;
 use crate::capability::Memory;
 use crate::credential::CredentialSource;
@@ -20,6 +21,7 @@ use crate::endpoint::{Endpoint, shown};
 use crate::error::Failure;
 use crate::name::RegistryHost;
 use crate::options::{HostOptions, Options, Patience, Transfer, Transport};
+use crate::tls;
 
 /// The largest certificate or key file that is read, in bytes.
 const LARGEST_PEM: u64 = 4 << 20;
@@ -42,6 +44,8 @@ pub(crate) struct Host {
     pub(crate) memory: Memory,
     pub(crate) permits: Arc<Semaphore>,
     settings: Arc<Options>,
+    /// It was said that secrets go in the clear.
+    warned: AtomicBool,
     home: OnceCell<Client>,
     outside: OnceCell<Client>,
     allowed: OnceCell<Arc<Allowed>>,
@@ -65,6 +69,7 @@ impl Host {
             reporter: Arc::clone(reporter),
             auth: Auth::default(),
             settings: Arc::clone(settings),
+            warned: AtomicBool::new(false),
             home: OnceCell::new(),
             outside: OnceCell::new(),
             allowed: OnceCell::new(),
@@ -86,6 +91,26 @@ impl Host {
     /// Whether a URL is at the registry's own origin.
     pub(crate) fn is_home(&self, url: &Url) -> bool {
         url.origin() == self.endpoint.base().origin()
+    }
+
+    /// Whether a secret may be sent to the registry. In the clear it goes to this very host only, and to a registry that
+    /// somebody named when asking for plain HTTP: a default for all hosts is no such decision.
+    pub(crate) fn may_send_secrets(&self) -> Result<(), Failure> {
+        let base = self.endpoint.base();
+        if base.scheme() == "https" || is_loopback(base) {
+            return Ok(());
+        }
+        if !self.settings.registries.contains_key(&self.name) {
+            return Err(Failure::InTheClear { host: self.name.to_string() });
+        }
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            self.reporter.note(format!(
+                "warning: credentials go to `{}` in the clear, as `plain-http` asks for: whoever is on the way can read \
+                 and use them",
+                self.name
+            ));
+        }
+        Ok(())
     }
 
     /// The HTTP client for one way, made at the first use.
@@ -151,8 +176,7 @@ impl Host {
             .http1_only()
             .tcp_nodelay(true);
         // The registry on this very host is not reached by way of a proxy.
-        let host = self.endpoint.base().host_str().unwrap_or_default();
-        if matches!(host, "localhost" | "127.0.0.1" | "[::1]") { builder.no_proxy() } else { builder }
+        if is_loopback(self.endpoint.base()) { builder.no_proxy() } else { builder }
     }
 
     /// Sends one request once; waits `patience` for the head of the answer.
@@ -177,6 +201,8 @@ fn no_client(error: reqwest::Error) -> Failure {
 pub(crate) enum SendError {
     /// The name leads to an address that is not allowed.
     Forbidden(String),
+    /// It does not let this client in without another certificate.
+    Certificate(&'static str),
     /// No connection.
     NoConnection(Box<dyn std::error::Error + Send + Sync>),
     /// It broke off.
@@ -187,6 +213,9 @@ impl SendError {
     pub(crate) fn of(error: reqwest::Error) -> Self {
         if let Some(forbidden) = forbidden_in(&error) {
             return Self::Forbidden(format!("a connection to a host: {forbidden}"));
+        }
+        if let Some(why) = tls::wanted_certificate(&error) {
+            return Self::Certificate(why);
         }
         // The URL may hold an upload's state; our own error names the host.
         let connect = error.is_connect();
@@ -201,6 +230,7 @@ impl SendError {
     pub(crate) fn into_failure(self, url: &Url, tries: u32) -> Failure {
         match self {
             Self::Forbidden(what) => Failure::Hostile(what),
+            Self::Certificate(why) => Failure::ClientCertificate { host: host_of(url), why },
             Self::NoConnection(source) | Self::Broken(source) => {
                 Failure::Unreachable { host: host_of(url), tries, source }
             }

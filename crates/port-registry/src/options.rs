@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::mirror::Mirrors;
 use crate::name::RegistryHost;
 
 /// What a client needs to know.
@@ -13,6 +14,8 @@ pub struct Options {
     pub default: HostOptions,
     /// How these registries are reached.
     pub registries: BTreeMap<RegistryHost, HostOptions>,
+    /// Where these registries have mirrors, which are read from first.
+    pub mirrors: BTreeMap<RegistryHost, Mirrors>,
     /// Where upload sessions and what registries can do are remembered; without it, nothing is.
     pub state_directory: Option<PathBuf>,
     /// How long to wait, how often to try.

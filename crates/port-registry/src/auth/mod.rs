@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The second request and all later ones carry their header at once. Invariant: a password goes to the registry's
-//! own origin and to its vetted token service, nowhere else.
+//! own origin and to its vetted token service, nowhere else; in the clear only where [`Host::may_send_secrets`] says so.
 
 mod challenge;
 mod realm;
@@ -99,6 +99,9 @@ impl State {
         (scheme, challenged): (&Scheme, Option<&str>),
     ) -> Result<Option<HeaderValue>, Failure> {
         let credentials = self.credentials(host, repository).await?;
+        if credentials.is_some() || matches!(scheme, Scheme::Bearer { .. }) {
+            host.may_send_secrets()?;
+        }
         match (scheme, credentials) {
             (_, Some(Credentials::Bearer(token))) => {
                 secret_header(&format!("Bearer {}", token.expose())).map(Some)

@@ -1,8 +1,7 @@
 //! What refers to a manifest: by the referrers API, or by the tag that stands in for it (distribution-spec, "Referrers
 //! Tag Schema"), read and written.
 //!
-//! The tag is an index that several writers change. It is written on condition where the registry has ETags; else it is
-//! read back, and merged again where somebody else's write won.
+//! The tag is an index that several writers change: see [`crate::merge`].
 
 use bytes::Bytes;
 use port_content::limit;
@@ -17,14 +16,12 @@ use crate::error::{Failure, Kind};
 use crate::host::Host;
 use crate::list::page::{LARGEST_PAGE, MOST_ENTRIES, Pages};
 use crate::media;
+use crate::merge::{self, Stop};
+use crate::mirror::Site;
 use crate::name::RepositoryName;
 use crate::pull::manifest::{self, Manifest};
-use crate::push::manifest::{Condition, put};
-use crate::request::{Call, retry};
+use crate::request::Call;
 use crate::tag::{Tag, TagOrDigest};
-
-/// How often the fallback index is merged anew after somebody else changed it.
-const MERGES: u32 = 12;
 
 /// All that refers to a manifest, of one artifact type where one is named.
 pub(crate) async fn all(
@@ -41,9 +38,7 @@ pub(crate) async fn all(
             host.memory.learn(|known| known.referrers = Known::Yes);
             found
         }
-        None => {
-            by_tag(host, repository, subject).await?.map(|(index, _)| index.manifests).unwrap_or_default()
-        }
+        None => by_tag(host, repository, subject).await?.map(|index| index.manifests).unwrap_or_default(),
     };
     // A registry may ignore the filter.
     if let Some(wanted) = artifact_type {
@@ -89,15 +84,15 @@ async fn by_api(
     Ok(Some(found))
 }
 
-/// The fallback index and the manifest that it was read from; `None` where there is none.
+/// The fallback index; `None` where there is none.
 async fn by_tag(
     host: &Host,
     repository: &RepositoryName,
     subject: &Digest,
-) -> Result<Option<(Index, Manifest)>, Failure> {
+) -> Result<Option<Index>, Failure> {
     let name = TagOrDigest::Tag(Tag::of_referrers(subject));
     match manifest::fetch(host, repository, &name).await {
-        Ok(manifest) => Ok(Some((parse(&manifest.bytes)?, manifest))),
+        Ok(manifest) => parse(&manifest.bytes).map(Some),
         Err(failure) if failure.kind() == Kind::NotFound => Ok(None),
         Err(failure) => Err(failure),
     }
@@ -110,38 +105,26 @@ fn parse(bytes: &[u8]) -> Result<Index, Failure> {
 }
 
 /// Adds a referrer to the fallback index of its subject, without losing what others add at the same time.
-pub(crate) async fn add_to_tag(
-    host: &Host,
-    repository: &RepositoryName,
-    subject: &Digest,
-    referrer: &Descriptor,
-) -> Result<(), Failure> {
-    host.memory.learn(|known| known.referrers = Known::No);
+pub(crate) async fn add_to_tag(site: &Site, subject: &Digest, referrer: &Descriptor) -> Result<(), Failure> {
+    site.host.memory.learn(|known| known.referrers = Known::No);
     let name = TagOrDigest::Tag(Tag::of_referrers(subject));
-    for merge in 1..=MERGES {
-        let found = by_tag(host, repository, subject).await?;
-        let etag = found.as_ref().and_then(|(_, manifest)| manifest.etag.clone());
-        let mut index = found.map_or_else(empty, |(index, _)| index);
-        if index.manifests.iter().any(|known| known.digest == referrer.digest) {
-            return Ok(());
-        }
-        index.manifests.push(referrer.clone());
-        let bytes: Bytes = serde_json::to_vec(&index)
-            .map_err(|error| Failure::BadAnswer(format!("the list of referrers cannot be written: {error}")))?
-            .into();
-        if bytes.len() as u64 > limit::DOCUMENT {
-            return Err(Failure::BadAnswer("the list of referrers is full".to_owned()));
-        }
-        let condition = etag.as_deref().map_or(Condition::None, Condition::Unchanged);
-        match put(host, repository, &name, (media::OCI_INDEX, &bytes), condition).await {
-            Ok(_) => {}
-            Err(failure) if failure.kind() == Kind::Changed => {}
-            Err(failure) => return Err(failure),
-        }
-        // Others may have read the same state and written after us: look again after a while of their own.
-        tokio::time::sleep(retry::pause(host.patience(), merge.min(3), None) / 10).await;
+    let added = merge::update(site, &name, &|existing| with(existing, referrer)).await;
+    added.map_err(|(Stop::Failure(failure) | Stop::Refused(failure))| failure)
+}
+
+/// The fallback index with the referrer in it; `None` where it is there already.
+fn with(existing: Option<&Manifest>, referrer: &Descriptor) -> Result<Option<(String, Bytes)>, Failure> {
+    let mut index = existing.map_or_else(|| Ok(empty()), |manifest| parse(&manifest.bytes))?;
+    if index.manifests.iter().any(|known| known.digest == referrer.digest) {
+        return Ok(None);
     }
-    Err(Failure::BadAnswer(format!("the list of referrers was changed by others {MERGES} times")))
+    index.manifests.push(referrer.clone());
+    let bytes = serde_json::to_vec(&index)
+        .map_err(|error| Failure::BadAnswer(format!("the list of referrers cannot be written: {error}")))?;
+    if bytes.len() as u64 > limit::DOCUMENT {
+        return Err(Failure::BadAnswer("the list of referrers is full".to_owned()));
+    }
+    Ok(Some((media::OCI_INDEX.to_owned(), bytes.into())))
 }
 
 fn empty() -> Index {

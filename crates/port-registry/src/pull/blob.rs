@@ -1,11 +1,14 @@
-//! A blob into a file: resumed where an earlier process was killed, over several connections, checked as a whole.
+//! A blob, or ranges of it, into a file: resumed where an earlier process was killed, over several connections, from
+//! mirrors first. The whole is checked; of ranges nothing is, which is for the caller to do by what it knows of them.
 //!
 //! CRASH: the partial file and its journal stay whatever happens; a rerun with the same path repeats at most one part
 //! per connection. They go only when the bytes turned out wrong, so that the next try starts clean, or when the caller,
 //! having moved the file to its place, calls [`forget_partial`].
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -18,15 +21,15 @@ use reqwest::Method;
 use tokio::sync::{Notify, watch};
 
 use crate::auth::Scopes;
-use crate::error::Failure;
-use crate::host::Host;
+use crate::capability::Known;
+use crate::error::{Failure, Kind};
 use crate::locked;
-use crate::name::RepositoryName;
+use crate::mirror::{MirrorSite, Site};
 use crate::pull::follower::Follower;
-use crate::pull::journal::Journal;
+use crate::pull::journal::{Journal, joined};
 use crate::pull::manifest::refuse_encoding;
 use crate::pull::plan::Plan;
-use crate::pull::worker::Download;
+use crate::pull::worker::{Download, Manner};
 use crate::request::Call;
 use crate::request::body::Progress;
 
@@ -39,53 +42,79 @@ pub fn forget_partial(path: &Path) -> Result<(), FsError> {
     fs::remove_file(path)
 }
 
-/// How often a blob is fetched whose bytes turn out wrong: a flipped bit passes, a registry that lies does not.
-const FETCHES: u32 = 2;
+/// What is fetched, and into which file.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) digest: &'a Digest,
+    pub(crate) size: u64,
+    /// Ranges to fetch, of which nothing is checked; `None` is the whole blob, checked.
+    pub(crate) ranges: Option<&'a [Range<u64>]>,
+    pub(crate) path: &'a Path,
+}
 
-/// Fetches a blob into the file at `path`, which then holds exactly these bytes (not flushed to the disk yet).
+/// Fetches a blob, or ranges of it, into a file (not flushed to the disk yet): from the first mirror that gives it, else
+/// from the origin. What one place gave stays when the next one goes on, unless it was wrong.
 pub(crate) async fn to_file(
-    host: &Host,
-    repository: &RepositoryName,
-    digest: &Digest,
-    size: u64,
-    path: &Path,
+    origin: &Site,
+    mirrors: &[MirrorSite],
+    wanted: Wanted<'_>,
 ) -> Result<(), Failure> {
-    // The lock goes with the last handle: nobody comes in between the fetches.
-    let file = Arc::new(locked::wait(path).await?);
-    let mut fetches = 0;
-    loop {
-        fetches += 1;
-        match fetch(host, repository, digest, size, path, Arc::clone(&file)).await {
-            Err(Failure::Corrupt(Mismatch::Digest { .. })) if fetches < FETCHES => {}
-            fetched => return fetched,
-        }
+    if let Some(range) = wanted.ranges.and_then(|ranges| ranges.iter().find(|range| range.end > wanted.size))
+    {
+        return Err(Failure::BeyondTheEnd { range: range.clone(), size: wanted.size });
     }
+    // The lock goes with the last handle: nobody comes in between the fetches.
+    let file = Arc::new(locked::wait(wanted.path).await?);
+    for mirror in mirrors.iter().filter(|mirror| mirror.is_good()) {
+        let fetched = fetch(&mirror.site, wanted, Arc::clone(&file), Manner::Ranges).await;
+        let Err(failure) = fetched else { return Ok(()) };
+        if matches!(failure.kind(), Kind::Corrupt | Kind::Hostile) {
+            start_over(wanted.path, &file)?;
+        }
+        mirror.pass_over(&format!("blob {}", wanted.digest), failure)?;
+    }
+    match fetch(origin, wanted, Arc::clone(&file), Manner::Ranges).await {
+        Err(Failure::Corrupt(Mismatch::Digest { .. })) => {}
+        fetched => return fetched,
+    }
+    // A flipped bit passes; so does a proxy that puts ranges together wrongly. A registry that lies does not.
+    origin.host.reporter.note(format!(
+        "blob {} came with other bytes; it is fetched once more, in one stream",
+        wanted.digest
+    ));
+    let fetched = fetch(origin, wanted, file, Manner::Plain).await;
+    fetched.map_err(|failure| match failure {
+        Failure::Corrupt(mismatch @ Mismatch::Digest { .. }) => Failure::CorruptAgain(mismatch),
+        other => other,
+    })
 }
 
 /// One fetch: what an earlier one left counts, unless its bytes turned out wrong.
-async fn fetch(
-    host: &Host,
-    repository: &RepositoryName,
-    digest: &Digest,
-    size: u64,
-    path: &Path,
-    file: Arc<File>,
-) -> Result<(), Failure> {
+async fn fetch(site: &Site, wanted: Wanted<'_>, file: Arc<File>, manner: Manner) -> Result<(), Failure> {
+    let Wanted { digest, size, path, .. } = wanted;
+    let host = &*site.host;
     file.set_len(size).context("size", path)?;
     let (journal, done) = Journal::open(path, &file, digest, size)?;
     let transfer = host.transfer();
-    let plan = Plan::new(size, &done, transfer.part, transfer.connections);
-    let follower = Follower::start(Arc::clone(&file), digest, size);
-    follower.written(plan.frontier());
-    let left = plan.left();
-    let workers = usize::try_from(left.div_ceil(transfer.part.max(1))).unwrap_or(usize::MAX);
-    let workers = workers.min(transfer.connections.max(1));
-    let progress = Progress::start(format!("pull {}", digest.short()), size, &host.reporter);
-    progress.advanced(size - left);
-    let known = host.memory.get().ranges;
+    let ranges = match wanted.ranges {
+        Some(ranges) => joined(ranges.to_vec()),
+        None => std::iter::once(0..size).filter(|whole| !whole.is_empty()).collect(),
+    };
+    let plan = Plan::new(&ranges, &done, transfer.part, transfer.connections);
+    let follower = wanted.ranges.is_none().then(|| Follower::start(Arc::clone(&file), digest, size));
+    if let Some(follower) = &follower {
+        follower.written(plan.frontier());
+    }
+    let (left, workers) = (plan.left(), plan.width().min(transfer.connections.max(1)));
+    let total = ranges.iter().map(|range| range.end - range.start).sum();
+    let progress = Progress::start(format!("pull {}", digest.short()), total, &host.reporter);
+    progress.advanced(total - left);
+    // A registry that did not answer ranges before may do so now, but is not asked again in every download.
+    let known = if manner == Manner::Plain { Known::No } else { host.memory.get().ranges };
     let download = Download {
+        manner,
         host,
-        repository,
+        repository: &site.repository,
         digest,
         size,
         path,
@@ -95,35 +124,48 @@ async fn fetch(
         follower,
         progress,
         target: Mutex::new(None),
-        // A registry that did not answer ranges before may do so now, but is not asked again in every download.
         ranges: watch::channel(known).0,
+        answered: AtomicBool::new(false),
+        validator: Mutex::default(),
         started: tokio::time::Instant::now(),
         over: Notify::new(),
     };
     if left > 0 {
+        let workers = if manner == Manner::Plain { 1 } else { workers };
         try_join_all((0..workers).map(|worker| download.work(worker == 0))).await?;
     }
     finish(download).await
 }
 
 async fn finish(download: Download<'_>) -> Result<(), Failure> {
-    let Download { follower, digest, size, path, file, journal, progress, .. } = download;
-    follower.written(size);
-    let hasher = follower.finish().await.map_err(|source| FsError::new("read", path, source))?;
-    if let Err(mismatch) = verify::check(hasher, digest, Some(size)) {
-        // Nobody knows which part is wrong.
-        journal.remove()?;
-        file.set_len(0).context("empty", path)?;
-        return Err(Failure::Corrupt(mismatch));
+    let Download { follower, digest, size, path, file, progress, .. } = download;
+    if let Some(follower) = follower {
+        follower.written(size);
+        let hasher = follower.finish().await.map_err(|source| FsError::new("read", path, source))?;
+        if let Err(mismatch) = verify::check(hasher, digest, Some(size)) {
+            // Nobody knows which part is wrong.
+            start_over(path, &file)?;
+            return Err(Failure::Corrupt(mismatch));
+        }
     }
     progress.finished();
     Ok(())
 }
 
+/// Forgets all bytes that are there.
+fn start_over(path: &Path, file: &File) -> Result<(), Failure> {
+    fs::remove_file(&Journal::path_of(path))?;
+    file.set_len(0).context("empty", path)?;
+    Ok(())
+}
+
+/// How often a small blob is fetched whose bytes turn out wrong.
+const FETCHES: u32 = 2;
+
 /// Fetches a small blob into memory.
 pub(crate) async fn to_memory(
-    host: &Host,
-    repository: &RepositoryName,
+    origin: &Site,
+    mirrors: &[MirrorSite],
     digest: &Digest,
     size: u64,
     limit: u64,
@@ -131,6 +173,17 @@ pub(crate) async fn to_memory(
     if size > limit {
         return Err(Failure::BadAnswer(format!("it is {size} bytes; at most {limit} are read into memory")));
     }
+    for mirror in mirrors.iter().filter(|mirror| mirror.is_good()) {
+        match small(&mirror.site, digest, size, 1).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(failure) => mirror.pass_over(&format!("blob {digest}"), failure)?,
+        }
+    }
+    small(origin, digest, size, FETCHES).await
+}
+
+async fn small(site: &Site, digest: &Digest, size: u64, most: u32) -> Result<Bytes, Failure> {
+    let Site { host, repository } = site;
     let scopes = Scopes::pull(&host.endpoint.repository(repository));
     let call = Call::new(Method::GET, host.endpoint.blob(repository, digest), repository, scopes);
     let mut fetches = 0;
@@ -143,7 +196,7 @@ pub(crate) async fn to_memory(
         hasher.update(&bytes);
         match verify::check(hasher, digest, Some(size)) {
             Ok(()) => return Ok(bytes.into()),
-            Err(Mismatch::Digest { .. }) if fetches < FETCHES => {}
+            Err(Mismatch::Digest { .. }) if fetches < most => {}
             Err(mismatch) => return Err(Failure::Corrupt(mismatch)),
         }
     }

@@ -76,11 +76,6 @@ impl Journal {
     pub(crate) fn done(&self, range: &Range<u64>, checksum: u64) -> Result<(), FsError> {
         (&self.file).write_all(line(range, checksum).as_bytes()).context("write", &self.path)
     }
-
-    /// Forgets all ranges: the bytes turned out to be wrong.
-    pub(crate) fn remove(self) -> Result<(), FsError> {
-        fs::remove_file(&self.path)
-    }
 }
 
 fn line(range: &Range<u64>, checksum: u64) -> String {
@@ -94,8 +89,9 @@ fn parse(line: &str, size: u64) -> Option<(Range<u64>, u64)> {
     (words.next().is_none() && start < end && end <= size).then_some((start..end, checksum))
 }
 
-/// Sorts ranges and joins those that touch or overlap.
-fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+/// Sorts ranges and joins those that touch or overlap; empty ones go.
+pub(crate) fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.retain(|range| !range.is_empty());
     ranges.sort_by_key(|range| range.start);
     let mut out: Vec<Range<u64>> = Vec::new();
     for range in ranges {

@@ -5,4 +5,5 @@ mod follower;
 mod journal;
 pub(crate) mod manifest;
 mod plan;
+mod validator;
 mod worker;

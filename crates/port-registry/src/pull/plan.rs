@@ -1,7 +1,8 @@
 //! Who fetches which range of a blob: large runs first, smaller ones later, and the idle take from the slow.
 //!
-//! Pure. Invariant: at every moment the ranges done, the ranges running and the ranges waiting cover the blob, and no
-//! byte is in two of them.
+//! Pure. Invariant: at every moment the ranges done, the ranges running and the ranges waiting cover what is wanted, and
+//! no byte is in two of them. A plain stream (of a server that answers no ranges) is the exception: it runs over what
+//! others still fetch, and what it covers waits no more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -21,6 +22,8 @@ pub(crate) struct Plan {
     waiting: VecDeque<Range<u64>>,
     running: BTreeMap<u64, Running>,
     next_id: u64,
+    /// The run that is a plain stream, if there is one.
+    stream: Option<u64>,
     part: u64,
     connections: u64,
     /// Ends of the contiguous ranges that are done, by their start.
@@ -48,22 +51,30 @@ impl Running {
 }
 
 impl Plan {
-    /// A plan for what is not done yet.
-    pub(crate) fn new(size: u64, done: &[Range<u64>], part: u64, connections: usize) -> Self {
+    /// A plan for what of `wanted` is not done yet. Both are sorted, and their ranges do not touch.
+    pub(crate) fn new(wanted: &[Range<u64>], done: &[Range<u64>], part: u64, connections: usize) -> Self {
         let mut waiting = VecDeque::new();
-        let mut position = 0;
-        for range in done {
-            if range.start > position {
-                waiting.push_back(position..range.start);
+        for wish in wanted {
+            let mut position = wish.start;
+            for range in done.iter().filter(|range| range.start < wish.end && range.end > wish.start) {
+                if range.start > position {
+                    waiting.push_back(position..range.start);
+                }
+                position = range.end;
             }
-            position = range.end;
-        }
-        if position < size {
-            waiting.push_back(position..size);
+            if position < wish.end {
+                waiting.push_back(position..wish.end);
+            }
         }
         let done = done.iter().map(|range| (range.start, range.end)).collect();
         let (part, connections) = (part.max(1), connections.max(1) as u64);
-        Self { waiting, running: BTreeMap::new(), next_id: 0, part, connections, done }
+        Self { waiting, running: BTreeMap::new(), next_id: 0, stream: None, part, connections, done }
+    }
+
+    /// How many requests at once are of use.
+    pub(crate) fn width(&self) -> usize {
+        let parts = usize::try_from(self.left().div_ceil(self.part)).unwrap_or(usize::MAX);
+        parts.max(self.waiting.len())
     }
 
     /// Bytes that nobody has taken yet.
@@ -95,12 +106,18 @@ impl Plan {
         id
     }
 
-    /// From the first byte that waits to the end, as one run: for a registry that does not answer ranges.
+    /// From the first byte that is not done to the end, as one run: for a registry that does not answer ranges, where all
+    /// comes whatever is wanted. `None` where nothing waits, and where somebody fetches such a run already.
     pub(crate) fn take_rest(&mut self, size: u64) -> Option<(u64, Range<u64>)> {
-        let start = self.waiting.front()?.start;
+        if self.stream.is_some() {
+            return None;
+        }
+        let start = self.waiting.iter().map(|range| range.start).min()?.min(self.frontier());
         self.waiting.clear();
-        // Nobody else is there to take from it, so that its time does not matter.
-        Some((self.run(start..size, Duration::ZERO), start..size))
+        // Nobody takes from it, so that its time does not matter.
+        let id = self.run(start..size, Duration::ZERO);
+        self.stream = Some(id);
+        Some((id, start..size))
     }
 
     fn take_waiting(&mut self) -> Option<Range<u64>> {
@@ -159,9 +176,22 @@ impl Plan {
 
     /// A run is over; what it did not do waits again.
     pub(crate) fn release(&mut self, id: u64) {
+        if self.stream == Some(id) {
+            self.stream = None;
+        }
         if let Some(run) = self.running.remove(&id).filter(|run| !run.left.is_empty()) {
             self.waiting.push_front(run.left);
+            self.forget_done();
         }
+    }
+
+    /// What a plain stream brought in passing waits no more.
+    fn forget_done(&mut self) {
+        let done = &self.done;
+        self.waiting.retain(|waits| {
+            let before = done.range(..=waits.start).next_back();
+            before.is_none_or(|(_, end)| *end < waits.end)
+        });
     }
 }
 
@@ -171,10 +201,58 @@ mod tests {
 
     const START: Duration = Duration::ZERO;
 
+    fn whole(size: u64) -> Vec<Range<u64>> {
+        std::iter::once(0..size).collect()
+    }
+
+    #[test]
+    fn only_what_is_wanted_and_not_done_waits() {
+        let check = |wanted: &[Range<u64>], done: &[Range<u64>], expected: &[Range<u64>]| {
+            let plan = Plan::new(wanted, done, 10, 2);
+            assert_eq!(plan.waiting, expected, "{wanted:?} {done:?}");
+            assert!(plan.width() >= expected.len());
+        };
+        check(&[3..5, 20..30], &[], &[3..5, 20..30]);
+        check(&[3..5, 20..30], &[0..4, 25..27], &[4..5, 20..25, 27..30]);
+        check(&[3..5, 20..30], &[0..40], &[]);
+        check(&[10..20], &[0..10, 20..30], &[10..20].map(|range| range));
+    }
+
+    #[test]
+    fn a_plain_stream_takes_all_that_waits_wherever_it_waits() {
+        let mut plan = Plan::new(&whole(40), &[], 10, 2);
+        let (first, _) = plan.take(START).unwrap();
+        let (second, _) = plan.take(START).unwrap();
+        plan.release(first);
+        plan.release(second);
+        let (stream, rest) = plan.take_rest(40).unwrap();
+        assert_eq!(rest, 0..40, "the first byte, not the one that waits longest");
+        assert_eq!(plan.take_rest(40), None, "one stream is enough");
+        plan.finish(0..40);
+        plan.advance(stream, 40);
+        plan.release(stream);
+        assert!(plan.is_over());
+    }
+
+    #[test]
+    fn what_a_stream_brought_in_passing_is_not_fetched_again() {
+        let mut plan = Plan::new(&whole(40), &[], 10, 2);
+        let (slow, run) = plan.take(START).unwrap();
+        assert_eq!(run, 0..10);
+        let (id, _) = plan.take(START).unwrap();
+        plan.release(id);
+        let (stream, _) = plan.take_rest(40).unwrap();
+        plan.finish(0..40);
+        plan.advance(stream, 40);
+        plan.release(stream);
+        plan.release(slow);
+        assert!(plan.is_over(), "{plan:?}");
+    }
+
     #[test]
     fn the_idle_take_from_the_slow_and_no_byte_is_taken_twice() {
         let done: Vec<Range<u64>> = std::iter::once(10..20).collect();
-        let mut plan = Plan::new(100, &done, 10, 2);
+        let mut plan = Plan::new(&whole(100), &done, 10, 2);
         let (slow, first) = plan.take(START).unwrap();
         assert_eq!(first, 0..10);
         plan.advance(slow, 2);
@@ -204,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_a_run_did_not_do_waits_again() {
-        let mut plan = Plan::new(30, &[], 10, 1);
+        let mut plan = Plan::new(&whole(30), &[], 10, 1);
         let (id, run) = plan.take(START).unwrap();
         assert_eq!(run, 0..10);
         plan.advance(id, 4);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! take run ─► GET Range ─► 206: check Content-Range, write ─► every part: journal, frontier
-//!                    ├───► 200: the registry ignores Range: one plain stream, the other connections end
+//!                    ├───► 200, 416, 501: the registry does not do ranges: one plain stream, the other connections end
 //!                    └───► cut: what came is kept, the rest waits again ─► pause ─► take …
 //! ```
 
@@ -10,6 +10,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use futures_util::StreamExt as _;
 use port_content::FsError;
 use port_content::verify::Mismatch;
 use port_model::Digest;
-use reqwest::header::RANGE;
+use reqwest::header::{IF_RANGE, RANGE};
 use reqwest::{Method, Url};
 use tokio::sync::{Notify, watch};
 
@@ -30,14 +31,25 @@ use crate::pull::follower::Follower;
 use crate::pull::journal::{Checksum, Journal};
 use crate::pull::manifest::refuse_encoding;
 use crate::pull::plan::Plan;
+use crate::pull::validator::Validator;
 use crate::request::body::Progress;
 use crate::request::{Again, Call, Reply, Stumble};
 
 /// How often an idle worker looks whether another one is slow.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// How a blob is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// In ranges, over several connections, where the registry answers them.
+    Ranges,
+    /// In one stream from the beginning, even after a cut: nothing between here and there can put ranges together wrongly.
+    Plain,
+}
+
 /// A download that several workers share.
 pub(crate) struct Download<'a> {
+    pub(crate) manner: Manner,
     pub(crate) host: &'a Host,
     pub(crate) repository: &'a RepositoryName,
     pub(crate) digest: &'a Digest,
@@ -46,12 +58,16 @@ pub(crate) struct Download<'a> {
     pub(crate) file: Arc<File>,
     pub(crate) journal: Journal,
     pub(crate) plan: Mutex<Plan>,
-    pub(crate) follower: Follower,
+    /// Hashes the whole; absent where only ranges are wanted.
+    pub(crate) follower: Option<Follower>,
     pub(crate) progress: Arc<Progress>,
     /// Where the registry keeps the blob, once it said so by a redirect.
     pub(crate) target: Mutex<Option<Url>>,
     /// Whether ranges are answered; the workers besides the first wait for it.
     pub(crate) ranges: watch::Sender<Known>,
+    /// Whether one was answered in this download. What is remembered of a registry need not hold for where it sends us.
+    pub(crate) answered: AtomicBool,
+    pub(crate) validator: Mutex<Validator>,
     pub(crate) started: tokio::time::Instant,
     /// Wakes idle workers when all is done.
     pub(crate) over: Notify,
@@ -129,27 +145,30 @@ impl Download<'_> {
 
     async fn fetch(&self, run: &mut Run, range: Range<u64>) -> Result<(), Stumble> {
         // After a cut, a registry that ignored ranges before is asked once more.
-        let plain = range == (0..self.size) || (range.start == 0 && *self.ranges.borrow() == Known::No);
+        let plain = self.manner == Manner::Plain
+            || range == (0..self.size)
+            || (range.start == 0 && *self.ranges.borrow() == Known::No);
         let asked = (!plain).then_some(&range);
         let reply = self.open(asked).await?;
         refuse_encoding(&reply)?;
-        let unknown = *self.ranges.borrow() != Known::Yes;
+        let unknown = !self.answered.load(Ordering::Relaxed);
         match (reply.status(), asked) {
             (206, Some(asked)) => {
                 let end = content_range(&reply, asked, self.size)?;
+                self.answered.store(true, Ordering::Relaxed);
                 self.learn(Known::Yes);
                 self.receive(run, reply, asked.start, end).await
             }
-            (200, Some(_)) if unknown => {
-                self.learn(Known::No);
-                self.restart(run);
-                self.receive_whole(run, reply).await
-            }
+            (200, Some(_)) if unknown => match self.restart(run) {
+                true => self.receive_whole(run, reply).await,
+                false => Ok(()),
+            },
             (200, _) => self.receive_whole(run, reply).await,
             (400 | 416 | 501, Some(_)) if unknown => {
                 drop(reply);
-                self.learn(Known::No);
-                self.restart(run);
+                if !self.restart(run) {
+                    return Ok(());
+                }
                 let reply = self.open(None).await?.expect(self.host, &[200]).await?;
                 refuse_encoding(&reply)?;
                 self.receive_whole(run, reply).await
@@ -158,13 +177,13 @@ impl Download<'_> {
         }
     }
 
-    /// All that waits becomes one run.
-    fn restart(&self, run: &mut Run) {
+    /// Ranges are not answered: all that is not done becomes this run. `false` where another worker has that one already.
+    fn restart(&self, run: &mut Run) -> bool {
+        self.learn(Known::No);
         let mut plan = self.plan();
         plan.release(run.id);
-        if let Some((id, range)) = plan.take_rest(self.size) {
-            *run = Run::new(id, range.start);
-        }
+        let rest = plan.take_rest(self.size);
+        rest.map(|(id, range)| *run = Run::new(id, range.start)).is_some()
     }
 
     fn learn(&self, known: Known) {
@@ -172,13 +191,30 @@ impl Download<'_> {
         self.host.memory.learn(|capabilities| capabilities.ranges = known);
     }
 
+    fn validator(&self) -> MutexGuard<'_, Validator> {
+        self.validator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks for a range: where the blob was found last, else at the registry.
     async fn open(&self, range: Option<&Range<u64>>) -> Result<Reply, Stumble> {
+        let validator = range.and_then(|_| self.validator().get());
+        let reply = self.ask(range, validator.as_deref()).await?;
+        if matches!(reply.status(), 200 | 206) {
+            let headers = reply.response.headers();
+            self.validator().answered(reply.status(), headers, validator.as_deref());
+        }
+        Ok(reply)
+    }
+
+    async fn ask(&self, range: Option<&Range<u64>>, validator: Option<&str>) -> Result<Reply, Stumble> {
         let scopes = Scopes::pull(&self.host.endpoint.repository(self.repository));
         let url = self.host.endpoint.blob(self.repository, self.digest);
         let mut call = Call::new(Method::GET, url, self.repository, scopes);
         if let Some(range) = range {
             call = call.header(RANGE, &format!("bytes={}-{}", range.start, range.end - 1));
+        }
+        if let Some(etag) = validator {
+            call = call.header(IF_RANGE, etag);
         }
         let known = self.target().clone();
         if let Some(target) = known {
@@ -273,7 +309,9 @@ impl Download<'_> {
             plan.finish(range);
             plan.frontier()
         };
-        self.follower.written(frontier);
+        if let Some(follower) = &self.follower {
+            follower.written(frontier);
+        }
         Ok(())
     }
 

@@ -41,6 +41,7 @@ pub(crate) struct FilePart {
 /// How far a transfer got; it reports each byte once, however often it is sent.
 pub(crate) struct Progress {
     pub(crate) task: String,
+    total: u64,
     reported: AtomicU64,
     reporter: Arc<dyn Reporter>,
 }
@@ -48,7 +49,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn start(task: String, total: u64, reporter: &Arc<dyn Reporter>) -> Arc<Self> {
         reporter.event(Event::Started { task: task.clone(), total: Some(total) });
-        Arc::new(Self { task, reported: AtomicU64::new(0), reporter: Arc::clone(reporter) })
+        Arc::new(Self { task, total, reported: AtomicU64::new(0), reporter: Arc::clone(reporter) })
     }
 
     /// All up to here is done.
@@ -59,9 +60,10 @@ impl Progress {
         }
     }
 
-    /// So many more are done.
+    /// So many more are done. A server that sends more than was asked for makes it no more than all.
     pub(crate) fn advanced(&self, bytes: u64) {
-        self.reported.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.reported.fetch_add(bytes, Ordering::Relaxed);
+        let bytes = bytes.min(self.total.saturating_sub(before));
         self.reporter.event(Event::Advanced { task: self.task.clone(), bytes });
     }
 

@@ -1,10 +1,12 @@
 //! Tags and referrers, in pages, by API and by the tag that stands in for it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_model::Digest;
 use port_registry::{Descriptor, Kind, Repository, media};
-use port_testkit::registry::{Abilities, Action, Registry};
+use port_testkit::registry::{Abilities, Action, Registry, Reply};
 
 use crate::support::repository;
 
@@ -61,8 +63,7 @@ async fn without_the_api_an_index_stands_in_and_no_writer_loses() {
         let registry = with(Abilities { referrers: false, etags, ..Abilities::default() });
         let (repository, subject) = (repository(&registry), digest_of(b"subject"));
         assert_eq!(repository.referrers(&subject, None).await.unwrap(), []);
-        let kinds: Vec<String> =
-            (0..if etags { 6 } else { 2 }).map(|n| format!("application/x{n}")).collect();
+        let kinds: Vec<String> = (0..4).map(|n| format!("application/x{n}")).collect();
         let writers = kinds.iter().map(|kind| put(&repository, &subject, kind));
         futures_util::future::join_all(writers).await;
         let found = repository.referrers(&subject, None).await.unwrap();
@@ -76,11 +77,41 @@ async fn without_the_api_an_index_stands_in_and_no_writer_loses() {
 }
 
 #[tokio::test]
+async fn an_entry_that_another_writer_overwrote_is_put_in_again() {
+    let subject = digest_of(b"subject");
+    let (theirs, _) = referrer(&subject, "application/theirs");
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{}","digest":"{}","size":{}}}]}}"#,
+        theirs.media_type, theirs.digest, theirs.size
+    );
+    // Both had read "there is none"; theirs was written last.
+    let reads = AtomicUsize::new(0);
+    let registry = Registry::with(
+        Abilities { referrers: false, etags: false, ..Abilities::default() },
+        Box::new(move |request| {
+            let is_read = request.method == "GET" && request.target.contains("/manifests/sha256-");
+            match is_read && reads.fetch_add(1, Ordering::Relaxed) == 1 {
+                true => {
+                    Action::Answer(Reply::new(200, index.as_bytes()).header("content-type", media::OCI_INDEX))
+                }
+                false => Action::Pass,
+            }
+        }),
+    );
+    let repository = repository(&registry);
+    put(&repository, &subject, "application/ours").await;
+    let (ours, _) = referrer(&subject, "application/ours");
+    let found = repository.referrers(&subject, None).await.unwrap();
+    let digests: Vec<&Digest> = found.iter().map(|descriptor| &descriptor.digest).collect();
+    assert_eq!(digests, [&theirs.digest, &ours.digest]);
+}
+
+#[tokio::test]
 async fn a_tag_that_cannot_be_deleted_is_unsupported() {
     let registry = Registry::with(
         Abilities::default(),
         Box::new(|request| match request.method.as_str() {
-            "DELETE" => Action::Answer(port_testkit::registry::Reply::new(400, b"")),
+            "DELETE" => Action::Answer(Reply::new(400, b"")),
             _ => Action::Pass,
         }),
     );
