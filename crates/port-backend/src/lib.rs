@@ -19,4 +19,4 @@ pub use backend::{
 };
 pub use error::{BackendError, ErrorKind};
 pub use file_system::FileSystem;
-pub use registry::OciRegistry;
+pub use registry::{OciRegistry, Refusal, SelectVariant, Selected};

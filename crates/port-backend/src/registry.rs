@@ -6,9 +6,11 @@
 //! ```
 //!
 //! Blobs go first, then the manifest under the variant's tag, then the index. A kill in between leaves a variant
-//! that is published under its tag and not yet listed; the next push lists it.
+//! that is published under its tag and not yet listed; the next push lists it. A variant is found by its tag, or, where
+//! another tool copied the version without it, through the index.
 
 mod index;
+mod lookup;
 
 use std::ops::Range;
 use std::path::Path;
@@ -27,11 +29,14 @@ use serde::Deserialize;
 use crate::backend::{Backend, Document, Documents, Fetched, Found, FoundFile, MergeIndex, Publication};
 use crate::error::{BackendError, ErrorKind};
 
+pub use lookup::{Refusal, SelectVariant, Selected};
+
 /// See the module.
 #[derive(Clone)]
 pub struct OciRegistry {
     client: Client,
     description: String,
+    select: Option<Arc<SelectVariant>>,
 }
 
 /// What of a manifest leads to its config. Everything else is the layout's.
@@ -49,7 +54,13 @@ impl OciRegistry {
         reporter: Arc<dyn Reporter>,
         description: String,
     ) -> Self {
-        Self { client: Client::new(options, credentials, reporter), description }
+        Self { client: Client::new(options, credentials, reporter), description, select: None }
+    }
+
+    /// The same, which finds variants without a tag of their own through the index, as `select` reads it.
+    #[must_use]
+    pub fn with_select(self, select: Arc<SelectVariant>) -> Self {
+        Self { select: Some(select), ..self }
     }
 
     fn repository(&self, reference: &Reference) -> Result<Repository, BackendError> {
@@ -136,8 +147,8 @@ impl Backend for OciRegistry {
 
     async fn resolve(&self, reference: &Reference, variant: Variant) -> Result<Found, BackendError> {
         let repository = self.repository(reference)?;
-        let name = TagOrDigest::Tag(tag(reference, &reference.variant_tag(variant))?);
-        let manifest = repository.manifest(&name).await.map_err(failed)?;
+        let select = self.select.as_deref();
+        let manifest = lookup::manifest(&repository, reference, variant, select).await?;
         let ConfigOf { config } = serde_json::from_slice(&manifest.bytes).map_err(|error| {
             let location = reference.variant_name(variant);
             BackendError::new(ErrorKind::Corrupt, location, "read the manifest", error)

@@ -1,9 +1,13 @@
-//! The index of all variants of a version: what is in it, and how one more goes in.
+//! The index of all variants of a version: what is in it, how one is found in it, and how one more goes in.
 
-use port_backend::{Backend, Document};
+use std::sync::Arc;
+
+use port_backend::{Backend, Document, ErrorKind, SelectVariant, Selected};
+use port_config::Project;
 use port_content::hashing::digest_of;
-use port_layout::index::{Change, Conflict, IndexDocument, Merged, Strategy, merge};
-use port_model::Bundle;
+use port_layout::Descriptor;
+use port_layout::index::{Change, Conflict, IndexDocument, Merged, SelectError, Strategy, merge};
+use port_model::{ArtifactClass, Bundle, Reference, Variant};
 
 use crate::error::OpsError;
 use crate::target::Target;
@@ -69,4 +73,34 @@ pub(crate) async fn check(
             reason: format!("the tag is taken by something that is no index: {reason}"),
         }),
     }
+}
+
+/// How the variants of `reference` are found in its index, for a backend. An index may have a kernel and a guest image of
+/// one variant; which is meant says the configuration, where a variant of a reference is one artifact's alone.
+pub(crate) fn select(project: &Project, reference: &Reference) -> Arc<SelectVariant> {
+    let artifacts = project.artifacts.values().filter(|artifact| &artifact.reference == reference);
+    let classes: Vec<(Variant, ArtifactClass)> = artifacts
+        .flat_map(|artifact| artifact.variants.iter().map(|config| (config.variant, artifact.class)))
+        .collect();
+    Arc::new(move |document, variant| {
+        let Some((_, class)) = classes.iter().find(|(known, _)| *known == variant) else { return Ok(None) };
+        let selected = in_index(document, *class, variant).map_err(|error| {
+            let kind = match &error {
+                SelectError::NoSuchVariant { .. } => ErrorKind::NotFound,
+                SelectError::Ambiguous { .. } => ErrorKind::Conflict,
+            };
+            port_backend::Refusal { kind, source: error.into() }
+        })?;
+        Ok(selected.map(|found| Selected { digest: found.digest, size: found.size }))
+    })
+}
+
+/// The entry of a variant; `None` where the document is no index, as when another tool pushed a single manifest.
+pub(crate) fn in_index(
+    document: &Document,
+    class: ArtifactClass,
+    variant: Variant,
+) -> Result<Option<Descriptor>, SelectError> {
+    let Ok(index) = IndexDocument::read(&document.bytes, Some(&document.media_type)) else { return Ok(None) };
+    port_layout::index::select(&index, class, variant).map(Some)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use port_backend::Document;
 use port_config::Backend as BackendConfig;
 use port_layout::Descriptor;
 use port_model::Digest;
@@ -9,9 +10,9 @@ use serde::Serialize;
 
 use crate::copy::{CopyError, Facts, Place, Side, Surroundings};
 use crate::error::OpsError;
-use crate::registry;
 use crate::target::Target;
 use crate::workspace::Workspace;
+use crate::{published, registry};
 
 /// What refers to one manifest or index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,7 +47,8 @@ pub async fn referrers(
     artifact_type: Option<&str>,
 ) -> Result<ReferrersReport, OpsError> {
     let side = Side::source(&surroundings.client(), place)?;
-    Ok(list(&side, place, artifact_type).await?)
+    let subject = side.resolve(place).await?.digest;
+    Ok(list(&side, place, subject, artifact_type).await?)
 }
 
 /// Lists what refers to the published manifest of one variant.
@@ -65,18 +67,46 @@ pub async fn referrers_of(
         None => return Err(OpsError::NoBackend { artifact: artifact.name.clone(), direction: "pull" }),
     };
     let client = registry::client(workspace, &artifact.reference, config)?;
-    let tag = artifact.reference.variant_tag(target.variant());
-    let tag = tag.parse().map_err(|error: port_model::ReferenceError| CopyError::Place {
-        text: tag.clone(),
-        reason: error.to_string(),
-    })?;
-    let place = Place::of_reference(&artifact.reference, tag);
+    let place = place_of(target, &artifact.reference.variant_tag(target.variant()))?;
     let side = Side::source(&client, &place)?;
-    Ok(list(&side, &place, artifact_type).await?)
+    let subject = match side.resolve(&place).await {
+        Err(error) if side.is_absent(&error) => through_index(&side, target, error).await?,
+        other => other?.digest,
+    };
+    Ok(list(&side, &place, subject, artifact_type).await?)
 }
 
-async fn list(side: &Side, place: &Place, artifact_type: Option<&str>) -> Result<ReferrersReport, CopyError> {
-    let subject = side.resolve(place).await?.digest;
+fn place_of(target: Target<'_>, tag: &str) -> Result<Place, CopyError> {
+    let tag = tag.parse().map_err(|error: port_model::ReferenceError| CopyError::Place {
+        text: tag.to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(Place::of_reference(&target.artifact.reference, tag))
+}
+
+/// The variant's manifest where it has no tag of its own, as pull finds it. `absent` is said where there is no index.
+async fn through_index(side: &Side, target: Target<'_>, absent: CopyError) -> Result<Digest, CopyError> {
+    let place = place_of(target, target.artifact.reference.version())?;
+    let found = match side.resolve(&place).await {
+        Err(error) if side.is_absent(&error) => return Err(absent),
+        other => other?,
+    };
+    let bytes = side.document(&found).await?.to_vec();
+    let document = Document { media_type: found.media_type, bytes };
+    let selected = published::in_index(&document, target.artifact.class, target.variant());
+    let selected = selected.map_err(|error| {
+        let (place, reason) = (place.to_string(), error.to_string());
+        CopyError::Selection { place, reason }
+    })?;
+    selected.map(|manifest| manifest.digest).ok_or(absent)
+}
+
+async fn list(
+    side: &Side,
+    place: &Place,
+    subject: Digest,
+    artifact_type: Option<&str>,
+) -> Result<ReferrersReport, CopyError> {
     let mut referrers = Vec::new();
     for listed in side.referrers(&subject).await? {
         let listed = described(side, listed).await?;

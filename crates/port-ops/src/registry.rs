@@ -14,6 +14,7 @@ use port_registry::{
 };
 
 use crate::error::OpsError;
+use crate::published;
 use crate::workspace::Workspace;
 
 /// The registry of `reference` as a backend.
@@ -24,12 +25,9 @@ pub(crate) fn backend(
 ) -> Result<OciRegistry, OpsError> {
     let (credentials, auth) = credentials(workspace, reference, config.auth.as_ref())?;
     let description = format!("oci-registry {} {auth}", config.transport.as_str());
-    Ok(OciRegistry::new(
-        options(workspace, config)?,
-        credentials,
-        Arc::clone(&workspace.reporter),
-        description,
-    ))
+    let reporter = Arc::clone(&workspace.reporter);
+    let backend = OciRegistry::new(options(workspace, config)?, credentials, reporter, description);
+    Ok(backend.with_select(published::select(&workspace.project, reference)))
 }
 
 /// A client for what a backend has no verb for: referrers, tags.

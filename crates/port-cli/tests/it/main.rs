@@ -16,6 +16,7 @@ mod hostile_shop;
 mod login;
 mod protection_mode;
 mod publishers;
+mod pull_by_index;
 mod race;
 mod registry;
 mod registry_faults;
