@@ -1,8 +1,8 @@
 //! copy: a manifest, or an index with all that is in it, from a registry or an image layout to another, with what refers
-//! to it. Bytes and digests stay what they are; only what the destination lacks is moved.
+//! to it and what cosign attached to it below tags of its own. Bytes and digests stay what they are; only what the destination lacks is moved.
 //!
 //! ```text
-//! place ─► side ─► graph (all documents, bounded) ─► blobs ─► manifests ─► indexes ─► referrers ─► tag
+//! place ─► side ─► graph (all documents, bounded) ─► blobs ─► manifests ─► indexes ─► referrers ─► attachments' tags ─► tag
 //! ```
 //!
 //! CRASH: the tag is the last to change. What was moved before a kill or a refusal is found there by the next try.
@@ -14,6 +14,7 @@ mod place;
 mod side;
 mod transfer;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,7 +33,7 @@ pub use place::Place;
 pub(crate) use side::Side;
 
 use crate::login::RegistryAccess;
-use graph::Graph;
+use graph::{Attachment, Graph};
 use transfer::Scratch;
 
 /// How many blobs move at the same time.
@@ -62,7 +63,7 @@ impl Surroundings {
 /// What is to be copied of a place.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CopyOptions {
-    /// Whether what refers to it stays behind.
+    /// Whether what refers or is attached to it stays behind.
     pub no_referrers: bool,
     /// This variant of an index alone.
     pub variant: Option<Variant>,
@@ -101,6 +102,8 @@ pub struct CopyReport {
     pub manifests: Vec<CopiedManifest>,
     /// Blobs.
     pub blobs: Vec<CopiedBlob>,
+    /// Tags by which cosign finds what is attached.
+    pub attachments: Vec<CopiedAttachment>,
     /// Referrers that the source lists and does not have.
     pub absent_referrers: Vec<Digest>,
     /// Blobs that stayed behind: their media type says that only their vendor hands them out.
@@ -118,10 +121,21 @@ pub struct CopiedManifest {
     pub media_type: String,
     /// Its size in bytes.
     pub bytes: u64,
-    /// What it refers to, where it came along for that.
+    /// What it refers or is attached to, where it came along for that.
     pub refers_to: Option<Digest>,
     /// How it came there.
     pub outcome: Outcome,
+}
+
+/// One tag of cosign's, made of the digest that something is attached to: `sha256-<hex>.sig`, `.att` or `.sbom`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopiedAttachment {
+    /// The tag.
+    pub tag: String,
+    /// The manifest that has it now.
+    pub digest: Digest,
+    /// The manifest that the destination had there before.
+    pub replaced: Option<Digest>,
 }
 
 /// One blob.
@@ -164,6 +178,7 @@ pub async fn copy(
     let (from, to) = (&from, &to);
     let copying = Copying { from, to, scratch: &scratch };
     let mut report = copying.all(source, destination, &root, &graph).await?;
+    report.attachments = copying.tag_attachments(&graph).await?;
     if options.all_variants {
         report.variant_tags = copying.tag_variants(destination, &published, &graph).await?;
     }
@@ -243,10 +258,12 @@ impl Copying<'_> {
                 digest: node.descriptor.digest.clone(),
                 media_type: node.descriptor.media_type.clone(),
                 bytes: node.descriptor.size,
-                refers_to: node.subject.clone().filter(|_| node.is_referrer),
+                refers_to: node.belongs_to.clone(),
                 outcome,
             });
         }
+        let subjects: BTreeSet<Digest> = graph.nodes.iter().filter_map(|node| node.subject.clone()).collect();
+        self.to.list_referrers(&subjects)?;
         let moved = blobs.iter().map(|blob| (blob.bytes, blob.outcome));
         let moved = moved.chain(manifests.iter().map(|manifest| (manifest.bytes, manifest.outcome)));
         let moved_bytes =
@@ -260,6 +277,7 @@ impl Copying<'_> {
             variant_tags: Vec::new(),
             manifests,
             blobs,
+            attachments: Vec::new(),
             absent_referrers: graph.absent.clone(),
             withheld_blobs: graph.withheld.clone(),
             moved_bytes,
@@ -271,7 +289,19 @@ impl Copying<'_> {
         Ok(CopiedBlob { digest: blob.digest.clone(), bytes: blob.size, outcome })
     }
 
-    /// Gives every variant its own tag, `<version>-<arch>-<substrate>-<mode>`, by which pull finds it.
+    /// Gives what is attached its tags. The source's attachment replaces another of the same tag: a manifest that was signed
+    /// once more comes with all of its signatures.
+    async fn tag_attachments(&self, graph: &Graph) -> Result<Vec<CopiedAttachment>, CopyError> {
+        let mut tagged = Vec::with_capacity(graph.attachments.len());
+        for Attachment { tag, digest } in &graph.attachments {
+            let Some(node) = node(graph, digest) else { continue };
+            let replaced = self.to.tag(node, tag).await?;
+            tagged.push(CopiedAttachment { tag: tag.clone(), digest: digest.clone(), replaced });
+        }
+        Ok(tagged)
+    }
+
+    /// Gives every variant its own tag, `<version>-<arch>-<substrate>-<mode>`, by which plain `oras pull` finds it.
     async fn tag_variants(
         &self,
         destination: &Place,

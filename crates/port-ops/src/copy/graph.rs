@@ -1,19 +1,21 @@
-//! What belongs to a manifest or index: every manifest and blob below it, and what refers to them, with an end.
+//! What belongs to a manifest or index: every manifest and blob below it, and what refers or is attached to them, with an
+//! end.
 //!
 //! All documents are read before anything moves, so what contradicts itself costs nothing. Who wrote them decides neither
 //! how deep they nest, nor how many they are, nor how much memory they take.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use port_layout::{Descriptor, Document, document};
 use port_model::Digest;
 use serde::Deserialize;
 
-use crate::copy::CopyError;
-use crate::copy::side::Side;
+use crate::copy::side::{Belongings, Side};
+use crate::copy::{AT_ONCE, CopyError};
 
 /// How deep indexes may nest.
 const MOST_NESTING: usize = 4;
@@ -67,8 +69,26 @@ pub(crate) struct Node {
     pub(crate) subject: Option<Digest>,
     /// How it is listed as a referrer.
     pub(crate) listed: Descriptor,
-    /// Whether it came along because it refers to something.
-    pub(crate) is_referrer: bool,
+    /// What it came along for, because it refers or is attached to that.
+    pub(crate) belongs_to: Option<Digest>,
+}
+
+/// A tag by which cosign finds what it attached to a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attachment {
+    pub(crate) tag: String,
+    pub(crate) digest: Digest,
+}
+
+/// Why a document is copied.
+#[derive(Debug, Clone)]
+enum Reason {
+    /// It was asked for, or is listed in what was.
+    Content,
+    /// It refers to a manifest, and says so itself.
+    RefersTo(Digest),
+    /// A tag made of a manifest's digest says that it is attached to it.
+    AttachedTo(Digest),
 }
 
 /// All that is to be copied.
@@ -78,6 +98,8 @@ pub(crate) struct Graph {
     pub(crate) nodes: Vec<Node>,
     /// Blobs, each once.
     pub(crate) blobs: Vec<Descriptor>,
+    /// Tags of what is attached.
+    pub(crate) attachments: Vec<Attachment>,
     /// Referrers that are listed and not there.
     pub(crate) absent: Vec<Digest>,
     /// Blobs that their media type forbids to pass on.
@@ -93,47 +115,76 @@ impl Graph {
     /// Reads everything below `root`, and with `referrers` what refers to any of it.
     pub(crate) async fn read(source: &Side, root: &Descriptor, referrers: bool) -> Result<Self, CopyError> {
         let mut graph = Self::default();
-        graph.visit(source, root.clone(), None, 0).await?;
+        graph.visit(source, root.clone(), Reason::Content, 0).await?;
         if referrers {
             graph.follow(source).await?;
         }
         Ok(graph)
     }
 
-    /// Follows referrers, level by level.
+    /// Follows referrers and attachments, level by level.
     async fn follow(&mut self, source: &Side) -> Result<(), CopyError> {
-        let mut waiting: VecDeque<(Digest, usize)> =
-            self.nodes.iter().map(|node| (node.descriptor.digest.clone(), 0)).collect();
-        while let Some((subject, level)) = waiting.pop_front() {
-            for referrer in source.referrers(&subject).await? {
-                if self.seen.contains(&referrer.digest) {
-                    continue;
-                }
-                if level >= MOST_LEVELS {
-                    let reason = format!("referrers of referrers go on for more than {MOST_LEVELS} levels");
-                    return Err(refused(source, reason));
-                }
-                let (digest, before) = (referrer.digest.clone(), self.nodes.len());
-                match self.visit(source, referrer, Some(subject.clone()), 0).await {
-                    Ok(()) => {}
-                    // Registries and tools forget to take a deleted referrer off the list.
-                    Err(error) if source.is_absent(&error) && before == self.nodes.len() => {
-                        self.absent.push(digest);
-                    }
-                    Err(error) => return Err(error),
-                }
-                let new = self.nodes.iter().skip(before);
-                waiting.extend(new.map(|node| (node.descriptor.digest.clone(), level + 1)));
+        let mut seen = 0;
+        let mut level = 0;
+        while seen < self.nodes.len() {
+            let new = self.nodes.iter().skip(seen).map(|node| node.descriptor.digest.clone());
+            let asked = stream::iter(new).map(|subject| source.belongings(subject)).buffered(AT_ONCE);
+            let found: Vec<Belongings> = asked.try_collect().await?;
+            seen = self.nodes.len();
+            for belongings in found {
+                self.take(source, belongings, level).await?;
+            }
+            level += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes in what belongs to one manifest.
+    async fn take(&mut self, source: &Side, found: Belongings, level: usize) -> Result<(), CopyError> {
+        let Belongings { subject, referrers, attachments } = found;
+        for referrer in referrers {
+            self.take_one(source, referrer, Reason::RefersTo(subject.clone()), level).await?;
+        }
+        for (tag, attached) in attachments {
+            let digest = attached.digest.clone();
+            self.take_one(source, attached, Reason::AttachedTo(subject.clone()), level).await?;
+            if !self.absent.contains(&digest) {
+                self.attachments.push(Attachment { tag, digest });
             }
         }
         Ok(())
+    }
+
+    async fn take_one(
+        &mut self,
+        source: &Side,
+        found: Descriptor,
+        reason: Reason,
+        level: usize,
+    ) -> Result<(), CopyError> {
+        if self.seen.contains(&found.digest) {
+            return Ok(());
+        }
+        if level >= MOST_LEVELS {
+            let reason = format!("referrers of referrers go on for more than {MOST_LEVELS} levels");
+            return Err(refused(source, reason));
+        }
+        let (digest, before) = (found.digest.clone(), self.nodes.len());
+        match self.visit(source, found, reason, 0).await {
+            // Registries and tools forget to take a deleted referrer off the list.
+            Err(error) if source.is_absent(&error) && before == self.nodes.len() => {
+                self.absent.push(digest);
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn visit<'a>(
         &'a mut self,
         source: &'a Side,
         descriptor: Descriptor,
-        subject: Option<Digest>,
+        reason: Reason,
         depth: usize,
     ) -> Visit<'a> {
         Box::pin(async move {
@@ -144,17 +195,19 @@ impl Graph {
             let bytes = source.document(&descriptor).await?;
             let facts = Facts::of(&bytes);
             let own_subject = facts.subject.as_ref().map(|subject| subject.digest.clone());
-            if subject.is_some() && own_subject != subject {
-                let digest = &descriptor.digest;
-                return Err(refused(
-                    source,
-                    format!("{digest} is listed as a referrer, and refers to another"),
-                ));
-            }
+            let belongs_to = match reason {
+                Reason::Content => None,
+                Reason::AttachedTo(subject) => Some(subject),
+                Reason::RefersTo(subject) if own_subject.as_ref() == Some(&subject) => Some(subject),
+                Reason::RefersTo(_) => {
+                    let digest = &descriptor.digest;
+                    let reason = format!("{digest} is listed as a referrer, and refers to another");
+                    return Err(refused(source, reason));
+                }
+            };
             self.list(source, &descriptor, &bytes, depth).await?;
             let listed = facts.describe(&descriptor);
-            let is_referrer = subject.is_some();
-            self.nodes.push(Node { descriptor, bytes, subject: own_subject, listed, is_referrer });
+            self.nodes.push(Node { descriptor, bytes, subject: own_subject, listed, belongs_to });
             Ok(())
         })
     }
@@ -181,7 +234,7 @@ impl Graph {
             Document::Index(index) => {
                 for entry in index.manifests {
                     if document::kind_of(&entry.media_type).is_some() {
-                        self.visit(source, entry, None, depth + 1).await?;
+                        self.visit(source, entry, Reason::Content, depth + 1).await?;
                     } else {
                         // A build cache lists its layers in an index.
                         self.blob(source, entry)?;

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! oci-layout      {"imageLayoutVersion": "1.0.0"}
-//! index.json      names → manifests; referrers are entries without a name
+//! index.json      names → manifests; referrers: see `referrers`
 //! blobs/ALGORITHM/HEX
 //! ```
 //!
 //! Others fill such directories: symbolic links in them are not followed, sizes and digests are checked whenever
 //! something is read. CRASH: a blob is there only whole, and `index.json` changes last and at once.
 
-use std::collections::BTreeMap;
+mod referrers;
+
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,6 @@ use port_model::digest::Algorithm;
 use port_store::Store;
 
 use crate::copy::CopyError;
-use crate::copy::graph::Facts;
 
 /// What every image layout has.
 const MARK: &str = "oci-layout";
@@ -225,9 +225,18 @@ impl Layout {
     }
 
     /// Puts an entry into `index.json`: below a name, in place of what had it, or without one. Returns what had it.
-    pub(crate) fn put(&self, mut entry: Descriptor, name: Option<&str>) -> Result<Option<Digest>, CopyError> {
+    pub(crate) fn put(&self, entry: Descriptor, name: Option<&str>) -> Result<Option<Digest>, CopyError> {
+        let _lock = self.lock_index()?;
+        self.put_locked(entry, name)
+    }
+
+    /// Held while `index.json` is read and replaced.
+    fn lock_index(&self) -> Result<lock::Lock, CopyError> {
         let lock_name = if self.is_store { "index.lock" } else { MARK };
-        let _lock = lock::lock(&self.root.join(lock_name), lock::Mode::Exclusive)?;
+        Ok(lock::lock(&self.root.join(lock_name), lock::Mode::Exclusive)?)
+    }
+
+    fn put_locked(&self, mut entry: Descriptor, name: Option<&str>) -> Result<Option<Digest>, CopyError> {
         let index = self.index()?;
         entry.annotations.remove(REF_NAME);
         if let Some(name) = name {
@@ -252,40 +261,6 @@ impl Layout {
         }
         atomic::write(&self.root.join("index.json"), &index.with_entries(entries).to_bytes())?;
         Ok(before)
-    }
-
-    /// Every manifest that refers to another, by what it refers to: entries of `index.json`, as oras writes them and as
-    /// they are written here, and lists below the name that stands in for the referrers API, as regctl writes them.
-    pub(crate) fn referrers(&self) -> Result<BTreeMap<Digest, Vec<Descriptor>>, CopyError> {
-        let mut found: BTreeMap<Digest, Vec<Descriptor>> = BTreeMap::new();
-        for entry in self.index()?.entries() {
-            let entry = entry.descriptor();
-            if document::kind_of(&entry.media_type).is_none() || !fs::exists(&self.blob_path(&entry.digest)) {
-                continue;
-            }
-            let bytes = self.document(entry)?;
-            let listed = match name_of(entry).and_then(subject_of_name) {
-                Some(subject) => match IndexDocument::read(&bytes, Some(&entry.media_type)) {
-                    Ok(list) => {
-                        list.entries().iter().map(|e| (subject.clone(), e.descriptor().clone())).collect()
-                    }
-                    Err(_) => Vec::new(),
-                },
-                None => {
-                    let facts = Facts::of(&bytes);
-                    let subject =
-                        facts.subject.clone().map(|subject| (subject.digest, facts.describe(entry)));
-                    subject.into_iter().collect()
-                }
-            };
-            for (subject, referrer) in listed {
-                let known = found.entry(subject).or_default();
-                if known.iter().all(|other| other.digest != referrer.digest) {
-                    known.push(referrer);
-                }
-            }
-        }
-        Ok(found)
     }
 
     /// Removes what a copy no longer needs.
@@ -323,12 +298,6 @@ impl Layout {
     fn mismatch(&self, digest: &Digest, source: Mismatch) -> CopyError {
         CopyError::Mismatch { place: self.place(), digest: digest.clone(), source: Box::new(source) }
     }
-}
-
-/// The digest that a name like `sha256-<hex>` stands for (OCI distribution-spec, "Referrers Tag Schema").
-fn subject_of_name(name: &str) -> Option<Digest> {
-    let (algorithm, hex) = name.split_once('-')?;
-    format!("{algorithm}:{hex}").parse().ok()
 }
 
 /// The type that a document calls itself; an OCI one by its fields where it says none.

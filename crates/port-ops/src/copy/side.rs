@@ -1,16 +1,29 @@
 //! One side of a copy: a repository of a registry, or an image layout. Reading is checked here, for both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use port_layout::Descriptor;
 use port_model::Digest;
-use port_registry::{Client, Condition, Kind, Repository, Tag, TagOrDigest};
+use port_registry::{Client, Condition, Kind, Repository, Resolved, Tag, TagOrDigest};
 
 use crate::copy::layout::Layout;
 use crate::copy::{CopyError, Node, Outcome, Place};
+
+/// What cosign's tags of a manifest end with: `sha256-<hex>.sig` and so on.
+const ATTACHED: [&str; 3] = ["sig", "att", "sbom"];
+
+/// What belongs to a manifest without being listed in it.
+pub(crate) struct Belongings {
+    pub(crate) subject: Digest,
+    /// What refers to it.
+    pub(crate) referrers: Vec<Descriptor>,
+    /// What cosign attached to it, with the tags.
+    pub(crate) attachments: Vec<(String, Descriptor)>,
+}
 
 /// See the module.
 pub(crate) enum Side {
@@ -103,6 +116,37 @@ impl Side {
         }
     }
 
+    /// What belongs to a manifest.
+    pub(crate) async fn belongings(&self, subject: Digest) -> Result<Belongings, CopyError> {
+        let referrers = self.referrers(&subject).await?;
+        let tags = ATTACHED.map(|kind| format!("{}-{}.{kind}", subject.algorithm().as_str(), subject.hex()));
+        let found = try_join_all(tags.iter().map(|tag| self.find(tag))).await?;
+        let attachments = tags.iter().cloned().zip(found);
+        let attachments = attachments.filter_map(|(tag, found)| Some((tag, found?))).collect();
+        Ok(Belongings { subject, referrers, attachments })
+    }
+
+    /// What a tag or name is, if it is there.
+    async fn find(&self, name: &str) -> Result<Option<Descriptor>, CopyError> {
+        let repository = match self {
+            Self::Layout { layout, .. } => return layout.find(name),
+            Self::Registry(repository) => repository,
+        };
+        // Too long for a tag: nobody can have put anything there.
+        let Ok(tag) = name.parse() else { return Ok(None) };
+        let found = there(repository, &TagOrDigest::Tag(tag)).await?;
+        Ok(found.map(|found| Descriptor::new(&found.media_type, found.digest, found.size)))
+    }
+
+    /// Lists, in a layout, what refers to each of these manifests in the form that other tools read too. Registries list
+    /// what is written.
+    pub(crate) fn list_referrers(&self, subjects: &BTreeSet<Digest>) -> Result<(), CopyError> {
+        match self {
+            Self::Registry(_) => Ok(()),
+            Self::Layout { layout, .. } => layout.list_referrers(subjects),
+        }
+    }
+
     /// Whether an error says that a thing is not there.
     pub(crate) fn is_absent(&self, error: &CopyError) -> bool {
         match error {
@@ -144,7 +188,7 @@ impl Side {
             reason: error.to_string(),
         })?;
         let tag = TagOrDigest::Tag(tag);
-        let before = there(repository, &tag).await?;
+        let before = there(repository, &tag).await?.map(|found| found.digest);
         if before.as_ref() == Some(digest) {
             return Ok(None);
         }
@@ -154,9 +198,9 @@ impl Side {
 }
 
 /// What a tag or digest is in a registry, if it is there.
-async fn there(repository: &Repository, name: &TagOrDigest) -> Result<Option<Digest>, CopyError> {
+async fn there(repository: &Repository, name: &TagOrDigest) -> Result<Option<Resolved>, CopyError> {
     match repository.resolve(name).await {
-        Ok(found) => Ok(Some(found.digest)),
+        Ok(found) => Ok(Some(found)),
         Err(error) if error.kind() == Kind::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -25,10 +25,10 @@ pub struct Arguments {
     /// To where, in the same words.
     #[arg(value_name = "DST")]
     destination: Place,
-    /// Leave what refers to the copied manifests behind.
+    /// Leave signatures, and what else refers or is attached to the copied manifests, behind.
     #[arg(long)]
     no_referrers: bool,
-    /// Give every variant of the index its own tag too, as push does; pull asks for these.
+    /// Give every variant of the index its own tag too, as push does.
     #[arg(long, conflicts_with_all = ["architecture", "substrate", "protection_mode"])]
     all_variants: bool,
     #[command(flatten)]
@@ -119,6 +119,10 @@ fn text(report: &CopyReport) -> String {
     let _ = writeln!(text, "referrers: {}", outcomes(referrers.map(|manifest| manifest.outcome)));
     let _ = writeln!(text, "blobs: {}", outcomes(report.blobs.iter().map(|blob| blob.outcome)));
     let _ = writeln!(text, "moved: {}", ui::size(report.moved_bytes));
+    for attachment in &report.attachments {
+        let replaced = attachment.replaced.as_ref().map(|digest| format!(" (replaced {digest})"));
+        let _ = writeln!(text, "attachment: {}{}", attachment.tag, replaced.unwrap_or_default());
+    }
     for tag in &report.variant_tags {
         let _ = writeln!(text, "variant tag: {tag}");
     }
