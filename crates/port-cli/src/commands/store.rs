@@ -11,7 +11,7 @@ use crate::ui::{self, Ui};
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the names in the store.
+    /// List what is in the store: names, and what refers to what they name.
     List,
     /// Read every blob again and say what is damaged or missing.
     Verify,
@@ -43,7 +43,21 @@ pub fn run(command: &Command, global: &Global, ui: Ui) -> Result<(), CommandErro
 
 fn row(row: &StoreRow) -> Vec<String> {
     let size = row.bytes.map_or_else(|| "unknown".to_owned(), ui::size);
-    vec![row.name.clone(), size, row.manifest.to_string()]
+    vec![name(row), size, row.manifest.to_string()]
+}
+
+/// The name; of what has none, why it is there.
+fn name(row: &StoreRow) -> String {
+    const SHORT: usize = 12;
+    match (&row.name, &row.refers_to) {
+        (Some(name), _) => name.clone(),
+        (None, None) => "(no name)".to_owned(),
+        (None, Some(subject)) => {
+            let hex: String = subject.hex().chars().take(SHORT).collect();
+            let kind = row.artifact_type.as_ref().map(|kind| format!(" ({kind})")).unwrap_or_default();
+            format!("referrer of {}:{hex}…{kind}", subject.algorithm().as_str())
+        }
+    }
 }
 
 fn verify(verified: &port_store::Verified, ui: Ui) -> Result<(), CommandError> {

@@ -55,6 +55,31 @@ fn the_store_is_listed_verified_and_tidied() {
 }
 
 #[test]
+fn referrers_in_the_store_say_what_they_refer_to() {
+    let registry = crate::copy::registry(true);
+    let published = crate::copy::publish(&registry, "team/app");
+    let project = project();
+    project.write(LOCAL_KERNEL, b"one");
+    succeed(&project, "push", "tiny");
+    let from = format!("{}/team/app:v1", registry.host());
+    crate::copy::copied(&project, &from, "oci:.port/store:team/app:v1", &[]);
+    insta::assert_snapshot!("store_list_referrers", project.port(&["store", "list"]));
+    let ran = project.port(&["store", "list", "--format", "json"]);
+    let rows: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let rows = rows.as_array().unwrap();
+    let (named, unnamed): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row["name"].is_string());
+    assert_eq!((named.len(), unnamed.len()), (2, 2), "{ran}");
+    assert!(named.iter().all(|row| row["refers_to"].is_null()), "{ran}");
+    for (referrer, subject) in
+        [(&published.signature, &published.first), (&published.countersignature, &published.signature)]
+    {
+        let row = unnamed.iter().find(|row| row["manifest"] == *crate::copy::name(referrer)).unwrap();
+        assert_eq!(row["refers_to"], *crate::copy::name(subject), "{ran}");
+        assert_eq!(row["artifact_type"], "application/vnd.test.signature", "{ran}");
+    }
+}
+
+#[test]
 fn errors_are_json_where_reports_are() {
     let project = project();
     let ran = project.port(&["--format", "json", "artifacts", "push", "--artifact", "tinny"]);
