@@ -67,6 +67,24 @@ fn documents_that_contradict_each_other_are_refused() {
     }
 }
 
+#[test]
+fn what_two_readers_could_read_differently_is_refused() {
+    let encoded = encode(&bundle(), digest_of);
+    let (manifest, config) = (encoded.manifest, encoded.config);
+    let twice = |bytes: &[u8], key: &str, value: &str| {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        text.replacen(&format!("\"{key}\":"), &format!("\"{key}\":{value},\"{key}\":"), 1).into_bytes()
+    };
+    for (manifest, config) in [
+        (twice(&manifest, SUBSTRATE, "\"avf\""), config.clone()),
+        (twice(&manifest, "layers", "[]"), config.clone()),
+        (manifest.clone(), twice(&config, "schema_version", "1")),
+        (manifest, [config, vec![b' '; json::LARGEST_DOCUMENT]].concat()),
+    ] {
+        assert!(matches!(decode(&manifest, &config), Err(DecodeError::Json(_))));
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn never_panics(manifest: Vec<u8>, config: Vec<u8>) {
