@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use port_content::{atomic, fs, lock};
-use port_layout::document::{self, DocumentKind};
-use port_layout::{Index, Manifest};
 use serde::Serialize;
 
 use crate::error::StoreError;
+use crate::reach::Need;
 use crate::store::Store;
 
 /// What a collection removed.
@@ -61,27 +60,9 @@ impl Store {
             if !live.insert(descriptor.digest.hex().to_owned()) {
                 continue;
             }
-            let document = self.read_document(&descriptor)?;
-            let malformed = |expected, source| StoreError::Malformed {
-                path: self.blob_path(&descriptor.digest),
-                expected,
-                source,
-            };
-            if document::kind_of(&descriptor.media_type) == Some(DocumentKind::Index) {
-                let index: Index =
-                    serde_json::from_slice(&document).map_err(|e| malformed("an OCI image index", e))?;
-                let (documents, blobs): (Vec<_>, Vec<_>) = index
-                    .manifests
-                    .into_iter()
-                    .partition(|entry| document::kind_of(&entry.media_type).is_some());
-                waiting.extend(documents);
-                live.extend(blobs.iter().map(|blob| blob.digest.hex().to_owned()));
-            } else {
-                let manifest: Manifest =
-                    serde_json::from_slice(&document).map_err(|e| malformed("an OCI image manifest", e))?;
-                let blobs = manifest.layers.iter().chain([&manifest.config]);
-                live.extend(blobs.map(|blob| blob.digest.hex().to_owned()));
-            }
+            let reached = self.reach(&descriptor)?;
+            live.extend(reached.needs.iter().flat_map(Need::all).map(|blob| blob.hex().to_owned()));
+            waiting.extend(reached.documents);
         }
         Ok(live)
     }

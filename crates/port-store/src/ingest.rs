@@ -144,6 +144,11 @@ impl Ingest<'_> {
         self.place(hashed)
     }
 
+    /// Names what whoever wrote it has hashed where it lies: as [`Ingest::commit`], without reading it again.
+    pub fn commit_hashed(self, digest: &Digest, size: u64) -> Result<Blob, StoreError> {
+        self.place((digest.clone(), size))
+    }
+
     /// Names what was hashed where it lies.
     fn place(self, (digest, size): (Digest, u64)) -> Result<Blob, StoreError> {
         let place = self.store.blob_path(&digest);

@@ -20,6 +20,7 @@ mod gc;
 mod ingest;
 mod known;
 mod materialise;
+mod reach;
 mod refs;
 mod store;
 mod verify;

@@ -1,5 +1,6 @@
 //! Reading every blob again, to find what changed below the file system's notice.
 
+use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
 use port_content::{fs, hashing};
@@ -7,6 +8,7 @@ use port_model::Digest;
 use serde::Serialize;
 
 use crate::error::StoreError;
+use crate::reach::Need;
 use crate::store::Store;
 
 /// What a verification found.
@@ -50,33 +52,52 @@ impl Store {
         Ok(verified)
     }
 
+    /// Looks for what the documents need. One that is itself damaged or missing leads no further.
     fn find_missing(&self, verified: &mut Verified) -> Result<(), StoreError> {
-        for (_, digest) in self.named_blobs()? {
-            let known = verified.damaged.iter().any(|damage| damage.digest == digest);
-            if !known && !self.has(&digest) {
-                self.damage(verified, digest, "nothing".to_owned())?;
+        for (_, need) in self.named_needs()? {
+            let missing: Vec<Digest> = match need {
+                Need::Either { file, .. } if self.has(&file) => continue,
+                Need::Either { file, blobs } if blobs.len() == 1 && blobs.contains(&file) => vec![file],
+                Need::Either { blobs, .. } => blobs,
+                Need::Blob(digest) => vec![digest],
+            };
+            for digest in missing {
+                let known = verified.damaged.iter().any(|damage| damage.digest == digest);
+                if !known && !self.has(&digest) {
+                    self.damage(verified, digest, "nothing".to_owned())?;
+                }
             }
         }
         Ok(())
     }
 
     fn damage(&self, verified: &mut Verified, digest: Digest, found: String) -> Result<(), StoreError> {
-        let names = self.named_blobs()?;
-        let names = names.into_iter().filter(|(_, blob)| *blob == digest).map(|(name, _)| name).collect();
+        let needs = self.named_needs()?.into_iter();
+        let mut names: Vec<String> =
+            needs.filter(|(_, need)| need.all().contains(&&digest)).map(|(name, _)| name).collect();
+        names.dedup();
         verified.damaged.push(Damage { digest, found, names });
         Ok(())
     }
 
-    /// Every (name, blob) pair that can be followed; a manifest that is itself damaged leads no further.
-    fn named_blobs(&self) -> Result<Vec<(String, Digest)>, StoreError> {
+    /// Every (name, need) pair that can be followed.
+    fn named_needs(&self) -> Result<Vec<(String, Need)>, StoreError> {
         let mut pairs = Vec::new();
         for entry in self.index()?.manifests {
             let name = port_layout::index::name_of(&entry).unwrap_or("(no name)").to_owned();
-            pairs.push((name.clone(), entry.digest.clone()));
-            let Ok(bytes) = self.read_document(&entry) else { continue };
-            let Ok(manifest) = serde_json::from_slice::<port_layout::Manifest>(&bytes) else { continue };
-            let blobs = manifest.layers.into_iter().chain([manifest.config]);
-            pairs.extend(blobs.map(|blob| (name.clone(), blob.digest)));
+            pairs.push((name.clone(), Need::Blob(entry.digest.clone())));
+            let mut waiting = vec![entry];
+            let mut seen = BTreeSet::new();
+            while let Some(descriptor) = waiting.pop() {
+                if !seen.insert(descriptor.digest.clone()) {
+                    continue;
+                }
+                let Ok(reached) = self.reach(&descriptor) else { continue };
+                pairs.extend(reached.needs.into_iter().map(|need| (name.clone(), need)));
+                let documents = reached.documents.iter();
+                pairs.extend(documents.map(|found| (name.clone(), Need::Blob(found.digest.clone()))));
+                waiting.extend(reached.documents);
+            }
         }
         Ok(pairs)
     }

@@ -93,6 +93,39 @@ fn verification_names_what_is_damaged_and_what_is_missing() {
 }
 
 #[test]
+fn a_packed_component_may_be_here_as_its_file_or_as_its_packs() {
+    let (_directory, store) = store();
+    let [file, map, pack] =
+        [&b"image"[..], b"map", b"pack"].map(|bytes| store.ingest_bytes("x", bytes).unwrap());
+    let bundle = Bundle {
+        class: ArtifactClass::GuestImage,
+        variant: Variant::new(Architecture::X86_64, Substrate::Firecracker, ProtectionMode::Standard),
+        components: vec![Component {
+            kind: ComponentKind::Rootfs,
+            format: ComponentFormat::Ext4,
+            file_name: "rootfs.ext4".parse().unwrap(),
+            size: file.size,
+            digest: file.digest.clone(),
+        }],
+        kernel: None,
+        boot_arguments: None,
+        provenance: None,
+    };
+    let blob = |blob: &port_store::Blob| port_layout::Blob { digest: blob.digest.clone(), size: blob.size };
+    let stored = [native::Stored::Packed { map: blob(&map), packs: vec![blob(&pack)] }];
+    let encoded = native::encode_stored(&bundle, &stored, digest_of).unwrap();
+    store.ingest_bytes("config", &encoded.config).unwrap();
+    let manifest = store.ingest_bytes("manifest", &encoded.manifest).unwrap();
+    store.tag("demo:v1", native::index_entry(&bundle, manifest.digest, manifest.size)).unwrap();
+    assert_eq!(store.collect_garbage().unwrap().blobs, 0, "both forms are kept");
+    fs::remove_file(&store.blob_path(&pack.digest)).unwrap();
+    assert_eq!(store.verify().unwrap().damaged, [], "the file is enough");
+    fs::remove_file(&store.blob_path(&file.digest)).unwrap();
+    let damaged = store.verify().unwrap().damaged;
+    assert_eq!(damaged.iter().map(|damage| &damage.digest).collect::<Vec<_>>(), [&pack.digest]);
+}
+
+#[test]
 fn a_changed_file_is_never_taken_for_the_known_one() {
     let (directory, store) = store();
     let path = directory.path().join("rootfs.ext4");
