@@ -12,8 +12,8 @@ use crate::media_types::{OCI_MANIFEST, PACKED_DELTA};
 use crate::oci::{self, Annotations, Blob, Descriptor, Manifest};
 use crate::port_v1;
 
-/// The largest delta, in bytes: what would be larger is better fetched as packs.
-pub const LARGEST_DELTA: u64 = 1024 * 1024 * 1024;
+/// The largest delta, in bytes. As many as the delta format itself allows.
+pub const LARGEST_DELTA: u64 = 4 * 1024 * 1024 * 1024;
 
 /// What a delta does, and where its bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::oci::{Blob, Descriptor};
 pub const MOST_LAYERS: usize = 1000;
 /// The largest pack, in bytes: small enough to fetch anew, and to stay whole under any registry's limit.
 pub const LARGEST_PACK: u64 = 64 * 1024 * 1024;
-/// The largest map, in bytes: it is read into memory whole.
-pub const LARGEST_MAP: u64 = 64 * 1024 * 1024;
+/// The largest map, in bytes: it is read into memory whole. As many as the map format itself allows.
+pub const LARGEST_MAP: u64 = 17 * 1024 * 1024;
 
 /// How one component is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -151,7 +151,7 @@ fn sizes_counts_and_names_are_bounded() {
         (with(&map, &pack), None),
         (packed(998), None),
         (packed(999), Some("1001 layers: at most 1000")),
-        (with(&blob("map", LARGEST_MAP + 1), &pack), Some("has 67108865 bytes: expected 1 to 67108864")),
+        (with(&blob("map", LARGEST_MAP + 1), &pack), Some("has 17825793 bytes: expected 1 to 17825792")),
         (with(&blob("map", 0), &pack), Some("of `rootfs.ext4` has 0 bytes")),
         (with(&map, &blob("pack", LARGEST_PACK + 1)), Some("the pack sha256:")),
         (with(&map, &blob("pack", 0)), Some("has 0 bytes: expected 1 to 67108864")),
