@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use port_layout::{Manifest, native};
 use port_model::{Digest, ProtectionMode};
 
 use crate::error::OpsError;
@@ -51,11 +52,61 @@ fn present(workspace: &Workspace, target: Target<'_>) -> Result<Vec<Digest>, Ops
         digests.push(workspace.store.digest_of_file(&target.config.path)?.0);
     }
     if let Some(descriptor) = workspace.store.resolve(&target.name())? {
-        let manifest = workspace.store.read_document(&descriptor)?;
+        let document = workspace.store.read_document(&descriptor)?;
         // A manifest of another layout has no main component that could be compared.
-        if let Ok(manifest) = port_layout::native::decode_manifest(&manifest) {
-            digests.extend(manifest.layers.into_iter().next().map(|layer| layer.digest));
+        if let Ok(manifest) = native::decode_manifest(&document) {
+            let config = workspace.store.read_document(&manifest.config)?;
+            digests.extend(main_file(&document, &config, manifest));
         }
     }
     Ok(digests)
+}
+
+/// The digest of the main component's raw file. Its layers name it only where it is raw, so the config is asked; what
+/// of the two documents cannot be read together still names its first layer.
+fn main_file(document: &[u8], config: &[u8], manifest: Manifest) -> Option<Digest> {
+    match native::decode(document, config) {
+        Ok(bundle) => bundle.main().map(|component| component.digest.clone()),
+        Err(_) => manifest.layers.into_iter().next().map(|layer| layer.digest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use port_content::hashing::digest_of;
+    use port_layout::{Blob, Stored};
+    use port_model::{
+        Architecture, ArtifactClass, Bundle, Component, ComponentFormat, ComponentKind, Substrate, Variant,
+    };
+
+    use super::*;
+
+    #[test]
+    fn p_82_a_standard_file_is_known_under_every_encoding() {
+        let kernel = Component {
+            kind: ComponentKind::Kernel,
+            format: ComponentFormat::Vmlinux,
+            file_name: "vmlinux".parse().unwrap(),
+            size: 4096,
+            digest: digest_of(b"kernel"),
+        };
+        let bundle = Bundle {
+            class: ArtifactClass::Kernel,
+            variant: Variant::new(Architecture::X86_64, Substrate::Firecracker, ProtectionMode::Standard),
+            components: vec![kernel],
+            kernel: None,
+            boot_arguments: None,
+            provenance: None,
+        };
+        let blob = |bytes: &[u8]| Blob { digest: digest_of(bytes), size: 1 };
+        let packed = Stored::Packed { map: blob(b"map"), packs: vec![blob(b"pack")] };
+        for stored in [Stored::Raw, Stored::Zstd(blob(b"zst")), packed] {
+            let encoded = native::encode_stored(&bundle, &[stored], digest_of).unwrap();
+            let manifest = native::decode_manifest(&encoded.manifest).unwrap();
+            assert_eq!(main_file(&encoded.manifest, &encoded.config, manifest), Some(digest_of(b"kernel")));
+        }
+        let encoded = native::encode(&bundle, digest_of);
+        let manifest = native::decode_manifest(&encoded.manifest).unwrap();
+        assert_eq!(main_file(&encoded.manifest, b"{}", manifest), Some(digest_of(b"kernel")));
+    }
 }
