@@ -17,33 +17,59 @@ const REGISTRY: &str = "127.0.0.1:5510";
 const ARTIFACT: &str = "demo-kernel";
 const BACKEND: &str =
     r#"{ backend = "oci-registry", transport = "plain-http", auth = { kind = "anonymous" } }"#;
+/// Debian's registry.
+const PROGRAM: &str = "docker-registry";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What one half leaves for the other: the digest of what was built.
 const RECORD: &str = "kernel.sha256";
 
+/// Where the two halves run, and with which build of `port`.
+struct Settings {
+    directory: PathBuf,
+    registry: String,
+    profile: &'static str,
+}
+
+impl Settings {
+    /// The published ones.
+    fn published() -> Self {
+        let directory = workspace::target_directory().join("demo-oci");
+        Self { directory, registry: REGISTRY.to_owned(), profile: "release" }
+    }
+}
+
 /// Builds, pushes, deletes.
 pub(crate) fn push() -> Outcome {
-    let demo = Demo::start()?;
+    push_half(&Settings::published())
+}
+
+/// Pulls into a place that has nothing of it, compares.
+pub(crate) fn pull() -> Outcome {
+    pull_half(&Settings::published())
+}
+
+fn push_half(settings: &Settings) -> Outcome {
+    let demo = Demo::start(settings)?;
     // Only the build may fetch: the kernel's sources are on the network, the registry is not.
     demo.port("build", Network::Any)?;
     let digest = demo::sha256(&demo.kernel())?;
     demo.port("push", Network::LoopbackOnly)?;
     workspace::write_text(&demo.directory.join(RECORD), &format!("{digest}\n"))?;
     remove(&demo.kernel())?;
+    let registry = &settings.registry;
     println!(
-        "pushed sha256:{digest} to {REGISTRY}, and deleted the local file; now: cargo xtask demo-pull-oci"
+        "pushed sha256:{digest} to {registry}, and deleted the local file; now: cargo xtask demo-pull-oci"
     );
     Ok(())
 }
 
-/// Pulls into a place that has nothing of it, compares.
-pub(crate) fn pull() -> Outcome {
-    let demo = Demo::start()?;
-    let record = demo.directory.join(RECORD);
+fn pull_half(settings: &Settings) -> Outcome {
+    let record = settings.directory.join(RECORD);
     if !record.is_file() {
         return Err(Failure::new("nothing was pushed yet; run: cargo xtask demo-push-oci"));
     }
+    let demo = Demo::start(settings)?;
     let expected = workspace::read_text(&record)?;
     // Store, cache and local file: the bytes must come from the registry.
     remove(&demo.directory.join(".port"))?;
@@ -57,7 +83,7 @@ pub(crate) fn pull() -> Outcome {
             expected.trim()
         )));
     }
-    println!("equal: pulled sha256:{found} from {REGISTRY}");
+    println!("equal: pulled sha256:{found} from {}", settings.registry);
     Ok(())
 }
 
@@ -76,13 +102,13 @@ struct Demo {
 }
 
 impl Demo {
-    fn start() -> Outcome<Self> {
-        let directory = workspace::target_directory().join("demo-oci");
-        let registry = Registry::ensure(&directory.join("registry"))?;
-        let port = generate::port("release")?;
+    fn start(settings: &Settings) -> Outcome<Self> {
+        let Settings { directory, registry, profile } = settings;
+        let running = Registry::ensure(registry, &directory.join("registry"))?;
+        let port = generate::port(profile)?;
         let sample = workspace::read_text(&workspace::root().join(demo::CONFIGURATION))?;
-        workspace::write_text(&directory.join("port.toml"), &configuration(&sample)?)?;
-        Ok(Self { port, directory, _registry: registry })
+        workspace::write_text(&directory.join("port.toml"), &configuration(&sample, registry)?)?;
+        Ok(Self { port, directory: directory.clone(), _registry: running })
     }
 
     fn kernel(&self) -> PathBuf {
@@ -108,7 +134,7 @@ impl Demo {
 }
 
 /// The sample with this registry and the OCI backend for the kernel, in both directions.
-fn configuration(sample: &str) -> Outcome<String> {
+fn configuration(sample: &str, registry: &str) -> Outcome<String> {
     let mut changed = 0_u32;
     let mut within = String::new();
     let mut lines = Vec::new();
@@ -119,7 +145,7 @@ fn configuration(sample: &str) -> Outcome<String> {
         let own = within.contains(&format!("kernels.{ARTIFACT}"));
         let replaced = match line.split_once(" = ").map(|(key, _)| key) {
             Some("reference") if own => {
-                line.replace(r#"registry = "demo-fs""#, &format!(r#"registry = "{REGISTRY}""#))
+                line.replace(r#"registry = "demo-fs""#, &format!(r#"registry = "{registry}""#))
             }
             Some(key @ ("push" | "pull")) if own => format!("{key} = {BACKEND}"),
             _ => line.to_owned(),
@@ -137,39 +163,45 @@ fn configuration(sample: &str) -> Outcome<String> {
 }
 
 /// Debian's registry, for as long as it is held.
-struct Registry(Child);
+struct Registry {
+    child: Child,
+    address: String,
+}
 
 impl Registry {
     /// Nothing where somebody's registry listens already.
-    fn ensure(folder: &Path) -> Outcome<Option<Self>> {
-        if answers() {
-            println!("registry: the one that listens on {REGISTRY}");
+    fn ensure(address: &str, folder: &Path) -> Outcome<Option<Self>> {
+        if answers(address) {
+            println!("registry: the one that listens on {address}");
             return Ok(None);
         }
-        system::ensure(system::Setup::Install, system::Purpose::Peers)?;
+        if process::find(PROGRAM).is_none() {
+            system::ensure(system::Setup::Install, system::Purpose::Peers)?;
+        }
         let file = folder.join("config.yml");
         let content = format!(
             "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    \
-             rootdirectory: {}\nhttp:\n  addr: {REGISTRY}\n  secret: loopback-only\n",
+             rootdirectory: {}\nhttp:\n  addr: {address}\n  secret: loopback-only\n",
             folder.join("data").display()
         );
         workspace::write_text(&file, &content)?;
-        let mut command = process::program("docker-registry");
+        let mut command = process::program(PROGRAM);
         command.arg("serve").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().map_err(|error| process::not_started(&command, &error))?;
-        let mut registry = Self(child);
+        let mut registry = Self { child, address: address.to_owned() };
         registry.wait()?;
-        println!("registry: docker-registry on {REGISTRY}, in {}", folder.display());
+        println!("registry: {PROGRAM} on {address}, in {}", folder.display());
         Ok(Some(registry))
     }
 
     fn wait(&mut self) -> Outcome {
         let deadline = Instant::now() + PATIENCE;
-        while !answers() {
-            let ended = self.0.try_wait().ok().flatten();
+        while !answers(&self.address) {
+            let ended = self.child.try_wait().ok().flatten();
             if ended.is_some() || Instant::now() > deadline {
                 return Err(Failure::new(format!(
-                    "docker-registry does not listen on {REGISTRY}: {}",
+                    "{PROGRAM} does not listen on {}: {}",
+                    self.address,
                     ended.map_or_else(|| format!("waited {PATIENCE:?}"), |status| status.to_string())
                 )));
             }
@@ -182,13 +214,13 @@ impl Registry {
 impl Drop for Registry {
     fn drop(&mut self) {
         // Already gone is as good.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-fn answers() -> bool {
-    let address: Result<SocketAddr, _> = REGISTRY.parse();
+fn answers(address: &str) -> bool {
+    let address: Result<SocketAddr, _> = address.parse();
     address.is_ok_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok())
 }
 
@@ -209,7 +241,7 @@ mod tests {
     #[test]
     fn the_sample_becomes_a_configuration_for_the_registry() {
         let sample = workspace::read_text(&workspace::root().join(demo::CONFIGURATION)).unwrap();
-        let text = configuration(&sample).unwrap();
+        let text = configuration(&sample, REGISTRY).unwrap();
         let table: toml::Table = text.parse().unwrap();
         let kernel = &table["artifacts"]["kernels"][ARTIFACT];
         assert_eq!(kernel["reference"]["registry"].as_str(), Some(REGISTRY));
@@ -218,6 +250,50 @@ mod tests {
             assert_eq!(backend["backend"].as_str(), Some("oci-registry"));
             assert_eq!(backend["auth"]["kind"].as_str(), Some("anonymous"));
         }
-        assert!(configuration("[artifacts.kernels.demo-kernel]\n").is_err());
+        assert!(configuration("[artifacts.kernels.demo-kernel]\n", REGISTRY).is_err());
+    }
+
+    /// The halves themselves, each with a registry process of its own on one folder. What is built is kept between runs, so
+    /// that the kernel is fetched once per checkout.
+    #[test]
+    fn p_55_the_push_half_and_the_pull_half_prove_the_round_trip_at_a_registry() {
+        let skip = |why: &str| eprintln!("skipped: p_55: {why}");
+        if process::find(PROGRAM).is_none() {
+            return skip("`docker-registry` is not installed (Debian package `docker-registry`)");
+        }
+        let directory = workspace::target_directory().join("demo-oci-test");
+        std::fs::create_dir_all(&directory).unwrap();
+        // Another run of the tests may be in the same directory.
+        let alone = std::fs::File::create(directory.join("lock")).unwrap();
+        alone.lock().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let registry = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let settings = Settings { directory: directory.clone(), registry, profile: "dev" };
+        let record = directory.join(RECORD);
+        remove(&record).unwrap();
+        remove(&directory.join("registry")).unwrap();
+        let failure = pull_half(&settings).unwrap_err().to_string();
+        assert!(failure.contains("nothing was pushed yet"), "{failure}");
+
+        if let Err(failure) = push_half(&settings) {
+            // The kernel's sources are on the network; everything else must work.
+            assert!(failure.to_string().ends_with("failed: exit status: 4"), "{failure}");
+            return skip("no source of the kernel can be reached");
+        }
+        let kernel = directory.join(demo::directory(ARTIFACT)).join("vmlinux");
+        assert!(!kernel.exists(), "the push half deletes what it pushed");
+        let digest = workspace::read_text(&record).unwrap().trim().to_owned();
+        let folder = digest.get(..2).unwrap();
+        let blob = format!("registry/data/docker/registry/v2/blobs/sha256/{folder}/{digest}/data");
+        assert_eq!(demo::sha256(&directory.join(blob)).unwrap(), digest, "it is in the registry");
+
+        pull_half(&settings).unwrap();
+        assert_eq!(demo::sha256(&kernel).unwrap(), digest);
+        // Other bytes than were pushed are told.
+        workspace::write_text(&record, &"0".repeat(64)).unwrap();
+        let failure = pull_half(&settings).unwrap_err().to_string();
+        assert!(failure.contains(&format!("pulled sha256:{digest}")), "{failure}");
+        workspace::write_text(&record, &format!("{digest}\n")).unwrap();
     }
 }
