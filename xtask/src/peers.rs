@@ -137,7 +137,10 @@ fn go_peers(heaviest: Weight, setup: Setup, patience: Duration) {
             (_, Err(failure), _) => skipped(peer, &said(failure)),
             (_, _, Setup::Report) => skipped(peer, "not built yet; run: cargo xtask peers --all"),
             (_, Ok(()), Setup::Install) => match build(peer, deadline) {
-                Ok(()) => println!("peer: {}: {} {}, built", peer.name, peer.module, peer.version),
+                Ok(()) => {
+                    let _ = std::fs::remove_file(absence(peer.name));
+                    println!("peer: {}: {} {}, built", peer.name, peer.module, peer.version);
+                }
                 Err(failure) => skipped(peer, &said(&failure)),
             },
         }
@@ -146,6 +149,13 @@ fn go_peers(heaviest: Weight, setup: Setup, patience: Duration) {
 
 fn skipped(peer: &GoPeer, why: &str) {
     println!("note: no {} ({}@{}), so its tests will skip: {why}", peer.name, peer.module, peer.version);
+    // The tests repeat it (port-testkit/src/peers.rs); without the file they say how to build the peer.
+    let _ = workspace::write_text(&absence(peer.name), &format!("{why}\n"));
+}
+
+/// Where it is written why there is no such peer.
+fn absence(name: &str) -> PathBuf {
+    directory().join("absent").join(name)
 }
 
 fn said(failure: &Failure) -> String {
@@ -233,8 +243,21 @@ fn shortened(failure: &Failure) -> Failure {
     let text = said(failure);
     let lines: Vec<_> = text.lines().filter(|line| !line.starts_with("go: downloading")).collect();
     // Without the first, which is the command.
+    if let Some(refusal) = lines.iter().find_map(|line| refused_by_proxy(line)) {
+        return Failure::new(refusal);
+    }
     let last = lines.get(lines.len().saturating_sub(LINES).max(1)..).unwrap_or_default();
     if last.is_empty() { Failure::new(text) } else { Failure::new(last.join(": ")) }
+}
+
+/// `MODULE@VERSION: reading URL: 403 Forbidden` in words: the proxy answered, and does not hand the module out.
+fn refused_by_proxy(line: &str) -> Option<String> {
+    let (module, rest) = line.trim().split_once(": reading ")?;
+    let (_, status) = rest.rsplit_once(": ")?;
+    let refused = ["403 ", "404 ", "410 "].iter().any(|code| status.starts_with(code));
+    refused.then(|| {
+        format!("Go's module proxy does not hand out {} ({status})", module.trim_start_matches("go: "))
+    })
 }
 
 /// By renaming: a kill in between leaves the old program or the new one.
@@ -263,6 +286,22 @@ mod tests {
         assert_eq!(version_in(listing, "oras.land/oras").as_deref(), Some("v1.2.3"));
         assert_eq!(version_in(listing, "oras.land/oras-go/v2").as_deref(), Some("v2.6.0"));
         assert_eq!(version_in(listing, "oras.land"), None);
+    }
+
+    #[test]
+    fn a_module_that_the_proxy_refuses_is_told_in_one_line() {
+        let text = "`timeout 60 go build` failed: exit status: 1\ngo: downloading example.org/x v2.1.8\n\
+                    example.org/x/v2@v2.1.8: reading https://proxy.invalid/example.org/x/@v/v2.1.8.zip: 403 Forbidden\n\
+                    \tserver response: not here";
+        let said = shortened(&Failure::new(text)).to_string();
+        assert!(
+            said.contains("Go's module proxy does not hand out example.org/x/v2@v2.1.8 (403 Forbidden)"),
+            "{said}"
+        );
+        assert!(!said.contains("proxy.invalid") && !said.contains("server response"), "{said}");
+        let other = "`go build` failed: exit status: 1\nx.go:1: syntax error\nnear: line";
+        assert!(shortened(&Failure::new(other)).to_string().contains("syntax error"));
+        assert_eq!(refused_by_proxy("x@v1: reading https://p/x.zip: connection reset"), None);
     }
 
     #[test]

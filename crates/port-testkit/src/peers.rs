@@ -126,13 +126,20 @@ impl Drop for Registry {
 pub fn tool(name: &str) -> Option<PathBuf> {
     let program = std::env::current_exe().unwrap();
     // <target>/<profile>/deps/<test>
-    let built = program.ancestors().nth(3).unwrap().join("peers/bin").join(name);
+    let peers = program.ancestors().nth(3).unwrap().join("peers");
+    let built = peers.join("bin").join(name);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut places = vec![built];
     places.extend(std::env::split_paths(&path).map(|directory| directory.join(name)));
     let found = places.into_iter().find(|place| place.is_file());
     if found.is_none() {
-        skip::because(&format!("`{name}` is not here; to have it: cargo xtask peers --all"));
+        // Where that was tried and failed, it is known why.
+        let why = fs::read_to_string(peers.join("absent").join(name)).unwrap_or_default();
+        let why = why.lines().next().map_or_else(
+            || "to have it: cargo xtask peers --all".to_owned(),
+            |why| format!("cargo xtask peers --all could not get it: {why}"),
+        );
+        skip::because(&format!("`{name}` is not here; {why}"));
     }
     found
 }
