@@ -283,6 +283,17 @@ pub enum Failure {
     /// Credentials could not be looked up.
     #[error("the credentials are out of reach")]
     Credentials(#[source] CredentialError),
+    /// The files of a client certificate hold none, or do not belong together.
+    #[error("`{}` and `{}` are no client certificate and its key", certificate.display(), key.display())]
+    UnusableCertificate {
+        /// The certificate's file.
+        certificate: std::path::PathBuf,
+        /// The key's file.
+        key: std::path::PathBuf,
+        /// What is wrong with them.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// This host has no usable TLS set-up.
     #[error("no HTTP client can be made on this host (are the CA certificates installed?)")]
     NoClient(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -297,10 +308,10 @@ impl Failure {
         match self {
             Self::NotFound(_) => Kind::NotFound,
             Self::Unauthenticated { .. } => Kind::Unauthenticated,
-            // As with 403: other credentials may help, trying again does not.
-            Self::Forbidden(_) | Self::ClientCertificate { .. } => Kind::Forbidden,
+            Self::Forbidden(_) => Kind::Forbidden,
             Self::Changed(_) => Kind::Changed,
-            Self::Refused(_) => Kind::Refused,
+            // No password helps here.
+            Self::Refused(_) | Self::ClientCertificate { .. } => Kind::Refused,
             Self::Unsupported(_) | Self::UnknownContent { .. } => Kind::Unsupported,
             Self::Overloaded { .. } | Self::Unreachable { .. } | Self::Contended { .. } => Kind::Unavailable,
             Self::Altered { .. } | Self::Corrupt(_) | Self::CorruptAgain(_) | Self::BadAnswer(_) => {
@@ -311,6 +322,7 @@ impl Failure {
             | Self::InTheClear { .. }
             | Self::BeyondTheEnd { .. }
             | Self::Credentials(_)
+            | Self::UnusableCertificate { .. }
             | Self::NoClient(_)
             | Self::Local(_) => Kind::Local,
         }

@@ -149,7 +149,12 @@ impl Host {
             let mut pem = fs::read(&client.certificate, LARGEST_PEM)?;
             pem.push(b'\n');
             pem.extend(fs::read(&client.key, LARGEST_PEM)?);
-            builder = builder.identity(Identity::from_pem(&pem).map_err(no_client)?);
+            let unusable = |error: reqwest::Error| {
+                let (certificate, key) = (client.certificate.clone(), client.key.clone());
+                Failure::UnusableCertificate { certificate, key, source: error.into() }
+            };
+            // Whether the key is the certificate's shows when the client is made.
+            return builder.identity(Identity::from_pem(&pem).map_err(unusable)?).build().map_err(unusable);
         }
         builder.build().map_err(no_client)
     }

@@ -4,11 +4,15 @@
 //! Faults are placed by the count of bytes that all connections have moved in one direction, so a test says "after 20
 //! MiB of upload" and means it, however many connections the client opens. Each fault happens once.
 
+mod tls;
+
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+pub use tls::{Clients, TlsFront};
 
 /// What moves at once. Small enough that a slow link is smooth.
 const CHUNK: usize = 64 << 10;

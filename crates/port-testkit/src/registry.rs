@@ -108,6 +108,17 @@ pub enum Access {
     },
 }
 
+/// What ETags blobs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobEtags {
+    /// None.
+    Absent,
+    /// The digest.
+    Strong,
+    /// The digest, marked as weak.
+    Weak,
+}
+
 /// What the registry can do.
 #[derive(Debug, Clone)]
 pub struct Abilities {
@@ -115,6 +126,8 @@ pub struct Abilities {
     pub access: Access,
     /// Ranges of blobs.
     pub ranges: bool,
+    /// ETags of blobs; with strong ones `If-Range` is obeyed.
+    pub blob_etags: BlobEtags,
     /// The referrers API.
     pub referrers: bool,
     /// ETags of manifests, and writing on condition.
@@ -125,7 +138,14 @@ pub struct Abilities {
 
 impl Default for Abilities {
     fn default() -> Self {
-        Self { access: Access::Anyone, ranges: true, referrers: true, etags: true, page: 1000 }
+        Self {
+            access: Access::Anyone,
+            ranges: true,
+            blob_etags: BlobEtags::Strong,
+            referrers: true,
+            etags: true,
+            page: 1000,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_registry::{Anonymous, BlobSource, BlobUpload, Kind, Pushed, Repository, UploadStyle};
+use port_testkit::proxy::{Direction, Fault, Link, Proxy, Trouble};
 use port_testkit::registry::{Abilities, Action, Registry, Reply, Request};
 
 use crate::support::{chain, noise, options, pull, repository, repository_with, upload};
@@ -161,6 +162,46 @@ async fn a_blob_that_arrives_altered_is_fetched_once_more() {
 }
 
 #[tokio::test]
+async fn the_second_fetch_is_one_plain_stream() {
+    let (bytes, directory) = (noise(600_000), tempfile::tempdir().unwrap());
+    let registry = Registry::start();
+    registry.add_blob(&bytes);
+    let fault = Fault { direction: Direction::Down, after: 300_000, trouble: Trouble::Corrupt };
+    let proxy = Proxy::start(registry.host(), Link::default(), &[fault]);
+    let repository = repository_with(proxy.address(), options(), Arc::new(Anonymous));
+    assert_eq!(pull(&repository, &bytes, &directory.path().join("p")).await.unwrap(), bytes);
+    assert_eq!(proxy.pending(), 0);
+    let requests = registry.requests();
+    let ranges: Vec<&str> = requests.iter().map(|request| request.header("range")).collect();
+    let (last, before) = ranges.split_last().unwrap();
+    assert!(
+        last.is_empty() && before.len() > 2 && before.iter().all(|range| !range.is_empty()),
+        "{ranges:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_plain_stream_that_is_cut_stays_one() {
+    let (bytes, directory) = (noise(600_000), tempfile::tempdir().unwrap());
+    let streams = AtomicUsize::new(0);
+    let flipped = AtomicUsize::new(0);
+    let hook = move |request: &Request| match request.header("range") {
+        "" if streams.fetch_add(1, Ordering::Relaxed) < 2 => Action::CutAnswer(200_000),
+        "bytes=0-65535" if flipped.fetch_add(1, Ordering::Relaxed) == 0 => {
+            let content_range = "bytes 0-65535/600000";
+            Action::Answer(Reply::new(206, &[0; 65_536]).header("content-range", content_range))
+        }
+        _ => Action::Pass,
+    };
+    let registry = Registry::with(Abilities::default(), Box::new(hook));
+    registry.add_blob(&bytes);
+    assert_eq!(pull(&repository(&registry), &bytes, &directory.path().join("p")).await.unwrap(), bytes);
+    let requests = registry.requests();
+    assert!(requests.iter().rev().take(3).all(|request| request.header("range").is_empty()));
+    assert!(requests.iter().rev().take(3).all(|request| request.header("if-range").is_empty()));
+}
+
+#[tokio::test]
 async fn a_blob_that_arrives_altered_again_fails_with_both_digests() {
     let bytes = noise(20_000);
     let registry = flipping(&bytes, |_| true);
@@ -179,4 +220,11 @@ async fn a_blob_that_arrives_altered_again_fails_with_both_digests() {
         let text = chain(&error);
         assert!(error.kind() == Kind::Corrupt && text.contains(&digests), "{text}");
     }
+    let larger = noise(600_000);
+    let registry = flipping(&larger, |_| true);
+    let error = pull(&repository(&registry), &larger, &path).await.unwrap_err();
+    let text = chain(&error);
+    assert!(text.contains("again in one plain stream") && error.kind() == Kind::Corrupt, "{text}");
+    let plain = |request: &Request| request.header("range").is_empty();
+    assert_eq!(registry.requests().iter().filter(|request| plain(request)).count(), 1, "once, not more");
 }

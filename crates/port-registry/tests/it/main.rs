@@ -3,9 +3,13 @@
 
 mod altered;
 mod auth;
+mod clear;
+mod client_certificate;
 mod hostile;
 mod lists;
+mod mirrors;
 mod peers;
 mod pull;
 mod push;
+mod ranges;
 mod support;

@@ -1,12 +1,12 @@
 //! What these tests share.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use port_content::hashing::digest_of;
-use port_model::Digest;
 use port_model::progress::Silent;
+use port_model::{Digest, Event, Reporter};
 use port_registry::{
     Anonymous, BlobSource, BlobUpload, Client, CredentialSource, Credentials, Fixed, HostOptions, Options,
     Patience, RegistryError, Repository, Secret, TagOrDigest, Transfer, Transport,
@@ -86,4 +86,26 @@ pub(crate) fn chain(error: &RegistryError) -> String {
         next = error.source();
     }
     text
+}
+
+/// Keeps the notes.
+#[derive(Default)]
+pub(crate) struct Notes(Mutex<Vec<String>>);
+
+impl Reporter for Notes {
+    fn event(&self, event: Event) {
+        if let Event::Note { message } = event {
+            self.0.lock().unwrap().push(message);
+        }
+    }
+}
+
+impl Notes {
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        self.all().join("\n")
+    }
 }

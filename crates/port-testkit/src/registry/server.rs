@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 
 use port_content::hashing::digest_of;
 
-use super::{Access, Action, Reply, Request, Server, State};
+use super::{Access, Action, BlobEtags, Reply, Request, Server, State};
 
 impl Server {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -136,7 +136,15 @@ impl Server {
         let Some(bytes) = self.state().blobs.get(digest).cloned() else { return Reply::new(404, b"") };
         let size = bytes.len();
         let range = request.header("range").strip_prefix("bytes=").and_then(|range| range.split_once('-'));
-        let reply = match range.filter(|_| self.abilities.ranges) {
+        let etag = match self.abilities.blob_etags {
+            BlobEtags::Absent => None,
+            BlobEtags::Strong => Some(format!("\"{digest}\"")),
+            BlobEtags::Weak => Some(format!("W/\"{digest}\"")),
+        };
+        let condition = request.header("if-range");
+        let unchanged = condition.is_empty()
+            || (self.abilities.blob_etags == BlobEtags::Strong && etag.as_deref() == Some(condition));
+        let reply = match range.filter(|_| self.abilities.ranges && unchanged) {
             Some((start, last)) => {
                 let (start, last) =
                     (start.parse().unwrap_or(0), last.parse().unwrap_or(size - 1).min(size - 1));
@@ -146,6 +154,7 @@ impl Server {
             }
             None => Reply::new(200, &bytes),
         };
+        let reply = etag.into_iter().fold(reply, |reply, etag| reply.header("etag", etag));
         reply.header("docker-content-digest", digest)
     }
 
