@@ -3,9 +3,15 @@
 
 mod boot;
 mod build;
+mod client;
+mod measured;
 mod pairs;
 mod registry;
 mod report;
+mod sample;
+mod server;
+mod transfer;
+mod wire;
 
 use crate::failure::{Failure, Outcome};
 
@@ -21,10 +27,11 @@ const SIZE_MEBIBYTES: u64 = 1024;
 pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
     use lexopt::prelude::*;
 
-    let (mut what, mut pairs, mut size) = (None, None, None);
+    let (mut what, mut pairs, mut size, mut quick) = (None, None, None, false);
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("pairs") => pairs = Some(arguments.value()?.parse::<usize>()?),
+            Long("quick") => quick = true,
             Long("size") => size = Some(arguments.value()?.parse::<u64>()?),
             Value(name) if what.is_none() => what = Some(name.string()?),
             other => return Err(other.unexpected().into()),
@@ -34,11 +41,17 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
         enough if enough >= least => Ok(enough),
         few => Err(Failure::new(format!("expected --pairs of at least {least}, found {few}"))),
     };
+    if quick && (what.as_deref() != Some("transfer") || pairs.is_some()) {
+        return Err(Failure::new("--quick is for `bench transfer`, without --pairs"));
+    }
     match (what.as_deref(), size) {
         (Some("boot"), None) => boot::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
         (Some("build"), None) => build::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
         (Some("registry"), size) => {
             registry::run(size.unwrap_or(SIZE_MEBIBYTES).max(1), at_least(pairs.unwrap_or(ROUNDS), 1)?)
+        }
+        (Some("transfer"), None) => {
+            transfer::run(if quick { 1 } else { at_least(pairs.unwrap_or(ROUNDS), 1)? })
         }
         (Some(other), Some(_)) => Err(Failure::new(format!("`bench {other}` takes no --size"))),
         (other, None) => Err(unknown(other.unwrap_or(""))),
@@ -47,5 +60,7 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
 }
 
 fn unknown(what: &str) -> Failure {
-    Failure::new(format!("expected `bench boot`, `bench build` or `bench registry`, found `{what}`"))
+    Failure::new(format!(
+        "expected `bench boot`, `bench build`, `bench registry` or `bench transfer`, found `{what}`"
+    ))
 }

@@ -59,6 +59,9 @@ Tasks:
   bench registry [--size MIB] [--pairs N]
                             Push and pull of one blob beside oras, crane, regctl and skopeo (goal: never slower than
                             the fastest, under 64 MiB of memory)
+  bench transfer [--pairs N | --quick]
+                            Root file systems of Debian packages and their updates, beside the same and casync (goals:
+                            a third of the fastest one's time, 7 % of the bytes for an update; --quick: one round)
 
 `test` and `demo` install missing system packages on Debian and Ubuntu, as root or with sudo without a password;
 elsewhere they name what is missing, with the command to run, and stop. `ci` installs nothing: what is missing is

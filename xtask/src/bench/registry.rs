@@ -6,24 +6,19 @@
 //!     a fresh directory and an empty registry ─► slow line: pushed once, then every client pulls in turns
 //! ```
 
-mod client;
-mod measured;
-mod sample;
-mod server;
 mod table;
-mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::client::Client;
-use self::measured::Run;
-use self::sample::Sample;
-use self::server::Server;
 use self::table::{Row, Verb};
-use self::wire::{Forwarder, Line};
-use super::report;
+use super::client::{Client, Target};
+use super::measured::Run;
+use super::sample::Sample;
+use super::server::Server;
+use super::wire::{Forwarder, Line};
+use super::{client, measured, report};
 use crate::failure::{Failure, Outcome};
 use crate::{generate, workspace};
 
@@ -118,15 +113,19 @@ impl Bench {
     }
 
     fn push(&self, client: &Client, directory: &Path, registry: SocketAddr) -> Outcome<Run> {
-        client.before_push(directory, &self.sample, registry)?;
+        let target = Target::plain(registry);
+        client::remove(directory)?;
+        client.before_push(directory, &self.sample, &target)?;
         measured::settle(directory)?;
-        measured::run(&mut client.push(directory, registry), directory)
+        measured::run(&mut client.push(directory, &target), directory)
     }
 
     fn pull(&self, client: &Client, directory: &Path, registry: SocketAddr) -> Outcome<Run> {
-        client.before_pull(directory, registry)?;
+        let target = Target::plain(registry);
+        client::remove(directory)?;
+        client.before_pull(directory, &target)?;
         measured::settle(directory)?;
-        measured::run(&mut client.pull(directory, registry), directory)
+        measured::run(&mut client.pull(directory, &target), directory)
     }
 
     /// Every client pulls what it pushed, over the slow line.
@@ -166,7 +165,7 @@ impl Bench {
 }
 
 /// Everybody once, in another order each round, so that what a round leaves behind falls on another.
-fn turns(count: usize, round: usize) -> impl Iterator<Item = usize> {
+pub(super) fn turns(count: usize, round: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |place| (place + round) % count.max(1))
 }
 

@@ -50,6 +50,28 @@ impl Report {
     }
 }
 
+/// A goal, what was found, and whether that is enough.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Verdict {
+    pub(super) goal: String,
+    pub(super) found: String,
+    pub(super) met: bool,
+}
+
+impl Verdict {
+    /// A paragraph of a section.
+    pub(super) fn paragraph(&self) -> String {
+        let verdict = if self.met { "met" } else { "missed" };
+        format!("\nGoal: {}. Found: {}. **{verdict}**\n", self.goal, self.found)
+    }
+
+    /// What a task says of a goal that was missed.
+    pub(super) fn finding(&self, title: &str) -> Option<String> {
+        let Self { goal, found, met } = self;
+        (!met).then(|| format!("{title}: goal missed: {goal}; found {found}"))
+    }
+}
+
 /// Prints a section and writes it between its markers.
 pub(super) fn publish_section(name: &str, section: &str) -> Outcome {
     println!("\n{section}");

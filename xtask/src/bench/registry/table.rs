@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::client::Tool;
-use super::measured::Run;
+use crate::bench::client::Tool;
+use crate::bench::measured::Run;
 use crate::bench::pairs::summary;
-use crate::bench::report;
+use crate::bench::report::{self, Verdict};
 
 const MIB: f64 = 1_048_576.0;
 const MEMORY_GOAL_MIB: f64 = 64.0;
@@ -29,14 +29,6 @@ pub(super) struct Verb {
     /// How many times Port's time the fastest peer must need.
     factor: f64,
     rows: Vec<Row>,
-}
-
-/// A goal, what was found, and whether that is enough.
-#[derive(Debug, PartialEq)]
-struct Verdict {
-    goal: String,
-    found: String,
-    met: bool,
 }
 
 impl Row {
@@ -114,10 +106,7 @@ impl Verb {
                 row.peak_mebibytes(),
             );
         }
-        for Verdict { goal, found, met } in self.verdicts() {
-            let verdict = if met { "met" } else { "missed" };
-            let _ = write!(text, "\nGoal: {goal}. Found: {found}. **{verdict}**\n");
-        }
+        self.verdicts().iter().for_each(|verdict| text.push_str(&verdict.paragraph()));
         text
     }
 }
@@ -145,10 +134,7 @@ pub(super) fn section(verbs: &[Verb], mebibytes: u64, rounds: usize) -> String {
 /// One finding per goal that was missed.
 pub(super) fn missed(verbs: &[Verb]) -> Vec<String> {
     let of = |verb: &Verb| {
-        let verdicts = verb.verdicts().into_iter().filter(|verdict| !verdict.met);
-        verdicts
-            .map(|verdict| format!("{}: goal missed: {}; found {}", verb.title, verdict.goal, verdict.found))
-            .collect::<Vec<_>>()
+        verb.verdicts().iter().filter_map(|verdict| verdict.finding(verb.title)).collect::<Vec<_>>()
     };
     verbs.iter().flat_map(of).collect()
 }

@@ -3,7 +3,7 @@
 //!
 //! | client | push | pull |
 //! | --- | --- | --- |
-//! | port | `artifacts push` into an empty store | `artifacts pull` into an empty store |
+//! | port | `artifacts push` | `artifacts pull` |
 //! | oras | `push` of a file | `pull` into a directory |
 //! | regctl | `artifact put` of a file | `artifact get` into a directory |
 //! | crane, skopeo | of an OCI layout that was prepared before, so that they need not name the bytes | to an OCI layout |
@@ -19,7 +19,8 @@ use crate::{process, workspace};
 const FILE: &str = "blob.bin";
 const LAYOUT: &str = "layout";
 const OUTPUT: &str = "output";
-const PORT_PATH: &str = "artifacts/rootfs.ext4";
+/// What it is, Port reads from the bytes.
+const PORT_PATH: &str = "artifacts/rootfs.img";
 const ARTIFACT: &str = "blob";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +32,26 @@ pub(super) enum Tool {
     Skopeo,
 }
 
+/// What is pushed to or pulled, and how Port is told to carry it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) registry: SocketAddr,
+    pub(super) version: &'a str,
+    /// Port's `encoding` of the artifact, where it is to be named.
+    pub(super) encoding: Option<&'a str>,
+    /// What else Port's push is told.
+    pub(super) push_options: &'a [&'a str],
+}
+
+impl Target<'_> {
+    /// Of a push with nothing special.
+    pub(super) fn plain(registry: SocketAddr) -> Self {
+        Self { registry, version: "v1", encoding: None, push_options: &[] }
+    }
+}
+
 /// A tool and where it is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) tool: Tool,
     program: PathBuf,
@@ -51,39 +70,46 @@ impl Client {
         Ok(clients)
     }
 
-    /// A directory with nothing but what a push of `sample` starts from.
-    pub(super) fn before_push(&self, directory: &Path, sample: &Sample, registry: SocketAddr) -> Outcome {
-        remove(directory)?;
+    pub(super) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Puts into `directory` what a push of `sample` starts from; what an earlier push or pull left stays.
+    pub(super) fn before_push(&self, directory: &Path, sample: &Sample, target: &Target<'_>) -> Outcome {
         match self.tool {
             Tool::Port => {
-                self.configure(directory, registry)?;
+                self.configure(directory, target)?;
                 sample.link(&directory.join(PORT_PATH))
             }
             Tool::Oras | Tool::Regctl => sample.link(&directory.join(FILE)),
-            Tool::Crane | Tool::Skopeo => sample.write_layout(&directory.join(LAYOUT)),
+            Tool::Crane | Tool::Skopeo => {
+                remove(&directory.join(LAYOUT))?;
+                sample.write_layout(&directory.join(LAYOUT))
+            }
         }
     }
 
-    /// A directory in which nothing is, so that a pull has to bring everything.
-    pub(super) fn before_pull(&self, directory: &Path, registry: SocketAddr) -> Outcome {
-        remove(directory)?;
+    /// The same for a pull.
+    pub(super) fn before_pull(&self, directory: &Path, target: &Target<'_>) -> Outcome {
         match self.tool {
-            Tool::Port => self.configure(directory, registry),
+            Tool::Port => self.configure(directory, target),
             _ => make(&directory.join(OUTPUT)),
         }
     }
 
-    pub(super) fn push(&self, directory: &Path, registry: SocketAddr) -> Command {
-        let reference = self.reference(registry);
+    pub(super) fn push(&self, directory: &Path, target: &Target<'_>) -> Command {
+        let reference = self.reference(target);
         let mut command = self.command(directory);
         match self.tool {
-            Tool::Port => command.args(["artifacts", "push", "--artifact", ARTIFACT]),
+            Tool::Port => {
+                command.args(["artifacts", "push", "--artifact", ARTIFACT]).args(target.push_options)
+            }
             Tool::Oras => {
                 let file = format!("{FILE}:application/octet-stream");
                 command.args(["push", "--plain-http", &reference, &file])
             }
             Tool::Crane => command.args(["push", LAYOUT, &reference]),
-            Tool::Regctl => command.args(regctl(registry)).args([
+            Tool::Regctl => command.args(regctl(target.registry)).args([
                 "artifact",
                 "put",
                 "--artifact-type",
@@ -100,19 +126,19 @@ impl Client {
         command
     }
 
-    pub(super) fn pull(&self, directory: &Path, registry: SocketAddr) -> Command {
-        let reference = self.reference(registry);
+    pub(super) fn pull(&self, directory: &Path, target: &Target<'_>) -> Command {
+        let reference = self.reference(target);
         let mut command = self.command(directory);
         match self.tool {
             Tool::Port => command.args(["artifacts", "pull", "--artifact", ARTIFACT]),
             Tool::Oras => command.args(["pull", "--plain-http", "--output", OUTPUT, &reference]),
             Tool::Crane => command.args(["pull", "--format", "oci", &reference, OUTPUT]),
-            Tool::Regctl => {
-                command.args(regctl(registry)).args(["artifact", "get", "--output", OUTPUT, &reference])
-            }
+            Tool::Regctl => command
+                .args(regctl(target.registry))
+                .args(["artifact", "get", "--output", OUTPUT, &reference]),
             Tool::Skopeo => command
                 .args(["--insecure-policy", "copy", "--preserve-digests", "--src-tls-verify=false"])
-                .args([format!("docker://{reference}"), format!("oci:{OUTPUT}:v1")]),
+                .args([format!("docker://{reference}"), format!("oci:{OUTPUT}:{}", target.version)]),
         };
         command
     }
@@ -126,8 +152,8 @@ impl Client {
         }
     }
 
-    fn reference(&self, registry: SocketAddr) -> String {
-        format!("{registry}/benchmark/{}:v1", self.tool.name())
+    fn reference(&self, target: &Target<'_>) -> String {
+        format!("{}/benchmark/{}:{}", target.registry, self.tool.name(), target.version)
     }
 
     /// Nothing of the caller's environment: credentials and proxies are none of a benchmark's business.
@@ -138,14 +164,16 @@ impl Client {
         command
     }
 
-    fn configure(&self, directory: &Path, registry: SocketAddr) -> Outcome {
+    fn configure(&self, directory: &Path, target: &Target<'_>) -> Outcome {
+        let Target { registry, version, encoding, .. } = target;
         let name = self.tool.name();
+        let encoding = encoding.map(|encoding| format!("encoding = \"{encoding}\"\n")).unwrap_or_default();
         let backend =
             r#"{ backend = "oci-registry", transport = "plain-http", auth = { kind = "anonymous" } }"#;
         let text = format!(
             r#"[artifacts.guest_images.{ARTIFACT}]
-reference = {{ registry = "{registry}", repository = "benchmark/{name}", version = "v1" }}
-
+reference = {{ registry = "{registry}", repository = "benchmark/{name}", version = "{version}" }}
+{encoding}
 [artifacts.guest_images.{ARTIFACT}.distribution]
 cache_root = ".port/cache"
 push = {backend}
@@ -191,6 +219,13 @@ pub(super) fn remove(directory: &Path) -> Outcome {
     }
 }
 
+/// What the files below a directory take on the disk.
+pub(super) fn bytes_on_disk(directory: &Path) -> Outcome<u64> {
+    let said = process::read(process::program("du").args(["--summarize", "--block-size=1"]).arg(directory))?;
+    let number = said.split_whitespace().next().and_then(|number| number.parse().ok());
+    number.ok_or_else(|| Failure::new(format!("du of `{}`: found `{said}`", directory.display())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,10 +234,12 @@ mod tests {
     fn port_gets_a_configuration_of_its_own() {
         let directory = std::env::temp_dir().join(format!("port-xtask-client-{}", std::process::id()));
         let client = Client { tool: Tool::Port, program: PathBuf::from("port") };
-        client.configure(&directory, "127.0.0.1:5000".parse().unwrap()).unwrap();
+        let plain = Target::plain("127.0.0.1:5000".parse().unwrap());
+        client.configure(&directory, &Target { encoding: Some("zstd"), ..plain }).unwrap();
         let table: toml::Table = workspace::read_text(&directory.join("port.toml")).unwrap().parse().unwrap();
         let artifact = &table["artifacts"]["guest_images"][ARTIFACT];
         assert_eq!(artifact["reference"]["registry"].as_str(), Some("127.0.0.1:5000"));
+        assert_eq!(artifact["encoding"].as_str(), Some("zstd"));
         assert_eq!(artifact["distribution"]["pull"]["transport"].as_str(), Some("plain-http"));
         remove(&directory).unwrap();
         remove(&directory).unwrap();

@@ -1,7 +1,8 @@
 //! One run of a program: how long it took, and the most memory that it had at one time.
 //!
 //! The peak is the kernel's own high-water mark (`VmHWM`), read every few milliseconds while the program runs: the mark
-//! never falls, so that only what a program takes in its last few milliseconds can be missed.
+//! never falls, so that only what a program takes in its last few milliseconds can be missed. Helpers that it starts count
+//! with it.
 
 use std::fs::File;
 use std::path::Path;
@@ -32,9 +33,9 @@ pub(super) fn run(command: &mut Command, directory: &Path) -> Outcome<Run> {
     let start = Instant::now();
     let mut child = command.spawn().map_err(|error| process::not_started(command, &error))?;
     let over = AtomicBool::new(false);
-    let status = format!("/proc/{}/status", child.id());
+    let process = child.id();
     let (ended, peak_bytes) = std::thread::scope(|scope| {
-        let watching = scope.spawn(|| watch(Path::new(&status), &over));
+        let watching = scope.spawn(|| watch(process, &over));
         let ended = child.wait().map(|status| (status, start.elapsed()));
         over.store(true, Ordering::Relaxed);
         (ended, watching.join().unwrap_or(0))
@@ -58,15 +59,21 @@ pub(super) fn settle(directory: &Path) -> Outcome {
     process::read(process::program("sync").arg("--file-system").arg(directory)).map(drop)
 }
 
-fn watch(status: &Path, over: &AtomicBool) -> u64 {
+fn watch(process: u32, over: &AtomicBool) -> u64 {
     let mut peak = 0;
     while !over.load(Ordering::Relaxed) {
-        // A process that is ending has no such line any more.
-        let found = std::fs::read_to_string(status).ok().and_then(|text| high_water_mark(&text));
-        peak = peak.max(found.unwrap_or(0));
+        peak = peak.max(marks(process));
         std::thread::sleep(LOOK_AGAIN);
     }
     peak
+}
+
+/// The marks of a process and of those that it started. One that is ending has no mark any more.
+fn marks(process: u32) -> u64 {
+    let text = |name: &str| std::fs::read_to_string(format!("/proc/{process}/{name}")).unwrap_or_default();
+    let children = text(&format!("task/{process}/children"));
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok()).map(marks).sum::<u64>();
+    high_water_mark(&text("status")).unwrap_or(0) + children
 }
 
 /// `VmHWM:     1234 kB`, in bytes.

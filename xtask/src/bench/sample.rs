@@ -32,10 +32,26 @@ impl Sample {
         Ok(Self { path: path.to_owned(), size, digest: demo::sha256(path)? })
     }
 
-    /// Gives it another name. Nobody writes to it: every client makes files of its own.
+    /// A file that is there already.
+    pub(super) fn of(path: &Path) -> Outcome<Self> {
+        let size = std::fs::metadata(path).map_err(|error| Failure::io("look at", path, &error))?.len();
+        Ok(Self { path: path.to_owned(), size, digest: demo::sha256(path)? })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives it another name, instead of what has that name. Nobody writes to it: every client makes files of its own.
     pub(super) fn link(&self, path: &Path) -> Outcome {
         if let Some(parent) = path.parent() {
             make(parent)?;
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::io("remove", path, &error));
+            }
+            _ => {}
         }
         std::fs::hard_link(&self.path, path).map_err(|error| Failure::io("create", path, &error))
     }
@@ -101,7 +117,7 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::registry::client::remove;
+    use crate::bench::client::remove;
 
     #[test]
     fn a_layout_names_the_sample_and_other_bytes_are_noticed() {

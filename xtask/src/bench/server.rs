@@ -60,6 +60,11 @@ impl Server {
     pub(super) fn empty(&self) -> Outcome {
         super::client::remove(&self.data)
     }
+
+    /// What lies in its directory, in bytes of the disk.
+    pub(super) fn bytes_on_disk(&self) -> Outcome<u64> {
+        super::client::bytes_on_disk(&self.data)
+    }
 }
 
 impl Drop for Server {
