@@ -107,27 +107,34 @@ pub fn next_data(file: &File, position: u64, length: u64) -> io::Result<Option<(
 }
 
 fn copy_run(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
-    let mut from = start;
-    let mut to = start;
+    copy_range(source, start, target, start, end - start)
+}
+
+/// Copies `length` bytes between two places, inside the kernel where it can; file systems that share blocks may share
+/// them. All of `length` must lie within the source.
+pub fn copy_range(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<()> {
+    let (mut from, mut to) = (from, to);
+    let end = from.saturating_add(length);
     while from < end {
         let count = usize::try_from(end - from).unwrap_or(usize::MAX);
         match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), count) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => {}
             // Another file system, or a kernel that cannot: by hand.
-            Err(_) => return copy_run_by_hand(source, target, from, end),
+            Err(_) => return copy_range_by_hand(source, from, target, to, end - from),
         }
     }
     Ok(())
 }
 
-fn copy_run_by_hand(source: &File, target: &File, mut position: u64, end: u64) -> io::Result<()> {
+fn copy_range_by_hand(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
-    while position < end {
-        let count = usize::try_from(end - position).unwrap_or(usize::MAX).min(BUFFER);
-        source.read_exact_at(&mut buffer[..count], position)?;
-        target.write_all_at(&buffer[..count], position)?;
-        position += count as u64;
+    let mut done = 0;
+    while done < length {
+        let count = usize::try_from(length - done).unwrap_or(usize::MAX).min(BUFFER);
+        source.read_exact_at(&mut buffer[..count], from + done)?;
+        target.write_all_at(&buffer[..count], to + done)?;
+        done += count as u64;
     }
     Ok(())
 }
@@ -284,6 +291,19 @@ mod tests {
             prop_assert_eq!(hashed, (digest_of(&bytes), bytes.len() as u64));
             prop_assert_eq!(digest(&second).unwrap(), (digest_of(&bytes), bytes.len() as u64));
         }
+    }
+
+    #[test]
+    fn ranges_land_where_they_should() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = fs::create_new(&directory.path().join("one")).unwrap();
+        first.write_all_at(b"abcdefgh", 0).unwrap();
+        let second = fs::create_new(&directory.path().join("two")).unwrap();
+        copy_range(&first, 2, &second, 5, 3).unwrap();
+        copy_range_by_hand(&first, 6, &second, 1, 2).unwrap();
+        let bytes = fs::read(&directory.path().join("two"), 100).unwrap();
+        assert_eq!(bytes, b"\0gh\0\0cde");
+        assert!(copy_range(&first, 6, &second, 0, 3).is_err());
     }
 
     #[test]
