@@ -1,0 +1,6 @@
+//! Packing, planning and assembling through the public interface.
+#![expect(clippy::unwrap_used, reason = "test helpers outside of test functions")]
+
+mod damage;
+mod round_trip;
+mod support;
