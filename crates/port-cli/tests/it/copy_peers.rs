@@ -120,3 +120,23 @@ fn a_list_that_somebody_else_named_is_not_replaced() {
     let ran = project.port(&["artifacts", "referrers", &format!("oci:out@{}", name(&published.first))]);
     assert!(ran.stdout.contains(&name(&published.signature)), "{ran}");
 }
+
+/// regctl carries cosign's tags too, on request; Port takes them from its layout, and it finds them in Port's.
+#[test]
+fn attachments_go_from_and_to_layouts_of_regctl() {
+    let Some(regctl) = peers::tool("regctl") else { return };
+    let (one, two) = (registry(true), registry(true));
+    let attached = crate::copy_attachments::attached(&one);
+    let project = empty();
+    let run = |arguments: &[&str]| String::from_utf8(peers::run(&regctl, arguments, project.path())).unwrap();
+    run(&["registry", "set", "--tls", "disabled", "--skip-check", one.host()]);
+    let from = format!("{}/team/app:v1", one.host());
+    run(&["image", "copy", "--digest-tags", "--referrers", &from, "ocidir://regctl:v1"]);
+    copied(&project, "oci:regctl:v1", &format!("{}/a:v1", two.host()), &[]);
+    copied(&project, &from, "oci:port:v1", &[]);
+    let tags = run(&["tag", "ls", "ocidir://port"]);
+    for (tag, text) in &attached.all {
+        assert_eq!(two.manifest("a", tag).map(String::from_utf8), Some(Ok(text.clone())), "{tag}");
+        assert!(tags.lines().any(|line| line == tag), "{tag}: {tags}");
+    }
+}
