@@ -5,6 +5,7 @@ mod altered;
 mod auth;
 mod clear;
 mod client_certificate;
+mod credentials;
 mod hostile;
 mod lists;
 mod mirrors;
