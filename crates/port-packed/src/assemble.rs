@@ -6,15 +6,13 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use crate::frame::Decoder;
 use crate::limit::{BLOCK, THREADS};
 use crate::map::{Frame, Pack};
 use crate::output::Output;
 use crate::plan::{Plan, between};
-use crate::{Control, PackedError, Step, sha256};
+use crate::{Control, PackedError, Step, parallel, sha256};
 
 /// Makes one image.
 #[derive(Debug)]
@@ -68,25 +66,10 @@ impl Assembler {
     pub fn add_frames(&self, pack: usize, frames: &[u32], file: &File) -> Result<(), PackedError> {
         let described = self.plan.map.packs().get(pack).ok_or_else(|| not_planned(pack))?;
         let places = places(described, self.plan.map.base(pack), frames)?;
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut worker = Worker { assembler: self, file, pack: described, decoder: Decoder::new() };
-            let (mut stored, mut plain) = (Vec::new(), Vec::new());
-            while let Some(place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.control.check()?;
-                worker.take(place, &mut stored, &mut plain).inspect_err(|_| {
-                    // The others need not go on.
-                    next.store(places.len(), Ordering::Relaxed);
-                })?;
-            }
-            Ok(())
-        };
-        thread::scope(|scope| {
-            let helpers = self.threads.min(places.len()).saturating_sub(1);
-            let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            let lost = |_| Err(PackedError::Cancelled);
-            helpers.into_iter().map(|helper| helper.join().unwrap_or_else(lost)).fold(own, Result::and)
+        let worker = || Worker { decoder: Decoder::new(), stored: Vec::new(), plain: Vec::new() };
+        let source = Intake { assembler: self, file, pack: described };
+        parallel::each(self.threads, &self.control, &places, worker, |worker, place| {
+            source.take(place, worker)
         })
     }
 
@@ -124,20 +107,23 @@ fn places<'a>(pack: &'a Pack, base: u32, wanted: &[u32]) -> Result<Vec<Place<'a>
     }
 }
 
-struct Worker<'a> {
+/// What one thread keeps from frame to frame.
+struct Worker {
+    decoder: Decoder,
+    stored: Vec<u8>,
+    plain: Vec<u8>,
+}
+
+/// A pack being taken in.
+struct Intake<'a> {
     assembler: &'a Assembler,
     file: &'a File,
     pack: &'a Pack,
-    decoder: Decoder,
 }
 
-impl Worker<'_> {
-    fn take(
-        &mut self,
-        place: &Place<'_>,
-        stored: &mut Vec<u8>,
-        plain: &mut Vec<u8>,
-    ) -> Result<(), PackedError> {
+impl Intake<'_> {
+    fn take(&self, place: &Place<'_>, worker: &mut Worker) -> Result<(), PackedError> {
+        let Worker { decoder, stored, plain } = worker;
         let damaged = |finding| PackedError::Frame {
             container: format!("pack {}", self.pack.digest),
             frame: place.number as usize,
@@ -147,7 +133,7 @@ impl Worker<'_> {
         plain.resize(place.frame.plain(), 0);
         let read = self.file.read_exact_at(stored, place.offset);
         read.map_err(PackedError::read(format!("pack {}", self.pack.digest)))?;
-        self.decoder.decode(stored, plain).map_err(damaged)?;
+        decoder.decode(stored, plain).map_err(damaged)?;
         if sha256::of(plain) != place.frame.sha256 {
             return Err(damaged("its content's SHA-256 is another than the map's".to_owned()));
         }

@@ -13,8 +13,10 @@
 //! SHA-256 was checked; a block that cannot be had is an error, never a hole; memory does not grow with the image
 //! beyond eight bytes a block.
 
+mod assemble;
 mod blocks;
 mod control;
+pub mod delta;
 mod envelope;
 mod error;
 mod frame;
@@ -27,11 +29,10 @@ mod parallel;
 mod plan;
 mod segments;
 mod sha256;
+mod statistics;
 mod table;
 mod varint;
 mod writer;
-
-mod assemble;
 
 pub use assemble::Assembler;
 pub use control::{Control, Step};
@@ -42,6 +43,7 @@ pub use pack::{
 };
 pub use plan::{LocalImage, PackPlan, Plan, Source, plan};
 pub use segments::Segment;
+pub use statistics::{MapStatistics, PackStatistics};
 pub use writer::Discard;
 
 /// The media type of a map blob.

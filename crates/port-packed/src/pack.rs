@@ -28,8 +28,10 @@ pub const DEAD_PERCENT: u64 = 30;
 /// How to pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// The zstd level, 1 to 19.
+    /// The zstd level, 1 to 19, for an image without a parent, or when everything is packed anew.
     pub level: i32,
+    /// The zstd level, 1 to 19, for what is new against a parent: little, so that it may take longer.
+    pub update_level: i32,
     /// Blocks in a frame, 1 to [`FRAME_BLOCKS`].
     pub frame_blocks: u32,
     /// Where a pack is cut, in bytes, at most [`PACK_BYTES`].
@@ -42,7 +44,7 @@ impl Default for Options {
     /// Chosen by measurement: docs/formats/packed-image.md, "Choices".
     fn default() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
-        Self { level: 5, frame_blocks: 256, pack_bytes: 32 * 1024 * 1024, threads }
+        Self { level: 3, update_level: 9, frame_blocks: 256, pack_bytes: 32 * 1024 * 1024, threads }
     }
 }
 
@@ -51,12 +53,13 @@ impl Options {
         // A frame that does not compress is a little longer than its content, and a pack takes at least one.
         let frame = crate::frame::bound(FRAME_BLOCKS as usize * crate::limit::BLOCK) as u64;
         for (option, found, low, high) in [
-            ("level", u64::from(self.level.unsigned_abs()), 1, 19),
+            ("level", u64::try_from(self.level).unwrap_or(0), 1, 19),
+            ("update_level", u64::try_from(self.update_level).unwrap_or(0), 1, 19),
             ("frame_blocks", u64::from(self.frame_blocks), 1, u64::from(FRAME_BLOCKS)),
             ("pack_bytes", self.pack_bytes, frame, PACK_BYTES),
             ("threads", self.threads as u64, 1, THREADS as u64),
         ] {
-            if !(low..=high).contains(&found) || self.level < 1 {
+            if !(low..=high).contains(&found) {
                 return Err(PackedError::Option { option, expected: format!("{low} to {high}"), found });
             }
         }
@@ -153,7 +156,9 @@ pub fn pack(
             None => output::digest(blocks, image.file, control),
         });
         let found = find(blocks, parent, options, control)?;
-        let packs = writer::write_packs(blocks, &found.new, found.generation, options, control, sink)?;
+        let level = if found.kept.is_empty() { options.level } else { options.update_level };
+        let chosen = Options { level, ..*options };
+        let packs = writer::write_packs(blocks, &found.new, found.generation, &chosen, control, sink)?;
         let digest = digest.join().map_err(|_| PackedError::Changed)??;
         let after = image.file.metadata().map_err(PackedError::read("the image"))?;
         if at_rest(&before) != at_rest(&after) {
@@ -302,7 +307,7 @@ fn matched(
     parent: Option<(&ParentIndex<'_>, &Map)>,
 ) -> Result<Matched, PackedError> {
     let total = parent.map_or(0, |(_, map)| map.addresses());
-    let mut builder = Builder { total, ..Builder::default() };
+    let mut builder = Builder::new(total);
     match_blocks(context, image, parent.map(|(index, _)| index), |block, origin| {
         let address = |known| parent.and_then(|(_, map)| map.address_of(known));
         builder.add(block, origin, address)
@@ -314,7 +319,7 @@ fn matched(
 #[derive(Default)]
 pub(crate) struct Builder {
     /// Addresses that the parent has.
-    pub(crate) total: u32,
+    total: u32,
     pub(crate) segments: Collector,
     pub(crate) new: writer::Runs,
     /// First address of each run of `new`.
@@ -323,6 +328,10 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
+    pub(crate) fn new(total: u32) -> Self {
+        Self { total, ..Self::default() }
+    }
+
     pub(crate) fn add(
         &mut self,
         block: u32,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
@@ -62,6 +63,34 @@ pub(crate) fn ordered<J: Send, S, R: Send>(
                 take(result)?;
             }
         }
+    })
+}
+
+/// Runs `work` on every item, in about their order, with as many threads; each makes one `state` and keeps it.
+///
+/// The first error stops everything.
+pub(crate) fn each<T: Sync, S>(
+    threads: usize,
+    control: &Control,
+    items: &[T],
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, &T) -> Result<(), PackedError> + Sync,
+) -> Result<(), PackedError> {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut own = state();
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            control.check()?;
+            // Where one fails, the others need not go on.
+            work(&mut own, item).inspect_err(|_| next.store(items.len(), Ordering::Relaxed))?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let helpers = threads.min(items.len()).saturating_sub(1);
+        let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(run)).collect();
+        let own = run();
+        helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|_| Err(lost()))).fold(own, Result::and)
     })
 }
 

@@ -220,31 +220,38 @@ fn divide(map: &Map, known: &[Known]) -> (Vec<Run>, Vec<Segment>) {
 
 /// Cuts what is not copied at the frames' ends, and lists the packs and frames that it takes.
 fn needed(map: &Map, rest: &[Segment], have: &dyn Fn(&Pack) -> bool) -> (Vec<Segment>, Vec<PackPlan>) {
-    let frames = map.packs().iter().flat_map(|pack| &pack.frames);
+    let frames = map.packs().iter().flat_map(|pack| &pack.frames).map(|frame| frame.blocks);
+    let pieces = cut_at_frames(rest.iter().copied(), frames, 0);
+    let packs = map.packs().iter().enumerate();
+    let packs = packs.filter_map(|(index, pack)| pack_plan(map, index, pack, &pieces, have)).collect();
+    (pieces, packs)
+}
+
+/// Cuts segments at the ends of frames, the first of which begins at address `base`, and sorts them by address.
+pub(crate) fn cut_at_frames(
+    segments: impl Iterator<Item = Segment>,
+    frames: impl Iterator<Item = u32>,
+    base: u32,
+) -> Vec<Segment> {
     let ends: Vec<u32> = frames
-        .scan(0, |end, frame| {
-            *end += frame.blocks;
+        .scan(base, |end, blocks| {
+            *end += blocks;
             Some(*end)
         })
         .collect();
-    let mut pieces = Vec::with_capacity(rest.len());
-    for segment in rest {
+    let mut pieces = Vec::new();
+    for segment in segments {
         let mut frame = ends.partition_point(|end| *end <= segment.source);
         let mut at = segment.source;
         while at < segment.source_end() {
             let end = ends.get(frame).map_or(segment.source_end(), |end| segment.source_end().min(*end));
-            pieces.push(Segment {
-                target: segment.target + (at - segment.source),
-                length: end - at,
-                source: at,
-            });
+            let target = segment.target + (at - segment.source);
+            pieces.push(Segment { target, length: end - at, source: at });
             (at, frame) = (end, frame + 1);
         }
     }
     pieces.sort_unstable_by_key(|piece| (piece.source, piece.target));
-    let packs = map.packs().iter().enumerate();
-    let packs = packs.filter_map(|(index, pack)| pack_plan(map, index, pack, &pieces, have)).collect();
-    (pieces, packs)
+    pieces
 }
 
 fn pack_plan(

@@ -102,13 +102,6 @@ impl<'a> Reader<'a> {
         self.rest = rest;
         Ok(*bytes)
     }
-
-    pub(crate) fn end(&self) -> Result<(), PackedError> {
-        match self.rest.len() {
-            0 => Ok(()),
-            more => Err(self.error(format!("expected the end, found {more} more bytes"))),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -123,7 +116,7 @@ mod tests {
             put(&mut bytes, number);
             let mut reader = Reader::new("map", &bytes);
             prop_assert_eq!(reader.number("n").unwrap(), number);
-            prop_assert!(reader.end().is_ok());
+            prop_assert!(reader.is_empty());
             prop_assert_eq!(unzigzag(zigzag(signed)), signed);
         }
     }

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "test helpers outside of test functions")]
 
 mod damage;
+mod delta;
 mod round_trip;
 mod support;

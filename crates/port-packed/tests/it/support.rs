@@ -73,7 +73,7 @@ pub(crate) fn content(file: &File) -> Vec<u8> {
 
 /// Small frames and packs of one frame's worth and more, so that small images have many.
 pub(crate) fn options(threads: usize) -> Options {
-    Options { level: 1, frame_blocks: 4, threads, ..Options::default() }
+    Options { level: 1, update_level: 1, frame_blocks: 4, threads, ..Options::default() }
 }
 
 pub(crate) fn pack_alone(bytes: &[u8], packs: &mut Packs) -> Packed {
