@@ -5,7 +5,7 @@ use port_ops::OpsError;
 use port_ops::copy::CopyError;
 use port_ops::login::LoginError;
 use port_ops::update::UpdateError;
-use port_registry::{Failure, Kind};
+use port_registry::Kind;
 use serde::Serialize;
 
 use crate::args::Format;
@@ -219,7 +219,7 @@ fn copy(error: &CopyError) -> (Exit, Vec<String>) {
                 Kind::Unauthenticated | Kind::Forbidden => {
                     Some(format!("sign in with `port login {} --username …`", error.registry))
                 }
-                _ if matches!(*error.failure, Failure::Corrupt(_)) => Some(OTHER_BYTES.to_owned()),
+                _ if error.failure.is_other_bytes() => Some(OTHER_BYTES.to_owned()),
                 _ => None,
             };
             (registry(error.kind()), hint.into_iter().collect())
@@ -260,7 +260,7 @@ fn update(error: &UpdateError) -> (Exit, Option<String>) {
                 Kind::Unauthenticated | Kind::Forbidden => {
                     Some(format!("sign in with `port login {} --username …`", error.registry))
                 }
-                _ if matches!(*error.failure, Failure::Corrupt(_)) => Some(OTHER_BYTES.to_owned()),
+                _ if error.failure.is_other_bytes() => Some(OTHER_BYTES.to_owned()),
                 _ => None,
             };
             (registry(error.kind()), hint)

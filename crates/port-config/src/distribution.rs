@@ -92,7 +92,7 @@ impl Backend {
 }
 
 /// How a registry is reached; its host is in the artifact's reference (acceptance P-52).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RegistryConfig {
     /// TLS or not.
     pub transport: Transport,
@@ -107,12 +107,13 @@ pub struct RegistryConfig {
 }
 
 /// How bytes travel to a registry (acceptance Pu-5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// TLS.
+    #[default]
     Https,
-    /// No TLS: for a registry on this machine.
+    /// No TLS: for a registry on this machine. Elsewhere credentials can be read on the way, of which Port warns.
     PlainHttp,
 }
 

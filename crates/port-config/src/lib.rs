@@ -18,14 +18,16 @@ pub mod machine;
 pub mod project;
 mod read;
 pub mod recipe;
+pub mod registries;
 pub mod source;
 
 pub use artifact::{Artifact, VariantConfig};
 pub use control_plane::{ControlPlane, ControlPlaneAuth, TokenSource};
-pub use distribution::{Backend, Distribution, RegistryAuth, RegistryConfig, Transport};
+pub use distribution::{Backend, Distribution, MOST_DELTAS, RegistryAuth, RegistryConfig, Transport};
 pub use error::{ConfigError, Finding};
 pub use lock::{Lock, LockEntry, LockedInput, LockedOutput};
 pub use machine::{GuestSettings, Machine, RootfsOverlay, Volume};
 pub use project::{OpaqueTables, Project, SourceSettings, UnknownName};
 pub use recipe::{ImageFormat, Recipe};
+pub use registries::{MirrorConfig, RegistrySettings, TagsAt};
 pub use source::KernelSource;

@@ -10,6 +10,7 @@ use crate::control_plane::ControlPlane;
 use crate::error::ConfigError;
 use crate::machine::Machine;
 use crate::read;
+use crate::registries::RegistrySettings;
 
 /// Where the local store is unless the file says otherwise.
 pub const DEFAULT_STORE_ROOT: &str = ".port/store";
@@ -25,6 +26,8 @@ pub struct Project {
     pub sources: SourceSettings,
     /// Kernels and guest images by name; a name is in one class only (acceptance P-25).
     pub artifacts: BTreeMap<String, Artifact>,
+    /// What is said of registries, by host in lower case; each is the one of an artifact's reference.
+    pub registries: BTreeMap<String, RegistrySettings>,
     /// Control planes by name.
     pub control_planes: BTreeMap<String, ControlPlane>,
     /// Machines by name.

@@ -9,6 +9,7 @@ mod lock;
 mod machines;
 mod node;
 mod recipes;
+mod registries;
 mod rules;
 mod sources;
 
@@ -78,6 +79,7 @@ fn root_table(root: &Table<'_>, context: &mut Context<'_>) -> Option<Project> {
     let sources = root.maybe("sources", |node| source_settings(node, context));
     let control_planes = control_planes::read(root, context);
     let artifacts = artifacts::read(root, context);
+    let registries = registries::read(root, context, artifacts.as_ref());
     let machines = machines::read(root, context);
     let hosts = opaque(root, "hosts");
     let nodes = opaque(root, "nodes");
@@ -87,6 +89,7 @@ fn root_table(root: &Table<'_>, context: &mut Context<'_>) -> Option<Project> {
         store_root: store_root?.unwrap_or_else(|| crate::project::DEFAULT_STORE_ROOT.into()),
         sources: sources?.unwrap_or_default(),
         artifacts: artifacts?,
+        registries: registries?,
         control_planes: control_planes?,
         machines: machines?,
         opaque: OpaqueTables { hosts: hosts?, nodes: nodes?, host_groups: host_groups? },

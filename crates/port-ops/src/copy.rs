@@ -53,10 +53,11 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// A client for every registry that places name.
-    pub(crate) fn client(&self) -> Client {
+    /// A client for every registry that these places name.
+    pub(crate) fn client(&self, places: &[&Place]) -> Client {
         let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
-        Client::new(self.access.options(), credentials, Arc::clone(&self.reporter))
+        let registries = places.iter().filter_map(|place| place.registry());
+        Client::new(self.access.options(registries), credentials, Arc::clone(&self.reporter))
     }
 }
 
@@ -159,7 +160,7 @@ pub async fn copy(
     destination: &Place,
     options: CopyOptions,
 ) -> Result<CopyReport, CopyError> {
-    let client = surroundings.client();
+    let client = surroundings.client(&[source, destination]);
     let from = Side::source(&client, source)?;
     let root = from.resolve(source).await?;
     let published = published(&from, &root, options).await?;

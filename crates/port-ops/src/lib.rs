@@ -25,6 +25,7 @@ mod list;
 mod local;
 mod lock_file;
 pub mod login;
+mod mirrors;
 mod paths;
 mod published;
 mod pull;

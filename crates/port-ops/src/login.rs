@@ -144,7 +144,8 @@ async fn check(
     access: &RegistryAccess,
     reporter: Arc<dyn Reporter>,
 ) -> Result<bool, LoginError> {
-    let signed_in = port_registry::sign_in(registry, credentials.clone(), access.options(), reporter).await;
+    let options = access.options([registry]);
+    let signed_in = port_registry::sign_in(registry, credentials.clone(), options, reporter).await;
     signed_in.map_err(|failure| {
         let (registry, source) = (registry.clone(), Box::new(failure));
         match source.kind() {

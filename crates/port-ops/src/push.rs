@@ -107,7 +107,11 @@ pub(crate) fn open(
         None => Err(OpsError::NoBackend { artifact, direction }),
         Some(BackendConfig::FileSystem { root }) => Ok(Box::new(FileSystem::new(root))),
         Some(BackendConfig::OciRegistry(config)) => {
-            Ok(Box::new(registry::backend(workspace, &target.artifact.reference, config)?))
+            let reading = match direction {
+                "pull" => registry::Reading::MirrorsFirst,
+                _ => registry::Reading::Origin,
+            };
+            Ok(Box::new(registry::backend(workspace, &target.artifact.reference, config, reading)?))
         }
         Some(other) => Err(OpsError::UnsupportedBackend { artifact, kind: other.kind() }),
     }

@@ -46,7 +46,7 @@ pub async fn referrers(
     place: &Place,
     artifact_type: Option<&str>,
 ) -> Result<ReferrersReport, OpsError> {
-    let side = Side::source(&surroundings.client(), place)?;
+    let side = Side::source(&surroundings.client(&[place]), place)?;
     let subject = side.resolve(place).await?.digest;
     Ok(list(&side, place, subject, artifact_type).await?)
 }

@@ -1,7 +1,8 @@
 //! From `port.toml` to a registry: how it is reached, and who signs in.
 //!
 //! Secrets come from the environment's variables that the configuration names, or from the credential files of
-//! docker and podman (docs/credentials.md). They go to the registry that the reference names, nowhere else.
+//! docker and podman (docs/credentials.md). They go to the registry that the reference names, nowhere else; mirrors have
+//! their own.
 
 use std::sync::Arc;
 
@@ -10,23 +11,40 @@ use port_config::{RegistryAuth, RegistryConfig, Transport};
 use port_model::Reference;
 use port_registry::credentials::{CredentialFiles, Variable, basic_env};
 use port_registry::{
-    Anonymous, Client, ClientCertificate, CredentialSource, HostOptions, Options, Secret, names_of,
+    Anonymous, Client, ClientCertificate, CredentialSource, HostOptions, Options, RegistryHost, Secret,
+    names_of,
 };
 
 use crate::error::OpsError;
+use crate::mirrors;
 use crate::published;
 use crate::workspace::Workspace;
+
+/// Whether the mirrors of a registry are asked before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// They are: something is pulled.
+    MirrorsFirst,
+    /// They are not: what is read decides what is written.
+    Origin,
+}
 
 /// The registry of `reference` as a backend.
 pub(crate) fn backend(
     workspace: &Workspace,
     reference: &Reference,
     config: &RegistryConfig,
+    reading: Reading,
 ) -> Result<OciRegistry, OpsError> {
-    let (credentials, auth) = credentials(workspace, reference, config.auth.as_ref())?;
+    let (host, _) = names_of(reference);
+    let (credentials, auth) = credentials(workspace, &host, config.auth.as_ref())?;
     let description = format!("oci-registry {} {auth}", config.transport.as_str());
     let reporter = Arc::clone(&workspace.reporter);
-    let backend = OciRegistry::new(options(workspace, config)?, credentials, reporter, description);
+    let mut options = options(workspace, host, config)?;
+    if reading == Reading::MirrorsFirst {
+        options.mirrors = mirrors::of(workspace, reference)?;
+    }
+    let backend = OciRegistry::new(options, credentials, reporter, description);
     Ok(backend.with_select(published::select(&workspace.project, reference)))
 }
 
@@ -36,11 +54,20 @@ pub(crate) fn client(
     reference: &Reference,
     config: &RegistryConfig,
 ) -> Result<Client, OpsError> {
-    let (credentials, _) = credentials(workspace, reference, config.auth.as_ref())?;
-    Ok(Client::new(options(workspace, config)?, credentials, Arc::clone(&workspace.reporter)))
+    let (host, _) = names_of(reference);
+    let (credentials, _) = credentials(workspace, &host, config.auth.as_ref())?;
+    Ok(Client::new(options(workspace, host, config)?, credentials, Arc::clone(&workspace.reporter)))
 }
 
-fn options(workspace: &Workspace, config: &RegistryConfig) -> Result<Options, OpsError> {
+/// How this registry is reached. It is named, so that what the file says of its transport holds for no other host.
+fn options(workspace: &Workspace, host: RegistryHost, config: &RegistryConfig) -> Result<Options, OpsError> {
+    let registries = [(host, host_options(config)?)].into();
+    let state_directory = Some(workspace.work_directory().join("registries"));
+    Ok(Options { registries, state_directory, ..Options::default() })
+}
+
+/// How a registry or a mirror is reached.
+pub(crate) fn host_options(config: &RegistryConfig) -> Result<HostOptions, OpsError> {
     let client_certificate = match (&config.client_certificate, &config.client_key) {
         (Some(certificate), Some(key)) => {
             Some(ClientCertificate { certificate: certificate.clone(), key: key.clone() })
@@ -52,7 +79,7 @@ fn options(workspace: &Workspace, config: &RegistryConfig) -> Result<Options, Op
             return Err(OpsError::Taken { reason });
         }
     };
-    let host = HostOptions {
+    Ok(HostOptions {
         transport: match config.transport {
             Transport::Https => port_registry::Transport::Https,
             Transport::PlainHttp => port_registry::Transport::PlainHttp,
@@ -60,15 +87,13 @@ fn options(workspace: &Workspace, config: &RegistryConfig) -> Result<Options, Op
         certificate_authority: config.certificate_authority.clone(),
         client_certificate,
         trusted_realms: Vec::new(),
-    };
-    let state_directory = Some(workspace.work_directory().join("registries"));
-    Ok(Options { default: host, state_directory, ..Options::default() })
+    })
 }
 
-/// Who signs in, and how that is called in reports.
-fn credentials(
+/// Who signs in at this host, and how that is called in reports.
+pub(crate) fn credentials(
     workspace: &Workspace,
-    reference: &Reference,
+    host: &RegistryHost,
     auth: Option<&RegistryAuth>,
 ) -> Result<(Arc<dyn CredentialSource>, &'static str), OpsError> {
     match auth {
@@ -78,8 +103,7 @@ fn credentials(
                 name: name.clone(),
                 value: (workspace.environment.variable)(name).map(Secret::new),
             };
-            let (host, _) = names_of(reference);
-            let source = basic_env(&host, &variable(username_variable), &variable(password_variable))?;
+            let source = basic_env(host, &variable(username_variable), &variable(password_variable))?;
             Ok((Arc::new(source), "basic-env"))
         }
         None => {

@@ -64,16 +64,17 @@ pub struct Publisher {
 impl Publisher {
     fn repository(&self, place: &RepositoryPlace) -> Result<Repository, UpdateError> {
         let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
-        let client = Client::new(self.access.options(), credentials, Arc::clone(&self.reporter));
+        let options = self.access.options([&place.registry]);
+        let client = Client::new(options, credentials, Arc::clone(&self.reporter));
         Ok(client.repository(&place.registry, &place.repository)?)
     }
 
     /// The same registry for the part that keeps indexes safe from each other's writers.
-    fn backend(&self) -> port_backend::OciRegistry {
+    fn backend(&self, place: &RepositoryPlace) -> port_backend::OciRegistry {
         let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
         let reporter = Arc::clone(&self.reporter);
         port_backend::OciRegistry::new(
-            self.access.options(),
+            self.access.options([&place.registry]),
             credentials,
             reporter,
             "oci-registry".to_owned(),

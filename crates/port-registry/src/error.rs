@@ -328,6 +328,11 @@ impl Failure {
         }
     }
 
+    /// Whether the registry sent other bytes than it named.
+    pub fn is_other_bytes(&self) -> bool {
+        matches!(self, Self::Corrupt(_) | Self::CorruptAgain(_))
+    }
+
     /// What a status that is no success means.
     pub(crate) fn of_status(refusal: Refusal) -> Self {
         match refusal.status {

@@ -18,6 +18,7 @@ mod demo;
 mod fixture;
 mod hostile_shop;
 mod login;
+mod mirrors;
 mod protection_mode;
 mod publishers;
 mod pull_by_index;

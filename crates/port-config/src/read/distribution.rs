@@ -95,12 +95,13 @@ fn backend(kind: &str, table: &Table<'_>, context: &Context<'_>) -> Option<Backe
             let root = table.required("root").and_then(|node| node.path());
             root.map(|root| Backend::FileSystem { root })
         }
-        "oci-registry" => oci_registry(table, context),
+        "oci-registry" => registry_config(table, context).map(Backend::OciRegistry),
         _ => hosted_api(table, context),
     }
 }
 
-fn oci_registry(table: &Table<'_>, context: &Context<'_>) -> Option<Backend> {
+/// How a registry is reached, and who signs in: an artifact's own, or a mirror.
+pub(super) fn registry_config(table: &Table<'_>, context: &Context<'_>) -> Option<RegistryConfig> {
     let transport = table.maybe("transport", |node| {
         Some(match node.word("transport", Transport::WORDS)? {
             "plain-http" => Transport::PlainHttp,
@@ -111,13 +112,13 @@ fn oci_registry(table: &Table<'_>, context: &Context<'_>) -> Option<Backend> {
     let certificate_authority = table.maybe("certificate_authority", |node| node.path());
     let client_certificate = table.maybe("client_certificate", |node| node.path());
     let client_key = table.maybe("client_key", |node| node.path());
-    Some(Backend::OciRegistry(RegistryConfig {
-        transport: transport?.unwrap_or(Transport::Https),
+    Some(RegistryConfig {
+        transport: transport?.unwrap_or_default(),
         auth: auth?,
         certificate_authority: certificate_authority?,
         client_certificate: client_certificate?,
         client_key: client_key?,
-    }))
+    })
 }
 
 fn registry_auth(node: Node<'_>, context: &Context<'_>) -> Option<RegistryAuth> {

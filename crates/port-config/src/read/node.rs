@@ -164,6 +164,11 @@ impl<'d> Node<'d> {
         }
     }
 
+    /// Whether this is a table; reports nothing.
+    pub(super) fn is_table(&self) -> bool {
+        self.value.is_table()
+    }
+
     /// Whether this is a table with a non-empty array at `key`; reports nothing.
     pub(super) fn has_items(&self, key: &str) -> bool {
         match self.value {

@@ -8,6 +8,7 @@ mod errors_settings;
 mod lock;
 mod project;
 mod properties;
+mod registries;
 mod sample;
 
 use port_config::Project;

@@ -42,6 +42,14 @@ pub enum Place {
 }
 
 impl Place {
+    /// The registry, if it is in one.
+    pub(crate) fn registry(&self) -> Option<&RegistryHost> {
+        match self {
+            Self::Registry { registry, .. } => Some(registry),
+            Self::Layout { .. } => None,
+        }
+    }
+
     /// The tag or name.
     pub fn name(&self) -> Option<&str> {
         match self {

@@ -19,11 +19,13 @@ pub struct RegistryAccess {
 }
 
 impl RegistryAccess {
-    pub(crate) fn options(&self) -> Options {
+    /// How these registries are reached, and no others: plain HTTP is asked for where the registry is named.
+    pub(crate) fn options<'a>(&self, registries: impl IntoIterator<Item = &'a RegistryHost>) -> Options {
         let transport = if self.plain_http { Transport::PlainHttp } else { Transport::Https };
         let certificate_authority = self.certificate_authority.clone();
-        let default = HostOptions { transport, certificate_authority, ..HostOptions::default() };
-        Options { default, state_directory: self.state_directory.clone(), ..Options::default() }
+        let host = HostOptions { transport, certificate_authority, ..HostOptions::default() };
+        let registries = registries.into_iter().map(|registry| (registry.clone(), host.clone())).collect();
+        Options { registries, state_directory: self.state_directory.clone(), ..Options::default() }
     }
 }
 

@@ -87,7 +87,8 @@ pub async fn index(publisher: &Publisher, request: IndexRequest) -> Result<Index
         let same = existing.is_some_and(|existing| existing.bytes == bytes);
         Ok((!same).then(|| Document { media_type: OCI_INDEX.to_owned(), bytes }))
     };
-    publisher.backend().update_index(&reference(&request.place, &request.version)?, &merge).await?;
+    let backend = publisher.backend(&request.place);
+    backend.update_index(&reference(&request.place, &request.version)?, &merge).await?;
     let index = follow(&repository, &request).await?;
     Ok(IndexReport {
         repository: request.place.to_string(),

@@ -36,6 +36,22 @@ impl CredentialSource for ForRegistry {
     }
 }
 
+/// Credentials whose variables cannot be used, for whom that becomes an error only when somebody asks for them: a mirror
+/// that is not needed needs no password.
+#[derive(Debug, Clone)]
+pub struct Unusable(pub BasicEnvError);
+
+#[async_trait::async_trait]
+impl CredentialSource for Unusable {
+    async fn credentials(
+        &self,
+        registry: &RegistryHost,
+        _: &RepositoryName,
+    ) -> Result<Option<Credentials>, CredentialError> {
+        Err(CredentialError { registry: registry.to_string(), source: Box::new(self.0.clone()) })
+    }
+}
+
 /// The name of an environment variable and its value.
 #[derive(Debug, Clone)]
 pub struct Variable {

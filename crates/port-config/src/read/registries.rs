@@ -1,0 +1,143 @@
+//! Reads `[registries]`: the mirrors of registries that artifacts are published in.
+
+use std::collections::BTreeMap;
+
+use port_model::{Reference, suggest};
+
+use super::context::Context;
+use super::distribution::registry_config;
+use super::findings::Place;
+use super::node::{Node, Table};
+use crate::artifact::Artifact;
+use crate::registries::{MirrorConfig, RegistrySettings, TagsAt};
+
+/// Any valid part of a reference, to check the other parts alone.
+const VALID: &str = "x";
+
+/// Reads every registry. `artifacts` is absent where they could not be read; a name is then not called unknown.
+pub(super) fn read(
+    root: &Table<'_>,
+    context: &Context<'_>,
+    artifacts: Option<&BTreeMap<String, Artifact>>,
+) -> Option<BTreeMap<String, RegistrySettings>> {
+    let Some(node) = root.optional("registries") else { return Some(BTreeMap::new()) };
+    let table = node.table()?;
+    let mut seen = Vec::new();
+    let read: Vec<Option<(String, RegistrySettings)>> = table
+        .named()
+        .map(|(key, place, node)| {
+            let host = host(context, &place, key, artifacts);
+            let settings = settings(node, key, context);
+            let host = host?;
+            if seen.contains(&host) {
+                context.findings.add(&place, format!("`{host}` stands here twice, letters aside"));
+                return None;
+            }
+            seen.push(host.clone());
+            Some((host, settings?))
+        })
+        .collect();
+    read.into_iter().collect()
+}
+
+/// The host that a key names, in lower case; an artifact is published there.
+fn host(
+    context: &Context<'_>,
+    place: &Place,
+    key: &str,
+    artifacts: Option<&BTreeMap<String, Artifact>>,
+) -> Option<String> {
+    if let Err(error) = Reference::new(key, VALID, VALID) {
+        context.findings.add(place, error.to_string());
+        return None;
+    }
+    let host = key.to_ascii_lowercase();
+    let Some(artifacts) = artifacts else { return Some(host) };
+    let mut known: Vec<String> =
+        artifacts.values().map(|artifact| artifact.reference.registry().to_ascii_lowercase()).collect();
+    known.sort_unstable();
+    known.dedup();
+    if known.contains(&host) {
+        return Some(host);
+    }
+    let nearest = suggest::did_you_mean(&host, &known);
+    let found = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let message = format!("no artifact is published in the registry `{host}`{nearest}");
+    context.findings.add_with_hint(place, message, format!("registries of the artifacts here: {found}"));
+    None
+}
+
+fn settings(node: Node<'_>, origin: &str, context: &Context<'_>) -> Option<RegistrySettings> {
+    let table = node.table()?;
+    let mut seen = Vec::new();
+    let mirrors = table.maybe("mirrors", |node| {
+        node.each(|node| {
+            let place = Place { key: node.place.key.clone(), span: node.place.span.clone() };
+            let mirror = mirror(node, context)?;
+            let whole = (mirror.registry.clone(), mirror.prefix.clone());
+            let wrong = if mirror.registry.eq_ignore_ascii_case(origin) {
+                Some("a registry is not its own mirror".to_owned())
+            } else {
+                seen.contains(&whole).then(|| "this mirror stands here twice".to_owned())
+            };
+            seen.push(whole);
+            match wrong {
+                None => Some(mirror),
+                Some(message) => {
+                    context.findings.add(&place, message);
+                    None
+                }
+            }
+        })
+    });
+    let tags = table.maybe("tags", |node| {
+        Some(match node.word("place for tags", TagsAt::WORDS)? {
+            "mirrors" => TagsAt::Mirrors,
+            _ => TagsAt::Origin,
+        })
+    });
+    table.finish();
+    Some(RegistrySettings { mirrors: mirrors?.unwrap_or_default(), tags: tags?.unwrap_or_default() })
+}
+
+/// A mirror: its place alone, or a table that says also how it is reached.
+fn mirror(node: Node<'_>, context: &Context<'_>) -> Option<MirrorConfig> {
+    if !node.is_table() {
+        let (registry, prefix) = location(&node, context)?;
+        return Some(MirrorConfig { registry, prefix, access: Default::default() });
+    }
+    let table = node.table()?;
+    let location = table.required("location").and_then(|node| location(&node, context));
+    let access = registry_config(&table, context);
+    table.finish();
+    let (registry, prefix) = location?;
+    Some(MirrorConfig { registry, prefix, access: access? })
+}
+
+/// `host[:port][/prefix]`.
+fn location(node: &Node<'_>, context: &Context<'_>) -> Option<(String, Option<String>)> {
+    let text = node.text()?;
+    if text.contains('@') {
+        context.findings.hide(node.place.span.clone());
+        let hint = "credentials are named in `auth` of the mirror's table, or are in the credential files";
+        context.findings.add_with_hint(&node.place, "a mirror's place must not hold an `@`", hint);
+        return None;
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let hint = match scheme {
+            "http" => format!("`{{ location = \"{rest}\", transport = \"plain-http\" }}`"),
+            _ => format!("`{rest}`"),
+        };
+        let message = format!("expected `host/prefix`, found `{text}`");
+        context.findings.add_with_hint(&node.place, message, format!("write {hint}"));
+        return None;
+    }
+    let (registry, prefix) = match text.split_once('/') {
+        Some((registry, prefix)) => (registry, Some(prefix)),
+        None => (text, None),
+    };
+    match Reference::new(registry, prefix.unwrap_or(VALID), VALID) {
+        Ok(_) => Some((registry.to_ascii_lowercase(), prefix.map(str::to_owned))),
+        Err(error) => node.wrong(error.to_string()),
+    }
+}
