@@ -1,10 +1,10 @@
 //! The edge: the one place where a library's failure becomes advice and an exit code.
 
 use port_backend::ErrorKind;
-use port_ops::OpsError;
 use port_ops::copy::CopyError;
 use port_ops::login::LoginError;
 use port_ops::update::UpdateError;
+use port_ops::{OpsError, PackedError};
 use port_registry::Kind;
 use serde::Serialize;
 
@@ -162,6 +162,15 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
             one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
         }
         OpsError::NoReferrers { .. } => (Exit::Usage, vec![]),
+        OpsError::NotPacked { .. } => one(
+            Exit::NotFound,
+            "name a version that was pushed with the encoding `packed`, or `--parent none`".to_owned(),
+        ),
+        OpsError::WrongMap { .. } | OpsError::WrongDelta { .. } | OpsError::Delta(_) => {
+            one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
+        }
+        OpsError::PackedElsewhere { .. } | OpsError::Layers(_) => (Exit::Failed, vec![]),
+        OpsError::Packed(error) => packed(error),
         OpsError::Copy(error) => copy(error),
         OpsError::Store(error) => store(error),
         OpsError::Build(error) => build(error),
@@ -197,6 +206,17 @@ fn backend(kind: ErrorKind) -> (Exit, Vec<String>) {
         }
         ErrorKind::Conflict | ErrorKind::Failed => (Exit::Failed, vec![]),
     }
+}
+
+fn packed(error: &PackedError) -> (Exit, Vec<String>) {
+    let hint = match error {
+        PackedError::Malformed { .. } | PackedError::Frame { .. } | PackedError::WrongImage { .. } => {
+            "nothing was changed; what was published is damaged: push it again with `--parent none --overwrite`"
+        }
+        PackedError::Changed => "another process writes the file; push again when it is at rest",
+        _ => return (Exit::Failed, vec![]),
+    };
+    (Exit::Failed, vec![hint.to_owned()])
 }
 
 /// The exit code for a failure of a registry.

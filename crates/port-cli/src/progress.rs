@@ -96,6 +96,8 @@ impl Reporter for Bars {
                     bar.finish_and_clear();
                 }
             }
+            // The notes say it in words.
+            Event::Planned { .. } => {}
             Event::Note { message } => self.all.suspend(|| self.ui.note(&message)),
         }
     }

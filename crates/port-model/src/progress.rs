@@ -15,6 +15,17 @@ pub enum Event {
         /// Bytes to be done.
         total: Option<u64>,
     },
+    /// It is known what a task needs, and how much of that need not be fetched. Sent before it starts.
+    Planned {
+        /// Which task.
+        task: String,
+        /// Bytes that are wanted in the end, holes left out.
+        wanted: u64,
+        /// Bytes of those that lie here.
+        found: u64,
+        /// Bytes that are fetched for the rest; fewer, where they travel compressed.
+        fetch: u64,
+    },
     /// A task got further.
     Advanced {
         /// Which task.

@@ -11,7 +11,7 @@ mod error;
 mod graph;
 mod layout;
 mod place;
-mod side;
+pub(crate) mod side;
 mod transfer;
 
 use std::collections::BTreeSet;

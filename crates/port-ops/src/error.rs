@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use port_config::UnknownName;
 use port_content::FsError;
-use port_model::{ArtifactClass, Digest, NoSuchVariant, Variant};
+use port_model::{ArtifactClass, Digest, FileName, NoSuchVariant, Variant};
 
 /// A failed verb.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +172,49 @@ pub enum OpsError {
     /// A copy, or a look at what a registry has.
     #[error(transparent)]
     Copy(Box<crate::copy::CopyError>),
+    /// The version that was named as parent cannot be one.
+    #[error("`{name}` cannot be the parent for `{variant}`: it is not published there as a packed image")]
+    NotPacked {
+        /// The published name.
+        name: String,
+        /// Which variant.
+        variant: Variant,
+    },
+    /// Documents name a map and packs where no registry is.
+    #[error("`{name}` is packed, and `{backend}` holds no packs: expected an `oci-registry`")]
+    PackedElsewhere {
+        /// The published name.
+        name: String,
+        /// The backend.
+        backend: String,
+    },
+    /// A map that does not belong to its manifest.
+    #[error("the map {digest} of `{file_name}` does not fit its manifest: {reason}")]
+    WrongMap {
+        /// The component's.
+        file_name: FileName,
+        /// Of the map.
+        digest: Digest,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// A delta that does not belong where it was found.
+    #[error("the delta {digest} cannot be used: {reason}")]
+    WrongDelta {
+        /// Of its manifest.
+        digest: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// A delta's manifest is none.
+    #[error(transparent)]
+    Delta(#[from] port_layout::delta::DeltaError),
+    /// Packing or assembling failed.
+    #[error(transparent)]
+    Packed(#[from] port_packed::PackedError),
+    /// The components cannot be published like this.
+    #[error("the bundle cannot be published")]
+    Layers(#[from] port_layout::native::LayersError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] port_store::StoreError),
@@ -221,6 +264,18 @@ pub enum OpsError {
     /// A file operation failed.
     #[error(transparent)]
     Files(#[from] FsError),
+}
+
+/// An error with everything behind it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 impl From<crate::copy::CopyError> for OpsError {

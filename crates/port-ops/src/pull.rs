@@ -3,32 +3,44 @@
 //! The local path is the last to change. A kill on the way leaves the old local file and blobs that the next
 //! pull finds in the store.
 
-use port_backend::{Backend, BackendError, Documents, ErrorKind, Fetched, Found, FoundFile};
-use port_content::hashing::Hasher;
-use port_layout::native;
+use port_backend::{Backend, BackendError, Documents, ErrorKind, Found, FoundFile};
+use port_content::hashing::{Hasher, digest_of};
+use port_layout::native::{self, Decoded, Stored};
 use port_layout::port_v1::{self, Wanted};
-use port_model::{ArtifactClass, Bundle, Component, ComponentKind, Digest, INITRD_FILE_NAME};
+use port_model::{ArtifactClass, Bundle, Component, ComponentKind, INITRD_FILE_NAME};
 use port_store::Blob;
 
 use crate::describe;
 use crate::error::OpsError;
 use crate::local::HashedFile;
 use crate::push::{TransferReport, open, record, report};
-use crate::pvm;
+use crate::registry::Reading;
+use crate::source::Source;
 use crate::target::Target;
 use crate::workspace::Workspace;
+use crate::{pvm, registry};
 
 /// How often a pull starts again because somebody published meanwhile.
 const TRIES: u32 = 3;
 
 /// Fetches `target` and restores its local files.
 pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferReport, OpsError> {
-    let backend = open(workspace, target, "pull", target.artifact.distribution.pull.as_ref())?;
+    let config = target.artifact.distribution.pull.as_ref();
+    let backend = open(workspace, target, "pull", config)?;
+    let reference = &target.artifact.reference;
+    let repository = registry::repository(workspace, reference, config, Reading::MirrorsFirst)?;
+    let source = Source {
+        workspace,
+        backend: backend.as_ref(),
+        repository: repository.as_ref(),
+        reference,
+        variant: target.variant(),
+    };
     let _operation = workspace.store.operation()?;
     let mut tries = 1;
-    let (bundle, bytes) = loop {
+    let (decoded, bytes) = loop {
         let found = backend.resolve(&target.artifact.reference, target.variant()).await?;
-        match bring(workspace, target, backend.as_ref(), &found).await {
+        match bring(source, target, &found).await {
             Ok(result) => break result,
             // Somebody may have published between resolve and fetch: then what is there now is another.
             Err(error) if tries == TRIES => return Err(error),
@@ -41,21 +53,19 @@ pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferR
             }
         }
     };
+    let Decoded { bundle, stored } = decoded;
     if let Some(main) = bundle.main() {
         pvm::refuse_standard(workspace, target, &main.digest)?;
     }
-    let (_, manifest) = record(workspace, target, &bundle)?;
+    let (_, manifest) = record(workspace, target, &bundle, &stored)?;
     restore(workspace, target, &bundle)?;
     Ok(report(target, backend.as_ref(), &bundle, manifest, bytes))
 }
 
-/// Brings every file of one publication into the store; returns what they are and the bytes moved.
-async fn bring(
-    workspace: &Workspace,
-    target: Target<'_>,
-    backend: &dyn Backend,
-    found: &Found,
-) -> Result<(Bundle, u64), OpsError> {
+/// Brings every file of one publication into the store; returns what they are, how they are published, and the bytes
+/// moved.
+async fn bring(source: Source<'_>, target: Target<'_>, found: &Found) -> Result<(Decoded, u64), OpsError> {
+    let backend = source.backend;
     let wrong = |reason: String| OpsError::WrongContent {
         location: backend.location(&target.artifact.reference, target.variant(), &target.config.file_name),
         artifact: target.artifact.name.clone(),
@@ -63,16 +73,18 @@ async fn bring(
         reason,
     };
     let Some(documents) = &found.documents else {
-        return bring_undescribed(workspace, target, backend, found).await;
+        return bring_undescribed(source, target, found).await;
     };
     if native::decode_manifest(&documents.manifest).is_err() && found.files.is_empty() {
-        return bring_foreign(workspace, target, backend, documents).await;
+        return bring_foreign(source, target, documents).await;
     }
-    let bundle = native_bundle(target, backend, documents)?;
+    let decoded = native_bundle(target, backend, documents)?;
+    let bundle = &decoded.bundle;
     check_config(documents).map_err(wrong)?;
-    check_identity(target, &bundle).map_err(wrong)?;
+    check_identity(target, bundle).map_err(wrong)?;
+    let manifest = digest_of(&documents.manifest);
     let mut bytes = 0;
-    for component in &bundle.components {
+    for (component, stored) in bundle.components.iter().zip(&decoded.stored) {
         let file = &file_of(found, component).ok_or_else(|| {
             wrong(format!("its documents name `{}`, which is not there", component.file_name))
         })?;
@@ -81,10 +93,16 @@ async fn bring(
             let expected = &component.digest;
             return Err(wrong(format!("`{name}` is {expected} by its documents, {other} by its side-car")));
         }
-        let expected = Some((&component.digest, component.size));
-        bytes += fetch(workspace, target, backend, file, expected).await?.1;
+        let local = target.local_path(component.kind, &component.file_name);
+        bytes += source.bring(component, stored, &manifest, &local).await?;
     }
-    Ok((bundle, bytes))
+    Ok((decoded, bytes))
+}
+
+/// Files whose documents are not ours: each is published as it is.
+fn plain(bundle: Bundle) -> Decoded {
+    let stored = bundle.components.iter().map(|_| Stored::Raw).collect();
+    Decoded { bundle, stored }
 }
 
 /// The file of a component: as the backend lists it, or, where it lists none, as the documents describe it.
@@ -100,8 +118,8 @@ pub(crate) fn native_bundle(
     target: Target<'_>,
     backend: &dyn Backend,
     documents: &Documents,
-) -> Result<Bundle, OpsError> {
-    native::decode(&documents.manifest, &documents.config).map_err(|source| OpsError::Documents {
+) -> Result<Decoded, OpsError> {
+    native::decode_stored(&documents.manifest, &documents.config).map_err(|source| OpsError::Documents {
         location: backend.location(&target.artifact.reference, target.variant(), &target.config.file_name),
         source,
     })
@@ -110,11 +128,11 @@ pub(crate) fn native_bundle(
 /// What `oras push`, or Port as published, put under the variant's tag: files with titles, and nothing that says
 /// what they are.
 async fn bring_foreign(
-    workspace: &Workspace,
+    source: Source<'_>,
     target: Target<'_>,
-    backend: &dyn Backend,
     documents: &Documents,
-) -> Result<(Bundle, u64), OpsError> {
+) -> Result<(Decoded, u64), OpsError> {
+    let Source { workspace, backend, .. } = source;
     let (variant, file_name) = (target.variant(), target.config.file_name.clone());
     let location = backend.location(&target.artifact.reference, variant, &file_name);
     let wanted = Wanted { class: target.artifact.class, variant, file_name };
@@ -127,12 +145,12 @@ async fn bring_foreign(
         let digest = Some(component.digest.clone());
         let file = FoundFile { name: component.file_name.clone(), size: component.size, digest };
         let expected = Some((&component.digest, component.size));
-        let (digest, bytes) = fetch(workspace, target, backend, &file, expected).await?;
+        let (digest, bytes) = source.fetch(&file, expected).await?;
         moved += bytes;
         let blob = Blob { digest, size: component.size };
         files.push(HashedFile::stored(workspace, component.kind, component.file_name, blob));
     }
-    Ok((describe::bundle(workspace, target, &files)?, moved))
+    Ok((plain(describe::bundle(workspace, target, &files)?), moved))
 }
 
 pub(crate) fn check_identity(target: Target<'_>, bundle: &Bundle) -> Result<(), String> {
@@ -170,11 +188,11 @@ pub(crate) fn check_config(documents: &Documents) -> Result<(), String> {
 
 /// A directory that another tool filled: the main file, and the companion if it is there (acceptance C-5).
 async fn bring_undescribed(
-    workspace: &Workspace,
+    source: Source<'_>,
     target: Target<'_>,
-    backend: &dyn Backend,
     found: &Found,
-) -> Result<(Bundle, u64), OpsError> {
+) -> Result<(Decoded, u64), OpsError> {
+    let Source { workspace, backend, .. } = source;
     let mut files = Vec::new();
     let mut moved = 0;
     let main = target.config.file_name.as_str();
@@ -184,7 +202,7 @@ async fn bring_undescribed(
             continue;
         }
         let expected = file.digest.as_ref().map(|digest| (digest, file.size));
-        let (digest, bytes) = fetch(workspace, target, backend, file, expected).await?;
+        let (digest, bytes) = source.fetch(file, expected).await?;
         moved += bytes;
         let blob = Blob { digest, size: file.size };
         files.push(HashedFile::stored(workspace, kind, file.name.clone(), blob));
@@ -194,38 +212,7 @@ async fn bring_undescribed(
             backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
         return Err(BackendError::new(ErrorKind::NotFound, location, "find", "there is no such file").into());
     }
-    Ok((describe::bundle(workspace, target, &files)?, moved))
-}
-
-/// Brings one file into the store, unless it is there; returns its digest and the bytes moved.
-async fn fetch(
-    workspace: &Workspace,
-    target: Target<'_>,
-    backend: &dyn Backend,
-    file: &FoundFile,
-    expected: Option<(&Digest, u64)>,
-) -> Result<(Digest, u64), OpsError> {
-    if let Some((digest, _)) = expected
-        && workspace.store.has_sound(digest)?
-    {
-        return Ok((digest.clone(), 0));
-    }
-    let (reference, variant) = (&target.artifact.reference, target.variant());
-    let location = backend.location(reference, variant, &file.name);
-    let (store, reporter) = (&workspace.store, workspace.reporter.as_ref());
-    let Some((digest, size)) = expected else {
-        let ingest = store.ingest(&location)?;
-        backend.fetch(reference, variant, file, ingest.path(), reporter).await?;
-        let blob = ingest.commit(None)?;
-        return Ok((blob.digest, blob.size));
-    };
-    let partial = store.partial_path(digest)?;
-    let blob = match backend.fetch(reference, variant, file, &partial, reporter).await? {
-        Fetched::Checked => store.adopt(digest, size)?,
-        Fetched::Unchecked => store.adopt_unchecked(&location, digest, size)?,
-    };
-    backend.forget(&partial)?;
-    Ok((blob.digest, blob.size))
+    Ok((plain(describe::bundle(workspace, target, &files)?), moved))
 }
 
 /// Writes cache and local paths, companions first, so that the main file never lacks them.

@@ -5,14 +5,19 @@ use std::path::PathBuf;
 use port_backend::{Backend, Documents, FileSystem, Publication, PublishedFile};
 use port_config::Backend as BackendConfig;
 use port_content::hashing::digest_of;
+use port_layout as layout;
 use port_layout::index::Strategy;
-use port_layout::native;
+use port_layout::native::{self, Stored};
 use port_model::{Bundle, Component, Digest, FileName, Reference, Variant};
 use serde::Serialize;
 
+use crate::encode::Encoder;
 use crate::error::OpsError;
 use crate::local::{HashedFile, LocalFile};
+use crate::packed::parent::ParentChoice;
 use crate::published::Entry;
+use crate::registry::Reading;
+use crate::source::Source;
 use crate::target::Target;
 use crate::workspace::Workspace;
 use crate::{describe, local, published, pvm, registry};
@@ -55,14 +60,27 @@ pub struct FileReport {
     pub digest: Digest,
 }
 
-/// Publishes the local files of `target`. `strategy` says what happens to a variant that is published already,
-/// where the backend has an index of variants.
+/// What a push is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushOptions {
+    /// What happens to a variant that is published already, where the backend has an index of variants.
+    pub strategy: Strategy,
+    /// Which version a packed component is packed against.
+    pub parent: ParentChoice,
+    /// For how many earlier versions deltas are published; the configuration's number where it is not given.
+    pub deltas: Option<u32>,
+}
+
+/// Publishes the local files of `target`.
 pub async fn push(
     workspace: &Workspace,
     target: Target<'_>,
-    strategy: Strategy,
+    options: &PushOptions,
 ) -> Result<TransferReport, OpsError> {
-    let backend = open(workspace, target, "push", target.artifact.distribution.push.as_ref())?;
+    let config = target.artifact.distribution.push.as_ref();
+    let backend = open(workspace, target, "push", config)?;
+    let reference = &target.artifact.reference;
+    let repository = registry::repository(workspace, reference, config, Reading::Origin)?;
     let files = local::files(target)?;
     let _operation = workspace.store.operation()?;
     let ingest = |file: LocalFile| {
@@ -74,20 +92,32 @@ pub async fn push(
     if let Some(main) = bundle.main() {
         pvm::refuse_standard(workspace, target, &main.digest)?;
     }
-    let (documents, manifest) = record(workspace, target, &bundle)?;
-    let publication = Publication {
-        reference: target.artifact.reference.clone(),
+    let source = Source {
+        workspace,
+        backend: backend.as_ref(),
+        repository: repository.as_ref(),
+        reference,
         variant: target.variant(),
-        files: bundle.components.iter().map(|component| published(workspace, component)).collect(),
+    };
+    let encoder = Encoder { source, target, bundle: &bundle, options };
+    let encoded = encoder.encode().await?;
+    let (documents, manifest) = record(workspace, target, &bundle, &encoded.stored)?;
+    let files = bundle.components.iter().zip(&encoded.stored);
+    let publication = Publication {
+        reference: reference.clone(),
+        variant: target.variant(),
+        files: files.flat_map(|(component, stored)| published(workspace, component, stored)).collect(),
         documents,
     };
-    let entry = Entry { bundle: &bundle, manifest: &publication.documents.manifest, strategy };
-    // Asked before anything moves: a conflict costs no upload.
-    let reference = &target.artifact.reference;
+    let entry =
+        Entry { bundle: &bundle, manifest: &publication.documents.manifest, strategy: options.strategy };
+    // Asked before the manifest moves: a conflict leaves what is published as it is.
     published::check(backend.as_ref(), target, &entry).await?;
     workspace.note(format!("publishing manifest {manifest}"));
-    let bytes = backend.push(&publication, workspace.reporter.as_ref()).await?;
+    let mut bytes = encoded.moved + backend.push(&publication, workspace.reporter.as_ref()).await?;
     backend.update_index(reference, &|existing| entry.merge_words(existing)).await?;
+    let size = publication.documents.manifest.len() as u64;
+    bytes += encoder.publish_deltas(&encoded, &layout::Blob { digest: manifest.clone(), size }).await?;
     for component in &bundle.components {
         let cache_path = target.cache_path(&component.file_name);
         workspace.store.share(&component.digest, component.size, &cache_path)?;
@@ -122,8 +152,9 @@ pub(crate) fn record(
     workspace: &Workspace,
     target: Target<'_>,
     bundle: &Bundle,
+    stored: &[Stored],
 ) -> Result<(Documents, Digest), OpsError> {
-    let encoded = native::encode(bundle, digest_of);
+    let encoded = native::encode_stored(bundle, stored, digest_of)?;
     workspace.store.ingest_bytes("config", &encoded.config)?;
     let manifest = workspace.store.ingest_bytes("manifest", &encoded.manifest)?;
     let entry = native::index_entry(bundle, manifest.digest.clone(), manifest.size);
@@ -131,13 +162,16 @@ pub(crate) fn record(
     Ok((Documents { manifest: encoded.manifest, config: encoded.config }, manifest.digest))
 }
 
-fn published(workspace: &Workspace, component: &Component) -> PublishedFile {
-    PublishedFile {
+/// The blobs that a component is published as. All go under its name, which matters only where it is one.
+fn published(workspace: &Workspace, component: &Component, stored: &Stored) -> Vec<PublishedFile> {
+    let blobs = stored.blobs(component).into_iter();
+    let file = |blob: layout::Blob| PublishedFile {
         name: component.file_name.clone(),
-        digest: component.digest.clone(),
-        size: component.size,
-        path: workspace.store.blob_path(&component.digest),
-    }
+        path: workspace.store.blob_path(&blob.digest),
+        digest: blob.digest,
+        size: blob.size,
+    };
+    blobs.map(file).collect()
 }
 
 pub(crate) fn report(

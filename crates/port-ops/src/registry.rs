@@ -11,10 +11,11 @@ use port_config::{RegistryAuth, RegistryConfig, Transport};
 use port_model::Reference;
 use port_registry::credentials::{CredentialFiles, Variable, basic_env};
 use port_registry::{
-    Anonymous, Client, ClientCertificate, CredentialSource, HostOptions, Options, RegistryHost, Secret,
-    names_of,
+    Anonymous, Client, ClientCertificate, CredentialSource, HostOptions, Options, RegistryHost, Repository,
+    Secret, names_of,
 };
 
+use crate::copy::CopyError;
 use crate::error::OpsError;
 use crate::mirrors;
 use crate::published;
@@ -40,12 +41,24 @@ pub(crate) fn backend(
     let (credentials, auth) = credentials(workspace, &host, config.auth.as_ref())?;
     let description = format!("oci-registry {} {auth}", config.transport.as_str());
     let reporter = Arc::clone(&workspace.reporter);
-    let mut options = options(workspace, host, config)?;
-    if reading == Reading::MirrorsFirst {
-        options.mirrors = mirrors::of(workspace, reference)?;
-    }
+    let options = reading_options(workspace, reference, config, reading)?;
     let backend = OciRegistry::new(options, credentials, reporter, description);
     Ok(backend.with_select(published::select(&workspace.project, reference)))
+}
+
+/// The repository of `reference`, where `config` is a registry.
+pub(crate) fn repository(
+    workspace: &Workspace,
+    reference: &Reference,
+    config: Option<&port_config::Backend>,
+    reading: Reading,
+) -> Result<Option<Repository>, OpsError> {
+    let Some(port_config::Backend::OciRegistry(config)) = config else { return Ok(None) };
+    let (host, name) = names_of(reference);
+    let (credentials, _) = credentials(workspace, &host, config.auth.as_ref())?;
+    let options = reading_options(workspace, reference, config, reading)?;
+    let client = Client::new(options, credentials, Arc::clone(&workspace.reporter));
+    Ok(Some(client.repository(&host, &name).map_err(CopyError::from)?))
 }
 
 /// A client for what a backend has no verb for: referrers, tags.
@@ -57,6 +70,21 @@ pub(crate) fn client(
     let (host, _) = names_of(reference);
     let (credentials, _) = credentials(workspace, &host, config.auth.as_ref())?;
     Ok(Client::new(options(workspace, host, config)?, credentials, Arc::clone(&workspace.reporter)))
+}
+
+/// How this registry is reached, and what is asked before it.
+fn reading_options(
+    workspace: &Workspace,
+    reference: &Reference,
+    config: &RegistryConfig,
+    reading: Reading,
+) -> Result<Options, OpsError> {
+    let (host, _) = names_of(reference);
+    let mut options = options(workspace, host, config)?;
+    if reading == Reading::MirrorsFirst {
+        options.mirrors = mirrors::of(workspace, reference)?;
+    }
+    Ok(options)
 }
 
 /// How this registry is reached. It is named, so that what the file says of its transport holds for no other host.

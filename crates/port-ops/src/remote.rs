@@ -224,7 +224,7 @@ pub async fn inspect_remote(workspace: &Workspace, target: Target<'_>) -> Result
     };
     let bundle = if native::decode_manifest(&documents.manifest).is_ok() {
         pull::check_config(documents).map_err(wrong)?;
-        let bundle = pull::native_bundle(target, backend.as_ref(), documents)?;
+        let bundle = pull::native_bundle(target, backend.as_ref(), documents)?.bundle;
         pull::check_identity(target, &bundle).map_err(wrong)?;
         bundle
     } else {

@@ -145,6 +145,13 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets what is known of the file.
+    pub(crate) fn forget(&self, path: &Path) -> Result<(), StoreError> {
+        let Some(place) = self.record_path(path) else { return Ok(()) };
+        self.fresh.lock().remove(&place);
+        fs::remove_file(&place).map_err(|e| self.files(e))
+    }
+
     /// Writes down what was remembered, once all of it is at rest. A record that cannot be written costs the next process
     /// a hash, and nothing else.
     pub(crate) fn settle(&self) {

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use port_content::hashing::Hasher;
 use port_content::lock::{self, Lock};
-use port_content::{FsError, fs};
+use port_content::{FsError, fs, verify};
 use port_layout::Descriptor;
 use port_model::Digest;
 
@@ -99,21 +100,32 @@ impl Store {
         Ok(file)
     }
 
-    /// Reads a small document, checked against its descriptor.
-    pub fn read_document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, StoreError> {
-        let path = self.blob_path(&descriptor.digest);
-        let bytes = match fs::read(&path, port_content::limit::DOCUMENT) {
+    /// Reads a blob of at most `limit` bytes, checked.
+    pub fn read_blob(&self, digest: &Digest, size: u64, limit: u64) -> Result<Vec<u8>, StoreError> {
+        let path = self.blob_path(digest);
+        let bytes = match fs::read(&path, limit) {
             Err(error) if error.is_not_found() => {
-                let digest = descriptor.digest.clone();
-                return Err(StoreError::NoBlob { root: self.root.clone(), digest });
+                return Err(StoreError::NoBlob { root: self.root.clone(), digest: digest.clone() });
             }
             other => other.map_err(|e| self.files(e))?,
         };
-        let mut hasher = port_content::hashing::Hasher::default();
+        let mut hasher = Hasher::of(digest.algorithm());
         hasher.update(&bytes);
-        port_content::verify::check(hasher, &descriptor.digest, Some(descriptor.size))
+        verify::check(hasher, digest, Some(size))
             .map_err(|source| StoreError::Mismatch { subject: path.display().to_string(), source })?;
         Ok(bytes)
+    }
+
+    /// Reads a blob again, whatever was remembered of it, and removes it where it is damaged; says whether it is there
+    /// and sound.
+    pub fn check_blob(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.forget(&self.blob_path(digest))?;
+        self.has_sound(digest)
+    }
+
+    /// Reads a small document, checked against its descriptor.
+    pub fn read_document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, StoreError> {
+        self.read_blob(&descriptor.digest, descriptor.size, port_content::limit::DOCUMENT)
     }
 
     pub(crate) fn files(&self, source: FsError) -> StoreError {

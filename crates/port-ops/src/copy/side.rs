@@ -227,7 +227,7 @@ async fn put_into_registry(repository: &Repository, node: &Node) -> Result<Outco
     Ok(if found { Outcome::Found } else { Outcome::Copied })
 }
 
-fn from_registry(descriptor: port_registry::Descriptor) -> Descriptor {
+pub(crate) fn from_registry(descriptor: port_registry::Descriptor) -> Descriptor {
     Descriptor {
         artifact_type: descriptor.artifact_type,
         annotations: descriptor.annotations.unwrap_or_default(),
@@ -235,7 +235,7 @@ fn from_registry(descriptor: port_registry::Descriptor) -> Descriptor {
     }
 }
 
-fn to_registry(descriptor: &Descriptor) -> port_registry::Descriptor {
+pub(crate) fn to_registry(descriptor: &Descriptor) -> port_registry::Descriptor {
     port_registry::Descriptor {
         media_type: descriptor.media_type.clone(),
         digest: descriptor.digest.clone(),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use port_ops::{OpsError, Strategy, Workspace};
+use port_ops::{OpsError, ParentChoice, PushOptions, Strategy, Workspace};
 
 use super::transfer::{self, Wanted};
 use crate::args::TargetArguments;
@@ -23,6 +23,12 @@ pub struct Arguments {
     /// What happens in a registry where this version is published already: add to it, replace this variant, or fail.
     #[arg(long, default_value = "merge", value_parser = strategy())]
     strategy: Strategy,
+    /// The version that a packed root file system is packed against; `none` packs everything anew [default: found]
+    #[arg(long, value_name = "VERSION")]
+    parent: Option<String>,
+    /// For how many earlier versions a delta is published beside a packed root file system [default: `distribution.push.deltas`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(port_ops::MOST_DELTAS)))]
+    deltas: Option<u32>,
 }
 
 fn strategy() -> impl TypedValueParser<Value = Strategy> {
@@ -33,7 +39,13 @@ pub(super) async fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) ->
     let strategy = if arguments.overwrite { Strategy::Overwrite } else { arguments.strategy };
     let absent =
         |error: &OpsError| matches!(error, OpsError::NoLocalFile { .. }).then_some("it is not built here");
-    let push = async |target| port_ops::push(workspace, target, strategy).await;
+    let parent = match arguments.parent.as_deref() {
+        None => ParentChoice::Auto,
+        Some("none") => ParentChoice::None,
+        Some(version) => ParentChoice::Version(version.to_owned()),
+    };
+    let options = PushOptions { strategy, parent, deltas: arguments.deltas };
+    let push = async |target| port_ops::push(workspace, target, &options).await;
     let wanted = Wanted { target: &arguments.target, all_variants: arguments.all_variants };
     transfer::run(workspace, ui, "pushed", wanted, push, absent).await
 }

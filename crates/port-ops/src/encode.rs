@@ -1,0 +1,130 @@
+//! How the components of a push are published: as they are, compressed, or packed (docs/formats/layouts.md).
+
+use std::sync::Arc;
+
+use port_backend::ErrorKind;
+use port_layout::Blob;
+use port_layout::native::{self, Stored};
+use port_model::{Bundle, Component, Encoding};
+
+use crate::error::OpsError;
+use crate::packed::deltas::publish;
+use crate::packed::parent::{self, Parent};
+use crate::packed::{map_of, pack};
+use crate::published::Entry;
+use crate::push::PushOptions;
+use crate::source::Source;
+use crate::target::Target;
+use crate::{compressed, published};
+
+/// Encodes the components of one push. They are in the store.
+pub(crate) struct Encoder<'a> {
+    /// Where they go.
+    pub(crate) source: Source<'a>,
+    pub(crate) target: Target<'a>,
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) options: &'a PushOptions,
+}
+
+/// The components as they are published.
+#[derive(Debug, Default)]
+pub(crate) struct Encoded {
+    /// One for each component, in their order.
+    pub(crate) stored: Vec<Stored>,
+    /// Bytes that went out already.
+    pub(crate) moved: u64,
+    /// What the packed component was packed against.
+    parent: Option<Parent>,
+}
+
+impl Encoder<'_> {
+    /// Encodes what is not encoded yet.
+    pub(crate) async fn encode(&self) -> Result<Encoded, OpsError> {
+        let mut encoded = Encoded::default();
+        for component in &self.bundle.components {
+            let stored = match self.target.artifact.encoding(component.kind) {
+                Encoding::Raw => Stored::Raw,
+                Encoding::Zstd => match self.known(component, Encoding::Zstd).await? {
+                    Some(known) => known,
+                    None => compressed::compress(self.source.workspace, component)?,
+                },
+                Encoding::Packed => self.packed(component, &mut encoded).await?,
+            };
+            encoded.stored.push(stored);
+        }
+        Ok(encoded)
+    }
+
+    async fn packed(&self, component: &Component, encoded: &mut Encoded) -> Result<Stored, OpsError> {
+        let Some(repository) = self.source.repository else { return Ok(Stored::Raw) };
+        if let Some(known) = self.known(component, Encoding::Packed).await? {
+            return Ok(known);
+        }
+        self.check_conflict().await?;
+        let parent = parent::find(self.source, &self.options.parent, component.kind).await?;
+        encoded.parent = parent.clone();
+        let outcome = pack::pack(self.source.workspace, repository, component, parent).await?;
+        encoded.moved += outcome.moved;
+        Ok(outcome.stored)
+    }
+
+    /// How the same file was encoded before, here or by whoever published it, if all blobs can be had without doing it again.
+    async fn known(&self, component: &Component, encoding: Encoding) -> Result<Option<Stored>, OpsError> {
+        let same = |decoded: native::Decoded| {
+            let pairs = decoded.bundle.components.into_iter().zip(decoded.stored);
+            let mut fits = pairs
+                .filter(|(other, stored)| other.digest == component.digest && stored.encoding() == encoding);
+            fits.next().map(|(_, stored)| stored)
+        };
+        let store = &self.source.workspace.store;
+        let entry = store.resolve(&self.target.name())?;
+        let here = entry.and_then(|entry| crate::packed::local::decoded(self.source.workspace, &entry));
+        if let Some(stored) = here.and_then(same)
+            && self.has_all(component, &stored)?
+        {
+            return Ok(Some(stored));
+        }
+        let documents = match self.source.backend.resolve(self.source.reference, self.source.variant).await {
+            Err(error) if error.kind == ErrorKind::NotFound => None,
+            other => other?.documents,
+        };
+        let decoded = documents.and_then(|found| native::decode_stored(&found.manifest, &found.config).ok());
+        let Some(stored) = decoded.and_then(same) else { return Ok(None) };
+        for blob in stored.blobs(component) {
+            self.source.blob(component, &blob).await?;
+        }
+        Ok(Some(stored))
+    }
+
+    fn has_all(&self, component: &Component, stored: &Stored) -> Result<bool, OpsError> {
+        for blob in stored.blobs(component) {
+            if !self.source.workspace.store.has_sound(&blob.digest)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Refuses a push that the index would refuse, before anything is packed: its manifest is not known yet, but it is another
+    /// than the one that is published.
+    async fn check_conflict(&self) -> Result<(), OpsError> {
+        let probe = native::encode(self.bundle, port_content::hashing::digest_of).manifest;
+        let entry = Entry { bundle: self.bundle, manifest: &probe, strategy: self.options.strategy };
+        published::check(self.source.backend, self.target, &entry).await
+    }
+
+    /// Publishes deltas to what was published.
+    pub(crate) async fn publish_deltas(&self, encoded: &Encoded, manifest: &Blob) -> Result<u64, OpsError> {
+        let count = self.options.deltas.unwrap_or(self.target.artifact.distribution.deltas);
+        let Some(repository) = self.source.repository.filter(|_| count > 0) else { return Ok(0) };
+        let mut moved = 0;
+        for (component, stored) in self.bundle.components.iter().zip(&encoded.stored) {
+            let Stored::Packed { map, packs } = stored else { continue };
+            let map = &Arc::new(map_of(self.source.workspace, component, map, packs)?);
+            let target = publish::Target { component, map, manifest };
+            moved +=
+                publish::publish(self.source, repository, target, count, encoded.parent.as_ref()).await?;
+        }
+        Ok(moved)
+    }
+}

@@ -1,0 +1,105 @@
+//! Deltas: one blob that makes a version's file from an earlier version's, published as a referrer of the new manifest.
+//!
+//! Smaller than the packs that are new, since it is compressed with the earlier file at hand; of use only to those who
+//! have that file. Whoever has none of the parents takes packs. Here is how a pull uses one; [`publish`] makes them.
+
+pub(crate) mod publish;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use port_content::fs;
+use port_layout::delta::{self, Offer};
+use port_layout::media_types;
+use port_model::Event;
+use port_packed::Plan;
+use port_packed::delta::Known;
+use port_registry::TagOrDigest;
+
+use super::local;
+use super::pull::{Job, control};
+use crate::copy::CopyError;
+use crate::copy::side::from_registry;
+use crate::error::OpsError;
+
+/// Below this many bytes a delta is not looked for: asking costs more than it could save.
+const WORTH_ASKING: u64 = 128 * 1024;
+
+/// The smallest delta that starts at a file that lies here, if it takes fewer bytes than `plan`.
+pub(super) async fn cheaper(job: &Job<'_>, plan: &Plan) -> Result<Option<Offer>, OpsError> {
+    if plan.fetch < WORTH_ASKING {
+        return Ok(None);
+    }
+    let asked = job.repository.referrers(job.manifest, Some(media_types::PACKED_DELTA)).await;
+    let entries: Vec<_> = match asked {
+        Ok(found) => found.into_iter().map(from_registry).collect(),
+        // A delta is a saving, not a need.
+        Err(error) => {
+            job.source.workspace.note(format!("deltas cannot be listed: {error}"));
+            return Ok(None);
+        }
+    };
+    for offer in delta::offers(&entries, job.component) {
+        if offer.size >= plan.fetch {
+            break;
+        }
+        if parent(job, &offer)?.is_some() {
+            return Ok(Some(offer));
+        }
+    }
+    Ok(None)
+}
+
+fn parent(job: &Job<'_>, offer: &Offer) -> Result<Option<File>, OpsError> {
+    local::open(job.source.workspace, &offer.parent, job.local)
+}
+
+/// Fetches a delta and makes the component's file with it, in the store; returns the bytes moved.
+pub(super) async fn apply(job: &Job<'_>, offer: &Offer) -> Result<u64, OpsError> {
+    let name = TagOrDigest::Digest(offer.manifest.digest.clone());
+    let manifest = job.repository.manifest(&name).await.map_err(CopyError::from)?;
+    let read = delta::decode(&manifest.bytes)?;
+    let wrong = |reason: &str| OpsError::WrongDelta {
+        digest: offer.manifest.digest.clone(),
+        reason: reason.to_owned(),
+    };
+    if &read.subject.digest != job.manifest || read.target != job.component.digest {
+        return Err(wrong("it was made for another version"));
+    }
+    if read.parent != offer.parent || read.blob.size != offer.size {
+        return Err(wrong("it says something else than the list of referrers"));
+    }
+    let partial = job.store().partial_path(&read.blob.digest)?;
+    let fetched = job.repository.blob_to_file(&read.blob.digest, read.blob.size, &partial);
+    fetched.await.map_err(CopyError::from)?;
+    let parent = parent(job, offer)?.ok_or_else(|| wrong("its parent is gone"))?;
+    let (workspace, component) = (job.source.workspace, job.component.clone());
+    workspace.note(format!(
+        "{}: made from an earlier version with a delta of {} bytes",
+        component.file_name, offer.size
+    ));
+    let task = format!("apply the delta to {}", component.file_name);
+    workspace.reporter.event(Event::Started { task: task.clone(), total: None });
+    let control = control(job.source, &task, &Arc::new(AtomicBool::new(false)));
+    let (store, path) = (job.store().clone(), partial.clone());
+    let (digest, blob) = (offer.parent.clone(), read.blob.digest.clone());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let applying = tokio::task::spawn_blocking(move || {
+        let (delta, _) = fs::open_regular(&path)?;
+        let mut ingest = store.ingest(component.file_name.as_str())?;
+        let parent = Known { file: &parent, digest: &digest };
+        let made = port_packed::delta::apply(&delta, parent, ingest.file(), threads, &control)?;
+        // What it made is what it says; that it says the right thing is checked here.
+        if made.target_digest() != &component.digest || made.target_size() != component.size {
+            return Err(OpsError::WrongDelta { digest: blob, reason: "it makes another file".to_owned() });
+        }
+        ingest.commit_hashed(&component.digest, component.size)?;
+        Ok::<_, OpsError>(())
+    });
+    let applied = applying.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    workspace.reporter.event(Event::Finished { task });
+    applied?;
+    port_registry::forget_partial(&partial)?;
+    Ok(offer.size + manifest.bytes.len() as u64)
+}

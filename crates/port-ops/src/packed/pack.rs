@@ -1,0 +1,171 @@
+//! Packing: a component's file becomes a map and packs in the store, and each pack goes out as soon as it is complete.
+//!
+//! ```text
+//! a thread:  raw file ── frames ──► pack ─► store ─┐  one pack at most waits here
+//! this task:                                       └─► registry
+//! ```
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use port_layout::Blob;
+use port_layout::native::Stored;
+use port_model::{Component, Event};
+use port_packed::{Check, Control, Image, Options, Pack, PackSink, Packed, Step};
+use port_registry::{BlobSource, BlobUpload, Pushed, Repository};
+use port_store::{Ingest, Store};
+use tokio::sync::mpsc;
+
+use super::parent::Parent;
+use crate::copy::CopyError;
+use crate::error::OpsError;
+use crate::workspace::Workspace;
+
+/// What became of a component.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) stored: Stored,
+    /// Bytes that went to the registry.
+    pub(crate) moved: u64,
+}
+
+/// Packs a component that is in the store and sends what is new.
+pub(crate) async fn pack(
+    workspace: &Workspace,
+    repository: &Repository,
+    component: &Component,
+    parent: Option<Parent>,
+) -> Result<Outcome, OpsError> {
+    let (sender, mut complete) = mpsc::channel(1);
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let job = Job {
+        store: workspace.store.clone(),
+        component: component.clone(),
+        parent,
+        control: control(workspace, component, &cancelled),
+    };
+    let task = task(component);
+    workspace.reporter.event(Event::Started { task: task.clone(), total: None });
+    let packing = tokio::task::spawn_blocking(move || job.run(sender));
+    let mut sent = Ok(0);
+    while let Some(blob) = complete.recv().await {
+        match upload(&workspace.store, repository, &blob).await {
+            Ok(bytes) => sent = sent.map(|sum| sum + bytes),
+            Err(error) => {
+                sent = Err(error);
+                cancelled.store(true, Ordering::Relaxed);
+                break;
+            }
+        }
+    }
+    drop(complete);
+    let packed = packing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    workspace.reporter.event(Event::Finished { task });
+    // What the registry said is the cause of a packing that was stopped.
+    let moved = sent?;
+    let packed = packed?;
+    say(workspace, component, &packed);
+    let map = workspace.store.ingest_bytes("map", &packed.map_bytes)?;
+    let packs = packed.map.packs().iter();
+    let stored = Stored::Packed {
+        map: Blob { digest: map.digest, size: map.size },
+        packs: packs.map(|pack| Blob { digest: pack.digest.clone(), size: pack.size() }).collect(),
+    };
+    Ok(Outcome { stored, moved })
+}
+
+fn task(component: &Component) -> String {
+    format!("pack {}", component.file_name)
+}
+
+fn control(workspace: &Workspace, component: &Component, cancelled: &Arc<AtomicBool>) -> Control {
+    let (reporter, task) = (Arc::clone(&workspace.reporter), task(component));
+    let tell = move |step| {
+        if let Step::Compressed { plain, .. } = step {
+            reporter.event(Event::Advanced { task: task.clone(), bytes: plain });
+        }
+    };
+    Control::new(Arc::clone(cancelled), Arc::new(tell))
+}
+
+fn say(workspace: &Workspace, component: &Component, packed: &Packed) {
+    let found = packed.statistics;
+    let bytes = |blocks: u64| blocks * 4096;
+    workspace.note(format!(
+        "{}: {} bytes of data, {} of them in the parent, {} new, packed to {}{}",
+        component.file_name,
+        bytes(found.data),
+        bytes(found.from_parent),
+        bytes(found.new),
+        found.new_bytes,
+        if found.repacked { "; the packs were due to be written anew" } else { "" },
+    ));
+}
+
+/// Sends a blob of the store; returns the bytes that it took.
+pub(crate) async fn upload(store: &Store, repository: &Repository, blob: &Blob) -> Result<u64, OpsError> {
+    let source = BlobSource::Path(store.blob_path(&blob.digest));
+    let upload = BlobUpload { digest: blob.digest.clone(), size: blob.size, source, mount_from: None };
+    let pushed = repository.push_blob(&upload).await.map_err(CopyError::from)?;
+    Ok(if pushed == Pushed::Sent { blob.size } else { 0 })
+}
+
+/// What the thread needs.
+struct Job {
+    store: Store,
+    component: Component,
+    parent: Option<Parent>,
+    control: Control,
+}
+
+impl Job {
+    fn run(self, complete: mpsc::Sender<Blob>) -> Result<Packed, OpsError> {
+        let Self { store, component, parent, control } = self;
+        let file = store.open_blob(&component.digest, component.size)?;
+        let image = Image { file: &file, digest: Some(component.digest.clone()) };
+        let parent_file = match &parent {
+            Some(parent) => Some(store.open_blob(&parent.component.digest, parent.component.size)?),
+            None => None,
+        };
+        let parent = parent.as_ref().zip(parent_file.as_ref());
+        let parent = parent.map(|(parent, image)| port_packed::Parent {
+            map: &parent.map,
+            image,
+            check: Check::Known,
+        });
+        let mut sink = Sink { store: &store, current: None, complete };
+        Ok(port_packed::pack(image, parent, &Options::default(), &control, &mut sink)?)
+    }
+}
+
+/// Takes packs into the store and passes them on.
+struct Sink<'a> {
+    store: &'a Store,
+    current: Option<Ingest<'a>>,
+    complete: mpsc::Sender<Blob>,
+}
+
+impl PackSink for Sink<'_> {
+    fn begin(&mut self) -> io::Result<()> {
+        self.current = Some(self.store.ingest("a pack").map_err(io::Error::other)?);
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.current {
+            Some(ingest) => io::Write::write_all(ingest.file(), bytes),
+            None => Err(io::Error::other("a pack was written to before it began")),
+        }
+    }
+
+    fn finish(&mut self, pack: &Pack) -> io::Result<()> {
+        let Some(ingest) = self.current.take() else {
+            return Err(io::Error::other("a pack ended before it began"));
+        };
+        let blob = ingest.commit_hashed(&pack.digest, pack.size()).map_err(io::Error::other)?;
+        // Nobody listens after a failed upload: then the control says so too.
+        let _ = self.complete.blocking_send(Blob { digest: blob.digest, size: blob.size });
+        Ok(())
+    }
+}

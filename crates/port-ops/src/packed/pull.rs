@@ -1,0 +1,238 @@
+//! A packed component comes into the store, the cheapest way from what lies here.
+//!
+//! ```text
+//! map ─► plan with the images and packs that lie here ─► less with a delta? ─► delta ─► apply ─┐
+//!                       │ no                                                                   ├─► file in the store
+//!                       └► packs, ranges of packs ── each one as it arrives ──► assemble ──────┘
+//! ```
+//!
+//! Every frame and the whole file are verified by port-packed. What lies here and turns out to be damaged is left out, and the
+//! pull goes on with what the registry has.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use port_content::fs;
+use port_layout::Blob;
+use port_model::{Component, Digest, Event};
+use port_packed::{Assembler, Control, Map, PackPlan, PackedError, Plan, Source as Way, Step};
+use port_registry::Repository;
+use port_store::Store;
+use tokio::sync::mpsc;
+
+use super::local::{self, Known};
+use super::{deltas, map_of};
+use crate::copy::CopyError;
+use crate::error::OpsError;
+use crate::source::Source;
+
+/// Brings the component's file into the store; returns the bytes moved.
+pub(crate) async fn bring(
+    source: &Source<'_>,
+    component: &Component,
+    map: &Blob,
+    packs: &[Blob],
+    manifest: &Digest,
+    local: &Path,
+) -> Result<u64, OpsError> {
+    let repository = source.repository.ok_or_else(|| OpsError::PackedElsewhere {
+        name: source.reference.variant_name(source.variant),
+        backend: source.backend.describe(),
+    })?;
+    let moved = source.blob(component, map).await?;
+    let map = Arc::new(map_of(source.workspace, component, map, packs)?);
+    let job = Job { source, repository, component, manifest, local, map };
+    let first = job.attempt().await;
+    let again = match first {
+        Err(OpsError::Packed(error)) if is_damage(&error) => {
+            source
+                .workspace
+                .note(format!("{error}; everything that was used is checked, then fetched again"));
+            job.distrust()?;
+            job.attempt().await
+        }
+        other => other,
+    };
+    Ok(moved + again?)
+}
+
+/// Whether bytes were wrong, here or there.
+fn is_damage(error: &PackedError) -> bool {
+    matches!(
+        error,
+        PackedError::Frame { .. } | PackedError::WrongImage { .. } | PackedError::OtherImage { .. }
+    )
+}
+
+/// One component that is wanted.
+pub(super) struct Job<'a> {
+    pub(super) source: &'a Source<'a>,
+    pub(super) repository: &'a Repository,
+    pub(super) component: &'a Component,
+    /// The manifest that describes it.
+    pub(super) manifest: &'a Digest,
+    /// Where the component is locally, in this version or another.
+    pub(super) local: &'a Path,
+    map: Arc<Map>,
+}
+
+impl Job<'_> {
+    pub(super) fn store(&self) -> &Store {
+        &self.source.workspace.store
+    }
+
+    async fn attempt(&self) -> Result<u64, OpsError> {
+        let images = local::images(self.source.workspace, &self.map, self.local)?;
+        let plan = self.plan(&images)?;
+        if let Some(offer) = deltas::cheaper(self, &plan).await? {
+            match deltas::apply(self, &offer).await {
+                Ok(moved) => return Ok(moved),
+                Err(error) => {
+                    let reason = crate::error::chain(&error);
+                    self.source
+                        .workspace
+                        .note(format!("the delta {} is left out: {reason}", offer.manifest.digest));
+                }
+            }
+        }
+        self.say(&plan, &images);
+        self.assemble(plan).await
+    }
+
+    fn plan(&self, images: &[Known]) -> Result<Plan, OpsError> {
+        let mut here = Vec::new();
+        for pack in self.map.packs() {
+            if self.store().has_sound(&pack.digest)? {
+                here.push(&pack.digest);
+            }
+        }
+        let images = images.iter().map(|known| known.image.clone()).collect();
+        Ok(port_packed::plan(&self.map, images, &|pack| here.contains(&&pack.digest)))
+    }
+
+    fn say(&self, plan: &Plan, images: &[Known]) {
+        let (workspace, name) = (self.source.workspace, self.component.file_name.to_string());
+        let (wanted, found, fetch) = (plan.wanted, plan.found, plan.fetch);
+        workspace.reporter.event(Event::Planned { task: format!("assemble {name}"), wanted, found, fetch });
+        let from: Vec<&str> = images.iter().map(|known| known.name.as_str()).collect();
+        if !from.is_empty() {
+            workspace.note(format!(
+                "{name}: {found} of {wanted} bytes are here ({}), {fetch} bytes are fetched",
+                from.join(", ")
+            ));
+        }
+    }
+
+    /// Fetches what the plan names; a thread assembles meanwhile.
+    async fn assemble(&self, plan: Plan) -> Result<u64, OpsError> {
+        let task = format!("assemble {}", self.component.file_name);
+        let reporter = Arc::clone(&self.source.workspace.reporter);
+        reporter.event(Event::Started { task: task.clone(), total: Some(plan.wanted) });
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let control = control(self.source, &task, &cancelled);
+        let plan = Arc::new(plan);
+        let (arrived, arriving) = mpsc::unbounded_channel();
+        let work = {
+            let (store, component, plan) = (self.store().clone(), self.component.clone(), Arc::clone(&plan));
+            move || assemble(&store, &component, plan, arriving, &control)
+        };
+        let assembling = tokio::task::spawn_blocking(work);
+        let fetched = self.fetch_all(&plan, &arrived, &cancelled).await;
+        drop(arrived);
+        let assembled =
+            assembling.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        reporter.event(Event::Finished { task });
+        match (fetched, assembled) {
+            // Without the packs the assembly stops, too: what stopped the fetching is the cause.
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            (Ok(moved), Ok(())) => Ok(moved),
+        }
+    }
+
+    async fn fetch_all(
+        &self,
+        plan: &Plan,
+        arrived: &mpsc::UnboundedSender<(usize, PathBuf)>,
+        cancelled: &AtomicBool,
+    ) -> Result<u64, OpsError> {
+        let mut moved = 0;
+        for pack in &plan.packs {
+            let (path, bytes) = self.fetch(pack).await.inspect_err(|_| {
+                cancelled.store(true, Ordering::Relaxed);
+            })?;
+            moved += bytes;
+            if arrived.send((pack.pack, path)).is_err() {
+                // The assembly ended early and says why.
+                break;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Brings what is needed of one pack; returns where it is and the bytes moved.
+    async fn fetch(&self, pack: &PackPlan) -> Result<(PathBuf, u64), OpsError> {
+        let store = self.store();
+        match pack.source {
+            Way::Here => Ok((store.blob_path(&pack.digest), 0)),
+            Way::Whole => {
+                let blob = Blob { digest: pack.digest.clone(), size: pack.size };
+                let moved = self.source.blob(self.component, &blob).await?;
+                Ok((store.blob_path(&pack.digest), moved))
+            }
+            Way::Ranges => {
+                let partial = store.partial_path(&pack.digest)?;
+                let fetched = self.repository.fetch_ranges(&pack.digest, pack.size, &pack.ranges, &partial);
+                fetched.await.map_err(CopyError::from)?;
+                Ok((partial, pack.fetch()))
+            }
+        }
+    }
+
+    /// Reads again everything that an attempt used, so that what is damaged is gone at the next.
+    fn distrust(&self) -> Result<(), OpsError> {
+        let store = self.store();
+        for known in local::images(self.source.workspace, &self.map, self.local)? {
+            store.check_blob(&known.component.digest)?;
+        }
+        for pack in self.map.packs() {
+            store.check_blob(&pack.digest)?;
+            port_registry::forget_partial(&store.partial_path(&pack.digest)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Progress counts what is in its place, wherever it came from.
+pub(super) fn control(source: &Source<'_>, task: &str, cancelled: &Arc<AtomicBool>) -> Control {
+    let (reporter, task) = (Arc::clone(&source.workspace.reporter), task.to_owned());
+    let tell = move |step| {
+        if let Step::Copied(bytes) | Step::Decoded(bytes) = step {
+            reporter.event(Event::Advanced { task: task.clone(), bytes });
+        }
+    };
+    Control::new(Arc::clone(cancelled), Arc::new(tell))
+}
+
+/// Runs on a thread of its own.
+fn assemble(
+    store: &Store,
+    component: &Component,
+    plan: Arc<Plan>,
+    mut arriving: mpsc::UnboundedReceiver<(usize, PathBuf)>,
+    control: &Control,
+) -> Result<(), OpsError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut ingest = store.ingest(component.file_name.as_str())?;
+    let assembler = Assembler::new(plan, ingest.file(), threads, control)?;
+    assembler.copy_local()?;
+    while let Some((pack, path)) = arriving.blocking_recv() {
+        let (file, _): (File, _) = fs::open_regular(&path)?;
+        assembler.add_pack(pack, &file)?;
+    }
+    assembler.finish()?;
+    drop(assembler);
+    ingest.commit_hashed(&component.digest, component.size)?;
+    Ok(())
+}
