@@ -244,3 +244,133 @@ fn bases(packs: &[Pack]) -> Result<Vec<u32>, PackedError> {
 pub(crate) fn blocks_of(size: u64) -> u32 {
     u32::try_from(size.div_ceil(BLOCK as u64)).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const MOST: u32 = 1024;
+
+    /// A map body with one number out of place: what each of them is stands in the format's page.
+    struct Body {
+        size: u64,
+        packs: Vec<(u8, u64, Vec<(u64, u64)>)>,
+        segments: Vec<u8>,
+    }
+
+    impl Body {
+        fn good() -> Self {
+            let packs = vec![(1, 0, vec![(100, 4), (50, 2)]), (2, 1, vec![(70, 3)])];
+            Self { size: 9 * 4096 - 1, packs, segments: vec![0, 6, 0, 1, 2, 0] }
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            let mut bytes = Vec::new();
+            put(&mut bytes, self.size);
+            bytes.extend_from_slice(&[9; 32]);
+            put(&mut bytes, self.packs.len() as u64);
+            for (digest, generation, frames) in &self.packs {
+                bytes.extend_from_slice(&[*digest; 32]);
+                put(&mut bytes, *generation);
+                put(&mut bytes, frames.len() as u64);
+                for (stored, blocks) in frames {
+                    put(&mut bytes, *stored);
+                    put(&mut bytes, *blocks);
+                }
+                for _ in frames {
+                    bytes.extend_from_slice(&[7; 32]);
+                }
+            }
+            bytes.extend_from_slice(&self.segments);
+            bytes
+        }
+    }
+
+    fn finding(body: &Body) -> String {
+        Map::from_body(&body.bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_body_reads_back() {
+        let body = Body::good().bytes();
+        let map = Map::from_body(&body).unwrap();
+        assert_eq!(map.body().unwrap(), body);
+        assert_eq!((map.blocks(), map.addresses(), map.generations()), (9, 9, 2));
+        assert_eq!((map.address_of(6), map.address_of(7), map.address_of(8)), (None, Some(6), Some(7)));
+        let statistics = map.statistics();
+        assert_eq!((statistics.data, statistics.repeated), (8 * 4096, 0));
+        let dead: Vec<_> = statistics.packs.iter().map(|pack| (pack.live, pack.dead_stored)).collect();
+        assert_eq!(dead, [(6 * 4096, 0), (2 * 4096, 23)]);
+        assert_eq!(map.shared_with(&map), 220);
+    }
+
+    #[test]
+    fn maps_that_lie_are_refused() {
+        let changed = |change: &dyn Fn(&mut Body)| {
+            let mut body = Body::good();
+            change(&mut body);
+            finding(&body)
+        };
+        let cases: &[(&dyn Fn(&mut Body), &str)] = &[
+            (&|body| body.size = IMAGE_BYTES + 1, "image size: expected 0 to"),
+            (&|body| body.size = 4096, "length of a segment"),
+            (&|body| body.packs[1].0 = 1, "is listed twice"),
+            (&|body| body.packs[0].1 = 1, "generation of a pack: expected 0 to 0, found 1"),
+            (&|body| body.packs[1].1 = 2, "generation of a pack: expected 0 to 1, found 2"),
+            (&|body| body.packs[1].2.clear(), "number of frames of a pack: expected 1 to"),
+            (&|body| body.packs[0].2[0].0 = 0, "stored length of a frame: expected 1 to"),
+            (&|body| body.packs[0].2[0].0 = 1 << 23, "stored length of a frame: expected 1 to"),
+            (&|body| body.packs[0].2[0].1 = 0, "blocks of a frame: expected 1 to 1024, found 0"),
+            (&|body| body.packs[0].2[0].1 = u64::from(MOST) + 1, "blocks of a frame: expected 1 to 1024"),
+            (&|body| body.packs[0].2 = vec![(4_000_000, 1024); 20], "expected at most 67108864 bytes"),
+            (&|body| body.segments = vec![0, 6, 0, 0, 2, 0], "expected it joined"),
+            (&|body| body.segments = vec![0, 9, 2], "9 addresses"),
+            (&|body| body.segments = vec![0, 9, 1], "9 addresses"),
+            (&|body| body.segments = vec![8, 2, 0], "length of a segment"),
+            (&|body| body.segments = vec![0], "the end"),
+        ];
+        for (number, (change, expected)) in cases.iter().enumerate() {
+            let text = changed(change);
+            assert!(text.contains(expected), "case {number}: {text}");
+        }
+    }
+
+    #[test]
+    fn counts_that_claim_too_much_allocate_nothing() {
+        // The number of packs, of frames, of bytes: each is bounded by what is there or by a limit.
+        let mut body = Vec::new();
+        put(&mut body, 4096);
+        body.extend_from_slice(&[9; 32]);
+        let mut packs = body.clone();
+        put(&mut packs, u64::MAX);
+        let text = |bytes: &[u8]| Map::from_body(bytes).unwrap_err().to_string();
+        assert!(text(&packs).contains("number of packs: expected 0 to 900"), "{}", text(&packs));
+        put(&mut body, 1);
+        body.extend_from_slice(&[1; 32]);
+        put(&mut body, 0);
+        put(&mut body, u64::MAX);
+        assert!(text(&body).contains("number of frames of a pack"), "{}", text(&body));
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_refused_or_canonical(
+            place in any::<prop::sample::Index>(),
+            value: u8,
+            cut in any::<prop::sample::Index>(),
+            more in proptest::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let mut body = Body::good().bytes();
+            let place = place.index(body.len());
+            body[place] = value;
+            body.truncate(cut.index(body.len() * 4) + 1);
+            body.extend_from_slice(&more);
+            if let Ok(map) = Map::from_body(&body) {
+                prop_assert_eq!(map.body().unwrap(), body);
+                let bytes = map.encode().unwrap();
+                prop_assert_eq!(Map::decode(&bytes).unwrap(), map);
+            }
+        }
+    }
+}

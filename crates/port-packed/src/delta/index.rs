@@ -186,3 +186,69 @@ fn read_references(
     }
     Ok(references)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn index(references: Vec<(u32, u32)>, segments: Vec<Segment>) -> Index {
+        let frame = Frame { stored: 10, blocks: 3, sha256: [1; 32] };
+        Index {
+            parent_size: 100 * 4096,
+            parent_digest: Digest::sha256(&[2; 32]),
+            target_size: 50 * 4096,
+            target_digest: Digest::sha256(&[3; 32]),
+            frames: vec![DeltaFrame { frame, references }, DeltaFrame { frame, references: vec![(5, 1)] }],
+            segments,
+        }
+    }
+
+    fn segments() -> Vec<Segment> {
+        vec![
+            Segment { target: 0, length: 10, source: 20 },
+            Segment { target: 10, length: 6, source: 100 },
+            // Crosses from the parent's addresses to the delta's.
+            Segment { target: 40, length: 4, source: 98 },
+        ]
+    }
+
+    #[test]
+    fn an_index_reads_back_and_lies_are_refused() {
+        let good = index(vec![(3, 4), (50, 50)], segments());
+        assert_eq!(Index::from_body(&good.body().unwrap()).unwrap(), good);
+        for (references, word) in [
+            (vec![(3, 4), (7, 1)], "ascend"),
+            (vec![(30, 4), (7, 1)], "ascend"),
+            (vec![(99, 2)], "within 100 blocks"),
+            (vec![(0, 0)], "length of a reference"),
+            (vec![(0, 2000)], "length of a reference"),
+        ] {
+            let body = index(references.clone(), segments()).body().unwrap();
+            let text = Index::from_body(&body).unwrap_err().to_string();
+            assert!(text.contains(word), "{references:?}: {text}");
+        }
+        let beyond = vec![Segment { target: 0, length: 7, source: 100 }];
+        let text = Index::from_body(&index(vec![], beyond).body().unwrap()).unwrap_err().to_string();
+        assert!(text.contains("106 addresses"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_refused_or_canonical(
+            place in any::<prop::sample::Index>(),
+            value: u8,
+            cut in any::<prop::sample::Index>(),
+            more in proptest::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let mut body = index(vec![(3, 4), (50, 50)], segments()).body().unwrap();
+            let place = place.index(body.len());
+            body[place] = value;
+            body.truncate(cut.index(body.len() * 4) + 1);
+            body.extend_from_slice(&more);
+            if let Ok(index) = Index::from_body(&body) {
+                prop_assert_eq!(index.body().unwrap(), body);
+            }
+        }
+    }
+}
