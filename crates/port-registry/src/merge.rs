@@ -1,14 +1,15 @@
 //! A document below a tag that several writers add to, changed without losing what others add at the same time.
 //!
 //! ```text
-//! read ─► merge ─► write (If-Match) ─► read back ─► there? wait as long as that took ─► still there? done
+//! read ─► merge ─► write (If-Match) ─► read back ─► there? wait longer than that took ─► still there? done
 //!   ▲                  │ 412                          │ gone                              │ gone
 //!   └──────────────────┴──────────────────────────────┴───────────────────────────────────┘
 //! ```
 //!
 //! A registry that honours `If-Match` makes the write safe. Most do not, and do not say so. There, two writers
 //! may read the same document and the later write wins; so each looks again after everybody who had read the
-//! document before its write has had time to write theirs, and puts its part in again where it was lost.
+//! document before its write has had time to write theirs, and puts its part in again where it was lost. How long that
+//! takes is judged by the slowest of one's own writes: what slows one writer down slows the others, too.
 
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,8 @@ pub(crate) enum Stop<E> {
 pub(crate) async fn update<E>(site: &Site, name: &TagOrDigest, merge: Merge<'_, E>) -> Result<(), Stop<E>> {
     let Site { host, repository } = site;
     let mut wrote = false;
+    // From reading to having written, at its slowest: the second look is itself too quick a measure.
+    let mut slowest = Duration::ZERO;
     for turn in 0..TRIES {
         let began = Instant::now();
         let existing = read(site, name).await.map_err(Stop::Failure)?;
@@ -49,18 +52,21 @@ pub(crate) async fn update<E>(site: &Site, name: &TagOrDigest, merge: Merge<'_, 
                 return Ok(());
             }
             wrote = false;
-            tokio::time::sleep(wait(began.elapsed(), turn)).await;
+            slowest = slowest.max(began.elapsed());
+            tokio::time::sleep(wait(slowest, turn)).await;
             continue;
         };
         let condition = match &existing {
             Some(Manifest { etag: Some(etag), .. }) => Condition::Unchanged(etag),
             _ => Condition::None,
         };
-        match put(host, repository, name, (&media_type, &bytes), condition).await {
+        let written = put(host, repository, name, (&media_type, &bytes), condition).await;
+        slowest = slowest.max(began.elapsed());
+        match written {
             Ok(_) => wrote = true,
             // Somebody else was faster: read again.
             Err(failure) if failure.kind() == Kind::Changed => {
-                tokio::time::sleep(wait(began.elapsed(), turn)).await;
+                tokio::time::sleep(wait(slowest, turn)).await;
             }
             Err(failure) => return Err(Stop::Failure(failure)),
         }
@@ -77,8 +83,8 @@ async fn read(site: &Site, name: &TagOrDigest) -> Result<Option<Manifest>, Failu
     }
 }
 
-/// At least as long as one reading and writing took, and not the same for everybody who competes.
-fn wait(took: Duration, turn: u32) -> Duration {
+/// Longer than one reading and writing took, and not the same for everybody who competes.
+fn wait(slowest: Duration, turn: u32) -> Duration {
     let spread = Duration::from_millis(u64::from(std::process::id() % 97 + turn * 31));
-    (took * 2 + spread).clamp(SHORTEST_WAIT, LONGEST_WAIT)
+    (slowest * 3 + spread).clamp(SHORTEST_WAIT, LONGEST_WAIT)
 }
