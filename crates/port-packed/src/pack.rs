@@ -168,9 +168,9 @@ pub fn pack(
     })
 }
 
-fn at_rest(metadata: &Metadata) -> [i64; 5] {
-    let size = metadata.len().cast_signed();
-    [size, metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()]
+/// What a write changes. The change time moves also when the file gets another name, as a blob of a store does.
+fn at_rest(metadata: &Metadata) -> [i64; 3] {
+    [metadata.len().cast_signed(), metadata.mtime(), metadata.mtime_nsec()]
 }
 
 fn finish(found: Found, packs: Vec<Pack>, size: u64, digest: Digest) -> Result<Packed, PackedError> {
