@@ -18,9 +18,12 @@ use crate::host::Host;
 use crate::name::{RegistryHost, RepositoryName};
 use crate::options::{HostOptions, Options, Patience};
 
-/// How often a mirror is tried, and how long it may take to connect: there is another place to get things from.
+/// How often a mirror is tried, how long it may take to connect and stand still, and how long a pause it may ask for:
+/// there is another place to get things from.
 const TRIES: u32 = 2;
 const CONNECT: Duration = Duration::from_secs(4);
+const STALL: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The mirrors of one registry, in the order in which they are asked.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +98,8 @@ impl MirrorHost {
         let patience = Patience {
             tries: settings.patience.tries.min(TRIES),
             connect: settings.patience.connect.min(CONNECT),
+            stall: settings.patience.stall.min(STALL),
+            longest_pause: settings.patience.longest_pause.min(PAUSE),
             ..settings.patience.clone()
         };
         let settings = Options {

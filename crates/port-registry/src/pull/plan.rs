@@ -181,8 +181,8 @@ impl Plan {
         }
         if let Some(run) = self.running.remove(&id).filter(|run| !run.left.is_empty()) {
             self.waiting.push_front(run.left);
-            self.forget_done();
         }
+        self.forget_done();
     }
 
     /// What a plain stream brought in passing waits no more.
@@ -223,10 +223,12 @@ mod tests {
         let mut plan = Plan::new(&whole(40), &[], 10, 2);
         let (first, _) = plan.take(START).unwrap();
         let (second, _) = plan.take(START).unwrap();
+        let (third, _) = plan.take(START).unwrap();
         plan.release(first);
         plan.release(second);
         let (stream, rest) = plan.take_rest(40).unwrap();
         assert_eq!(rest, 0..40, "the first byte, not the one that waits longest");
+        plan.release(third);
         assert_eq!(plan.take_rest(40), None, "one stream is enough");
         plan.finish(0..40);
         plan.advance(stream, 40);

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use port_content::fs;
 use port_content::hashing::digest_of;
 use port_model::Reporter;
+use port_registry::credentials::{Unusable, Variable, basic_env};
 use port_registry::{
-    Anonymous, Client, CredentialSource, HostOptions, Kind, Mirror, Mirrors, Options, Repository, TagsAt,
-    Transport, media,
+    Anonymous, Client, CredentialSource, HostOptions, Kind, Mirror, Mirrors, Options, RegistryHost,
+    Repository, TagsAt, Transport, media,
 };
 use port_testkit::registry::{Abilities, Access, Action, Registry, Reply, Request};
 
@@ -77,6 +78,49 @@ async fn a_mirror_has_a_prefix_and_credentials_of_its_own_and_never_the_origins(
     let before = origin.requests().len();
     assert_eq!(pull(&repository, &bytes, &directory.path().join("b")).await.unwrap(), bytes);
     assert_eq!(origin.requests().len(), before);
+}
+
+#[tokio::test]
+async fn who_cannot_sign_in_at_a_mirror_goes_on_to_the_registry() {
+    let origin = Registry::start();
+    let bytes = noise(1000);
+    origin.add_blob(&bytes);
+    let access = Access::Basic(BASIC.to_owned());
+    let closed = Registry::with(Abilities { access, ..Abilities::default() }, Box::new(|_| Action::Pass));
+    let unset = |name: &str| Variable { name: name.to_owned(), value: None };
+    let error = basic_env(&closed.host().parse().unwrap(), &unset("M_USER"), &unset("M_PASSWORD"));
+    let place = mirror(closed.host(), Arc::new(Unusable(error.unwrap_err())));
+    let (repository, notes) = with(&origin, vec![place], TagsAt::Origin);
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(pull(&repository, &bytes, &directory.path().join("p")).await.unwrap(), bytes);
+    assert!(notes.text().contains("M_USER"), "{}", notes.text());
+}
+
+#[tokio::test]
+async fn official_images_of_docker_hub_are_below_library_at_a_mirror_too() {
+    let hub = Registry::start();
+    let digest = hub.add_blob(b"{}").parse().unwrap();
+    let host: RegistryHost = "docker.io".parse().unwrap();
+    let place = mirror(&format!("{}/hub", hub.host()), Arc::new(Anonymous));
+    let mirrors = Mirrors { places: vec![place], tags: TagsAt::Origin };
+    let options = Options { mirrors: [(host.clone(), mirrors)].into(), ..options() };
+    let client = Client::new(options, Arc::new(Anonymous), Arc::new(Notes::default()));
+    let repository = client.repository(&host, &"debian".parse().unwrap()).unwrap();
+    assert_eq!(repository.blob_to_memory(&digest, 2, 10).await.unwrap(), b"{}"[..]);
+    assert_eq!(hub.requests()[0].target, format!("/v2/hub/library/debian/blobs/{digest}"));
+}
+
+#[tokio::test]
+async fn a_mirror_that_asks_for_patience_gets_little() {
+    let origin = Registry::start();
+    let bytes = noise(1000);
+    origin.add_blob(&bytes);
+    let busy = hooked(|_| Action::Answer(Reply::new(429, b"").header("retry-after", "3600")));
+    let (repository, notes) = with(&origin, anonymous(&[&busy]), TagsAt::Origin);
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(pull(&repository, &bytes, &directory.path().join("p")).await.unwrap(), bytes);
+    assert_eq!(busy.requests().len(), 2);
+    assert!(notes.text().contains("429"), "{}", notes.text());
 }
 
 #[tokio::test]
@@ -163,6 +207,30 @@ async fn a_mirror_that_lies_is_warned_of_and_nothing_of_it_is_kept() {
     }
     assert_eq!(pull(&repository, &bytes, &directory.path().join("b")).await.unwrap(), bytes);
     assert_eq!(liar.requests().len(), asked);
+}
+
+#[tokio::test]
+async fn what_a_mirror_sent_before_it_was_found_out_is_not_kept_either() {
+    let origin = Registry::start();
+    let bytes = noise(600_000);
+    origin.add_blob(&bytes);
+    let asked = AtomicUsize::new(0);
+    let liar = hooked(move |request| {
+        let (from, to) = request.header("range").trim_start_matches("bytes=").split_once('-').unwrap();
+        let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+        let total = if asked.fetch_add(1, Ordering::Relaxed) == 0 { 600_000 } else { 600_001 };
+        let reply = Reply::new(206, &vec![7; to - from + 1]);
+        Action::Answer(reply.header("content-range", format!("bytes {from}-{to}/{total}")))
+    });
+    let (repository, notes) = with(&origin, anonymous(&[&liar]), TagsAt::Origin);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("p");
+    let ranges = [0..10, 599_000..600_000];
+    repository.fetch_ranges(&digest_of(&bytes), 600_000, &ranges, &path).await.unwrap();
+    assert_eq!(origin.traffic().1, 1010, "both came from the origin");
+    assert!(notes.text().starts_with("warning: "), "{}", notes.text());
+    assert_eq!(pull(&repository, &bytes, &path).await.unwrap(), bytes);
+    assert_eq!(origin.traffic().1, 600_000);
 }
 
 const OLD: &[u8] = br#"{"schemaVersion":2,"config":{},"layers":[],"annotations":{"state":"old"}}"#;

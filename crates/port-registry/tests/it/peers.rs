@@ -1,7 +1,7 @@
 //! The client beside the real ones: Debian's `docker-registry` as server, `skopeo` as the other client.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_content::{atomic, fs};
-use port_registry::{Anonymous, Condition, HostOptions, Options, Pushed, Repository, Transport, media};
+use port_registry::{
+    Anonymous, ClientCertificate, Condition, HostOptions, Options, Pushed, Repository, Transport, media,
+};
+use port_testkit::proxy::{Clients, TlsFront};
 use port_testkit::skip;
 
-use crate::support::{noise, options, pull, repository_with, tag, upload};
+use crate::support::{chain, noise, options, pull, repository_with, tag, upload};
 
 /// A running `docker-registry`, ended when dropped.
 struct Server {
@@ -148,4 +151,43 @@ async fn a_registry_with_a_certificate_of_its_own_is_reached_with_its_authority_
     };
     assert!(with(None).may_push().await.is_err());
     publish(&with(Some(certificate)), directory.path(), 300_000).await;
+}
+
+#[tokio::test]
+async fn docker_registry_answers_ranges_and_asks_for_client_certificates() {
+    if skip::tool("docker-registry", "docker-registry").is_none() {
+        return;
+    }
+    // Its certificates are of use to another server too.
+    let Some(files) = TlsFront::start("127.0.0.1:1", Clients::Anyone, &rustls::version::TLS13) else {
+        return;
+    };
+    let ((certificate, key), authority) = (files.server(), files.certificate_authority());
+    let [certificate, key, client_authority] = [&certificate, &key, &authority].map(|path| path.display());
+    let directory = tempfile::tempdir().unwrap();
+    let tls = format!(", tls: {{certificate: {certificate}, key: {key}, clientcas: ['{client_authority}']}}");
+    let server = serve(directory.path(), &tls);
+    let with = |identity: Option<(PathBuf, PathBuf)>| {
+        let default = HostOptions {
+            transport: Transport::Https,
+            certificate_authority: Some(files.certificate_authority()),
+            client_certificate: identity.map(|(certificate, key)| ClientCertificate { certificate, key }),
+            trusted_realms: Vec::new(),
+        };
+        repository_with(&server.host, Options { default, ..options() }, Arc::new(Anonymous))
+    };
+    for identity in [None, Some(files.stranger())] {
+        let error = with(identity).may_push().await.unwrap_err();
+        assert!(chain(&error).contains("did not let this client in"), "{}", chain(&error));
+    }
+    let repository = with(Some(files.client()));
+    let bytes = publish(&repository, directory.path(), 1_000_000).await;
+    let (path, ranges) = (directory.path().join("p"), [10..20, 300_000..500_000]);
+    repository.fetch_ranges(&digest_of(&bytes), 1_000_000, &ranges, &path).await.unwrap();
+    let there = fs::read(&path, 1 << 30).unwrap();
+    for range in ranges.map(|range| range.start as usize..range.end as usize) {
+        assert!(there[range.clone()] == bytes[range], "it differs");
+    }
+    assert!(there[700_000..] != bytes[700_000..], "the rest was not fetched");
+    assert_eq!(pull(&repository, &bytes, &path).await.unwrap(), bytes);
 }

@@ -86,6 +86,11 @@ impl TlsFront {
         self.directory.path().join("ca.pem")
     }
 
+    /// The PEM files of its own certificate, for 127.0.0.1, and its key: another server may show them as well.
+    pub fn server(&self) -> (PathBuf, PathBuf) {
+        (self.directory.path().join("server.pem"), self.directory.path().join("server.key"))
+    }
+
     /// The PEM files of a client certificate of its own authority, and its key.
     pub fn client(&self) -> (PathBuf, PathBuf) {
         (self.directory.path().join("client.pem"), self.directory.path().join("client.key"))
