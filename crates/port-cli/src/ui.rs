@@ -56,8 +56,13 @@ impl Ui {
 
     /// Says something that is no error.
     pub fn note(self, message: &str) {
-        if !self.quiet {
-            eprintln!("{} {}", "note:".cyan().bold(), printable(message));
+        if self.quiet {
+            return;
+        }
+        // Libraries have notes only; one that somebody should act on says so in its first word.
+        match message.strip_prefix("warning: ") {
+            Some(message) => eprintln!("{} {}", "warning:".yellow().bold(), printable(message)),
+            None => eprintln!("{} {}", "note:".cyan().bold(), printable(message)),
         }
     }
 
