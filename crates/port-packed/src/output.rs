@@ -1,7 +1,8 @@
 //! The image being written: blocks arrive in any order, the digest follows behind.
 //!
 //! A thread hashes what lies before the first block that is still missing, while later frames are decoded. So the
-//! whole image is read back from memory, not from disk, and its digest is there soon after the last block.
+//! whole image is read back from memory, not from disk, and its digest is there soon after the last block. It also has
+//! what it hashed written to the disk, so that the caller's flush has little left to do.
 //!
 //! Invariant: a block counts as written once; what no segment covers is a hole, because the file was empty.
 
@@ -10,6 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use port_content::flusher::Flusher;
 use port_content::hashing::Hasher;
 use port_content::sparse;
 use port_model::Digest;
@@ -253,6 +255,8 @@ impl State {
 
 /// Hashes behind the frontier until the end, or until nothing more comes.
 fn follow(file: &File, size: u64, shared: &Shared, control: &Control) -> Result<Digest, PackedError> {
+    let failed = || PackedError::write("the image");
+    let mut flusher = Flusher::start(file).map_err(failed())?;
     let mut hashing = Hashing::new(size);
     let mut done = 0;
     loop {
@@ -270,9 +274,11 @@ fn follow(file: &File, size: u64, shared: &Shared, control: &Control) -> Result<
             (state.frontier, state.frontier == state.blocks)
         };
         let end = if complete { size } else { u64::from(frontier) * BLOCK as u64 };
+        flusher.written(u64::from(frontier - done) * BLOCK as u64);
         hashing.advance(file, end, control)?;
         done = frontier;
         if complete {
+            flusher.finish().map_err(failed())?;
             return Ok(hashing.hasher.finish());
         }
     }

@@ -65,7 +65,12 @@ impl Store {
         let note = self.begin_note(path)?;
         let mut ingest = self.ingest(&path.display().to_string())?;
         let place = ingest.file.path().to_owned();
-        let hashed = sparse::copy_hashing(&source, ingest.file.file(), &place).map_err(|e| self.files(e))?;
+        let hashed = match self.known_as(path, &before) {
+            // What is known is not hashed again: the kernel copies, and the file is the same afterwards.
+            Some(known) => sparse::copy_flushing(&source, ingest.file.file(), &place).map(|_| known),
+            None => sparse::copy_hashing(&source, ingest.file.file(), &place),
+        };
+        let hashed = hashed.map_err(|e| self.files(e))?;
         let after = source.metadata().context("inspect", path).map_err(StoreError::Outside)?;
         if known::content_stamp(&before) != known::content_stamp(&after) {
             return Err(StoreError::ChangedMeanwhile { path: path.to_owned() });

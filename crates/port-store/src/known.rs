@@ -106,15 +106,19 @@ pub(crate) struct Note {
 impl Store {
     /// Digest and size of the file, if it is known and has not changed since.
     pub fn known_digest(&self, path: &Path) -> Option<(Digest, u64)> {
-        let metadata = fs::metadata(path).ok().filter(Metadata::is_file)?;
+        self.known_as(path, &fs::metadata(path).ok().filter(Metadata::is_file)?)
+    }
+
+    /// The same of a file that is open, whose metadata this is.
+    pub(crate) fn known_as(&self, path: &Path, metadata: &Metadata) -> Option<(Digest, u64)> {
         let record_path = self.record_path(path)?;
         if let Some(record) = self.fresh.lock().get(&record_path) {
-            return record.describes(&metadata).then(|| (record.digest.clone(), record.size));
+            return record.describes(metadata).then(|| (record.digest.clone(), record.size));
         }
         // A record that cannot be read is no record: the file is hashed again and the record replaced.
         let bytes = fs::read(&record_path, limit::RECORD).ok()?;
         let record: Record = serde_json::from_slice(&bytes).ok()?;
-        let believed = record.describes(&metadata) && record.began - record.changed >= AT_REST;
+        let believed = record.describes(metadata) && record.began - record.changed >= AT_REST;
         believed.then_some((record.digest, record.size))
     }
 
