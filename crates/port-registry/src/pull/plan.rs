@@ -126,6 +126,7 @@ impl Plan {
         let first = self.waiting.front_mut()?;
         // Runs end at multiples of a part, so that a rerun asks for the same ranges.
         let end = (first.start.saturating_add(run) / self.part * self.part).max(first.start + 1);
+        let end = end.min(first.end);
         let end = if first.end.saturating_sub(end) < self.part / 2 { first.end } else { end };
         let run = first.start..end;
         first.start = end;
@@ -291,5 +292,59 @@ mod tests {
         plan.release(id);
         assert_eq!(plan.take(START).unwrap().1, 4..10);
         assert_eq!(plan.left(), 20);
+    }
+
+    /// Workers that take, get on, fail and stream in any order: in the end all that was wanted is done.
+    #[test]
+    fn whatever_happens_all_that_is_wanted_gets_done() {
+        let mut state = 7u64;
+        let mut random = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below.max(1)
+        };
+        for _ in 0..300 {
+            let (from, to) = (random(100), 100 + random(100));
+            let wanted = [from..from + random(60).max(1).min(100 - from), to.max(101)..200];
+            let done: Vec<Range<u64>> = (0..random(2)).map(|n| n * 50..n * 50 + 20).collect();
+            let mut there: Vec<bool> =
+                (0..200).map(|byte| done.iter().any(|range| range.contains(&byte))).collect();
+            let mut plan = Plan::new(&wanted, &done, 1 + random(20), 3);
+            let mut workers: Vec<(u64, u64)> = Vec::new();
+            for step in 0.. {
+                assert!(step < 10_000, "it does not end: {plan:?}");
+                match random(8) {
+                    0..3 if workers.len() < 3 => {
+                        let now = Duration::from_millis(step * 400);
+                        workers.extend(plan.take(now).map(|(id, range)| (id, range.start)));
+                    }
+                    3 => workers.extend(plan.take_rest(200).map(|(id, range)| (id, range.start))),
+                    4 if !workers.is_empty() => {
+                        plan.release(workers.remove(random(workers.len() as u64) as usize).0);
+                    }
+                    _ if !workers.is_empty() => {
+                        let at = random(workers.len() as u64) as usize;
+                        let (id, position) = workers[at];
+                        let target = position + 1 + random(30);
+                        let end = plan.advance(id, target);
+                        let reached = end.min(target);
+                        if reached > position {
+                            there[position as usize..reached as usize].fill(true);
+                            plan.finish(position..reached);
+                        }
+                        workers[at].1 = reached.max(position);
+                        if reached >= end {
+                            plan.release(workers.remove(at).0);
+                        }
+                    }
+                    _ if plan.is_over() => break,
+                    _ => {}
+                }
+            }
+            for range in wanted {
+                assert!(range.clone().all(|byte| there[byte as usize]), "{range:?} of {plan:?}");
+            }
+        }
     }
 }

@@ -258,3 +258,54 @@ async fn a_server_whose_etags_come_and_go_is_asked_without_conditions() {
     let conditions = conditions(&registry);
     assert_eq!(conditions.iter().filter(|condition| !condition.is_empty()).count(), 2, "{conditions:?}");
 }
+
+/// A registry that does something else at every turn, by a number that looks like chance and is not.
+fn fickle(bytes: &[u8], seed: usize) -> Registry {
+    let asked = AtomicUsize::new(seed * 1000);
+    let copy = bytes.to_vec();
+    let registry = Registry::with(
+        Abilities::default(),
+        Box::new(move |request| {
+            let turn = asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) >> 7;
+            match turn % 12 {
+                0 => Action::CutAnswer(turn % 30_000),
+                1 => Action::Answer(Reply::new(503, b"")),
+                // Another server behind the same name, which knows no ranges, or has ETags of its own.
+                2 => Action::Answer(Reply::new(200, &copy)),
+                3 => Action::Answer(Reply::new(200, &copy).header("etag", format!("\"{turn}\""))),
+                4 if !request.header("range").is_empty() => Action::Answer(Reply::new(416, b"")),
+                _ => Action::Pass,
+            }
+        }),
+    );
+    registry.add_blob(bytes);
+    registry
+}
+
+#[tokio::test]
+async fn a_registry_that_changes_its_mind_all_the_time_still_gives_the_right_bytes() {
+    let (bytes, directory) = (noise(300_000), tempfile::tempdir().unwrap());
+    for seed in 0..25 {
+        let registry = fickle(&bytes, seed);
+        let mut options: Options = options();
+        options.transfer.part = 16 << 10;
+        let repository = repository_with(registry.host(), options, Arc::new(Anonymous));
+        let path = directory.path().join(seed.to_string());
+        let start = seed as u64 * 9_000;
+        let ranges = [start..start + 40_000, 270_000..280_000 + seed as u64];
+        // It may be worse than a client's patience; what is there stays, and a rerun goes on.
+        let mut tries = 0;
+        while let Err(error) = fetch(&repository, &bytes, &ranges, &path).await {
+            tries += 1;
+            assert!(tries < 20, "{}", chain(&error));
+        }
+        assert_there(&bytes, &ranges, &path);
+        let mut pulled = pull(&repository, &bytes, &path).await;
+        for _ in 0..20 {
+            if pulled.is_err() {
+                pulled = pull(&repository, &bytes, &path).await;
+            }
+        }
+        assert_eq!(pulled.unwrap(), bytes, "seed {seed}");
+    }
+}
