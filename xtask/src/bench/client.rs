@@ -37,16 +37,16 @@ pub(super) enum Tool {
 pub(super) struct Target<'a> {
     pub(super) registry: SocketAddr,
     pub(super) version: &'a str,
-    /// Port's `encoding` of the artifact, where it is to be named.
+    /// Port's `encoding` of what it pushes, where it is to be named.
     pub(super) encoding: Option<&'a str>,
     /// What else Port's push is told.
     pub(super) push_options: &'a [&'a str],
 }
 
 impl Target<'_> {
-    /// Of a push with nothing special.
+    /// Of bytes that are carried as they are.
     pub(super) fn plain(registry: SocketAddr) -> Self {
-        Self { registry, version: "v1", encoding: None, push_options: &[] }
+        Self { registry, version: "v1", encoding: Some("raw"), push_options: &[] }
     }
 }
 
@@ -167,17 +167,16 @@ impl Client {
     fn configure(&self, directory: &Path, target: &Target<'_>) -> Outcome {
         let Target { registry, version, encoding, .. } = target;
         let name = self.tool.name();
-        let encoding = encoding.map(|encoding| format!("encoding = \"{encoding}\"\n")).unwrap_or_default();
-        let backend =
-            r#"{ backend = "oci-registry", transport = "plain-http", auth = { kind = "anonymous" } }"#;
+        let encoding = encoding.map(|encoding| format!(r#", encoding = "{encoding}""#)).unwrap_or_default();
+        let backend = r#"backend = "oci-registry", transport = "plain-http", auth = { kind = "anonymous" }"#;
         let text = format!(
             r#"[artifacts.guest_images.{ARTIFACT}]
 reference = {{ registry = "{registry}", repository = "benchmark/{name}", version = "{version}" }}
-{encoding}
+
 [artifacts.guest_images.{ARTIFACT}.distribution]
 cache_root = ".port/cache"
-push = {backend}
-pull = {backend}
+push = {{ {backend}{encoding} }}
+pull = {{ {backend} }}
 
 [[artifacts.guest_images.{ARTIFACT}.variants]]
 path = "{PORT_PATH}"
@@ -219,8 +218,11 @@ pub(super) fn remove(directory: &Path) -> Outcome {
     }
 }
 
-/// What the files below a directory take on the disk.
+/// What the files below a directory take on the disk; nothing where there is none.
 pub(super) fn bytes_on_disk(directory: &Path) -> Outcome<u64> {
+    if !directory.exists() {
+        return Ok(0);
+    }
     let said = process::read(process::program("du").args(["--summarize", "--block-size=1"]).arg(directory))?;
     let number = said.split_whitespace().next().and_then(|number| number.parse().ok());
     number.ok_or_else(|| Failure::new(format!("du of `{}`: found `{said}`", directory.display())))
@@ -239,7 +241,7 @@ mod tests {
         let table: toml::Table = workspace::read_text(&directory.join("port.toml")).unwrap().parse().unwrap();
         let artifact = &table["artifacts"]["guest_images"][ARTIFACT];
         assert_eq!(artifact["reference"]["registry"].as_str(), Some("127.0.0.1:5000"));
-        assert_eq!(artifact["encoding"].as_str(), Some("zstd"));
+        assert_eq!(artifact["distribution"]["push"]["encoding"].as_str(), Some("zstd"));
         assert_eq!(artifact["distribution"]["pull"]["transport"].as_str(), Some("plain-http"));
         remove(&directory).unwrap();
         remove(&directory).unwrap();

@@ -17,7 +17,8 @@ mod subject;
 mod table;
 mod tree;
 
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use self::images::{Builder, Images, Pair};
 use self::results::{Case, Row};
@@ -31,34 +32,31 @@ use crate::failure::{Failure, Outcome};
 use crate::{agent, generate, workspace};
 
 const PORT: &str = "port";
-/// How Port carries the images; none is its default.
-const ENCODING: Option<&str> = None;
+/// How Port carries the images, said so that another default changes nothing here.
+const ENCODING: &str = "packed";
 /// Port once more, so that what packs and what deltas move is told apart.
-const PACKS_ALONE: PacksAlone = PacksAlone { name: "port, packs alone", push_options: None };
+const PACKS_ALONE: &str = "port, packs alone";
+const WITHOUT_DELTAS: &[&str] = &["--deltas", "0"];
+/// No round begins that would not end by then.
+const PATIENCE: Duration = Duration::from_secs(24 * 60);
 /// Beside docs/benchmarks.md.
 const PLOT: &str = "benchmarks-transfer.svg";
-
-/// A push without deltas, where there are any.
-struct PacksAlone {
-    name: &'static str,
-    push_options: Option<&'static [&'static str]>,
-}
 
 pub(super) fn run(rounds: usize) -> Outcome {
     let started = Instant::now();
     let agents = agent::build_for_host()?;
-    let port = generate::port("release")?;
-    let clients = Client::all(port.clone())?;
-    let everybody = everybody(&clients)?;
     let target = workspace::target_directory();
     let directory = target.join("bench-transfer");
     client::remove(&directory)?;
-    client::make(&directory)?;
+    let port = copy(&generate::port("release")?, &directory)?;
+    let clients = Client::all(port.clone())?;
+    let everybody = everybody(&clients)?;
     let builder = Builder { port: &port, agents: &agents, directory: &directory };
     let images = builder.images(&target.join("bench-packages"))?;
     println!("images: ready after {:.0} s", started.elapsed().as_secs_f64());
     let ground = Ground::prepare(&directory)?;
-    let measured = measure(&ground, &everybody, &few(&clients)?, &builder, images, rounds);
+    let bench = Bench { ground: &ground, everybody, few: few(&clients)?, started, rounds };
+    let measured = bench.measure(&builder, images);
     drop(ground);
     let removed = client::remove(&directory);
     let results = measured?;
@@ -69,42 +67,67 @@ pub(super) fn run(rounds: usize) -> Outcome {
     Failure::from_findings(table::missed(&results))
 }
 
-fn measure(
-    ground: &Ground,
-    everybody: &[Box<dyn Subject>],
-    few: &[Box<dyn Subject>],
-    builder: &Builder<'_>,
-    images: Images,
-    rounds: usize,
-) -> Outcome<Results> {
-    let mut update = counted(ground, everybody, &images.update)?;
-    for round in 0..rounds {
-        for index in turns(everybody.len(), round) {
-            let (Some(subject), Some(row)) = (everybody.get(index), update.rows.get_mut(index)) else {
-                continue;
-            };
-            row.timed.push(ground.turn(subject.as_ref(), &images.update, Way::Timed)?);
-        }
-    }
-    if let Some(packs) = few.iter().find(|subject| subject.name() == PACKS_ALONE.name) {
-        update.rows.extend(counted(ground, std::slice::from_ref(packs), &images.update)?.rows);
-    }
-    let program = counted(ground, few, &images.program)?;
-    let erofs = counted(ground, few, &images.erofs)?;
-    let port = few.first().ok_or_else(|| Failure::new("nobody to measure"))?;
-    let large = large::run(ground, port.as_ref(), builder, &images)?;
-    Ok(Results { images, update, program, erofs, large, rounds })
+/// What is measured must be one program to the end, whatever is built meanwhile.
+fn copy(program: &Path, directory: &Path) -> Outcome<PathBuf> {
+    client::make(directory)?;
+    let place = directory.join(PORT);
+    std::fs::copy(program, &place).map_err(|error| Failure::io("copy", program, &error))?;
+    Ok(place)
 }
 
-/// The way through that is not timed.
-fn counted(ground: &Ground, subjects: &[Box<dyn Subject>], pair: &Pair) -> Outcome<Case> {
-    let mut case = Case::new(pair);
-    for subject in subjects {
-        let counted = ground.turn(subject.as_ref(), pair, Way::Counted)?;
-        let (name, is_peer) = (subject.name(), subject.is_peer());
-        case.rows.push(Row { name, is_peer, counted, timed: Vec::new() });
+/// Who is measured where, and how often.
+struct Bench<'a> {
+    ground: &'a Ground,
+    everybody: Vec<Box<dyn Subject>>,
+    few: Vec<Box<dyn Subject>>,
+    started: Instant,
+    rounds: usize,
+}
+
+impl Bench<'_> {
+    /// What is done once comes first, so that the rounds know what time is left.
+    fn measure(&self, builder: &Builder<'_>, images: Images) -> Outcome<Results> {
+        let port = self.few.first().ok_or_else(|| Failure::new("nobody to measure"))?;
+        let large = large::run(self.ground, port.as_ref(), builder, &images)?;
+        let program = self.counted(&self.few, &images.program)?;
+        let erofs = self.counted(&self.few, &images.erofs)?;
+        let mut update = self.counted(&self.everybody, &images.update)?;
+        let rounds = self.timed(&mut update, &images.update)?;
+        if let Some(packs) = self.few.iter().find(|subject| subject.name() == PACKS_ALONE) {
+            update.rows.extend(self.counted(std::slice::from_ref(packs), &images.update)?.rows);
+        }
+        Ok(Results { images, update, program, erofs, large, rounds })
     }
-    Ok(case)
+
+    /// The way through that is not timed.
+    fn counted(&self, subjects: &[Box<dyn Subject>], pair: &Pair) -> Outcome<Case> {
+        let mut case = Case::new(pair);
+        for subject in subjects {
+            let counted = self.ground.turn(subject.as_ref(), pair, Way::Counted)?;
+            let (name, is_peer) = (subject.name(), subject.is_peer());
+            case.rows.push(Row { name, is_peer, counted, timed: Vec::new() });
+        }
+        Ok(case)
+    }
+
+    /// As many rounds as are wanted, or as there is time for; at least one.
+    fn timed(&self, case: &mut Case, pair: &Pair) -> Outcome<usize> {
+        for round in 0..self.rounds {
+            let start = Instant::now();
+            for index in turns(self.everybody.len(), round) {
+                let (Some(subject), Some(row)) = (self.everybody.get(index), case.rows.get_mut(index)) else {
+                    continue;
+                };
+                row.timed.push(self.ground.turn(subject.as_ref(), pair, Way::Timed)?);
+            }
+            let left = PATIENCE.saturating_sub(self.started.elapsed());
+            println!("round {} of {}: {:.0} s", round + 1, self.rounds, start.elapsed().as_secs_f64());
+            if left < start.elapsed() {
+                return Ok(round + 1);
+            }
+        }
+        Ok(self.rounds)
+    }
 }
 
 /// Port first.
@@ -128,9 +151,7 @@ fn everybody(clients: &[Client]) -> Outcome<Vec<Box<dyn Subject>>> {
 /// Those whose bytes say something where little changes; the others move the whole image.
 fn few(clients: &[Client]) -> Outcome<Vec<Box<dyn Subject>>> {
     let mut subjects: Vec<Box<dyn Subject>> = vec![port(clients, PORT, &[])?];
-    if let Some(options) = PACKS_ALONE.push_options {
-        subjects.push(port(clients, PACKS_ALONE.name, options)?);
-    }
+    subjects.push(port(clients, PACKS_ALONE, WITHOUT_DELTAS)?);
     subjects.push(Box::new(Casync::new()?));
     subjects.push(Box::new(Compressed::new(tool(clients, Tool::Oras)?)));
     Ok(subjects)
@@ -142,7 +163,7 @@ fn port(
     push_options: &'static [&'static str],
 ) -> Outcome<Box<dyn Subject>> {
     let client = tool(clients, Tool::Port)?;
-    Ok(Box::new(OfRegistry { name, client, is_peer: false, encoding: ENCODING, push_options }))
+    Ok(Box::new(OfRegistry { name, client, is_peer: false, encoding: Some(ENCODING), push_options }))
 }
 
 fn tool(clients: &[Client], tool: Tool) -> Outcome<Client> {

@@ -48,7 +48,7 @@ pub(super) fn of_updates(update: &Case, program: &Case) -> Vec<Verdict> {
             share,
         ))
     };
-    let name = PACKS_ALONE.name;
+    let name = PACKS_ALONE;
     let by_packs = [
         (Stage::PushUpdate, "the push of the updated packages by packs"),
         (Stage::PullUpdate, "their pull by packs"),
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn deltas_and_packs_have_limits_of_their_own() {
-        let rows = |both, packs| vec![row(PORT, false, 1.0, both), row(PACKS_ALONE.name, false, 1.0, packs)];
+        let rows = |both, packs| vec![row(PORT, false, 1.0, both), row(PACKS_ALONE, false, 1.0, packs)];
         let met = |update, program| {
             of_updates(&update, &program).iter().map(|verdict| verdict.met).collect::<Vec<_>>()
         };

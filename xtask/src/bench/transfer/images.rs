@@ -71,11 +71,12 @@ impl Builder<'_> {
         let (files, file_bytes) = tree::count(&old)?;
         let ext4 = |name, tree| self.image(name, "ext4", Some(MEBIBYTES), tree);
         let erofs = |name, tree| self.image(name, "erofs", None, tree);
-        let v1 = ext4("v1-ext4", &old)?;
-        let update = self.pair("v2", Sample::of(&v1)?, ext4("v2-ext4", &new)?)?;
-        let program = self.pair("vt", Sample::of(&v1)?, ext4("vt-ext4", &one)?)?;
-        let erofs = self.pair("erofs", Sample::of(&erofs("v1-erofs", &old)?)?, erofs("v2-erofs", &new)?)?;
-        let allocated = tree::allocated(&v1)?;
+        let v1 = self.measured(&ext4("v1-ext4", &old)?)?;
+        let allocated = tree::allocated(v1.0.path())?;
+        let update = pair("v2", v1.clone(), self.measured(&ext4("v2-ext4", &new)?)?);
+        let program = pair("vt", v1, self.measured(&ext4("vt-ext4", &one)?)?);
+        let old_erofs = self.measured(&erofs("v1-erofs", &old)?)?;
+        let erofs = pair("erofs", old_erofs, self.measured(&erofs("v2-erofs", &new)?)?);
         for tree in [&new, &one] {
             remove(tree)?;
         }
@@ -96,11 +97,9 @@ impl Builder<'_> {
         Ok(project.join("rootfs.img"))
     }
 
-    fn pair(&self, name: &'static str, old: Sample, new: PathBuf) -> Outcome<Pair> {
-        let new = Sample::of(&new)?;
-        let old_compressed = self.compressed(old.path())?;
-        let new_compressed = self.compressed(new.path())?;
-        Ok(Pair { name, old, new, old_compressed, new_compressed })
+    /// An image, and what `zstd -3` makes of it.
+    fn measured(&self, image: &Path) -> Outcome<(Sample, u64)> {
+        Ok((Sample::of(image)?, self.compressed(image)?))
     }
 
     fn compressed(&self, image: &Path) -> Outcome<u64> {
@@ -111,6 +110,11 @@ impl Builder<'_> {
         std::fs::remove_file(&output).map_err(|error| Failure::io("remove", &output, &error))?;
         Ok(size)
     }
+}
+
+fn pair(name: &'static str, old: (Sample, u64), new: (Sample, u64)) -> Pair {
+    let ((old, old_compressed), (new, new_compressed)) = (old, new);
+    Pair { name, old, new, old_compressed, new_compressed }
 }
 
 impl Images {

@@ -9,9 +9,9 @@ use crate::bench::sample::Sample;
 use crate::failure::Outcome;
 
 const MEBIBYTES: u64 = 8192;
-/// Files of 64 MiB beside the system.
+/// Files of 64 MiB beside the system, and how many more its successor has.
 const FILLER: u64 = 24;
-const FILLER_OF_UPDATE: u64 = 1;
+const FILLER_OF_UPDATE: u64 = 2;
 
 /// What was found.
 pub(super) struct Large {
@@ -42,9 +42,9 @@ pub(super) fn run(
 ) -> Outcome<Large> {
     let directory = builder.directory.join("trees/large");
     tree::clone(&images.tree, &directory)?;
-    tree::fill(&directory, FILLER)?;
+    tree::fill(&directory, 0..FILLER)?;
     let old = Sample::of(&builder.image("large-1", "ext4", Some(MEBIBYTES), &directory)?)?;
-    tree::fill(&directory.join("more"), FILLER_OF_UPDATE)?;
+    tree::fill(&directory, FILLER..FILLER + FILLER_OF_UPDATE)?;
     let new = Sample::of(&builder.image("large-2", "ext4", Some(MEBIBYTES), &directory)?)?;
     remove(&directory)?;
     let (size, allocated) = (old.size, tree::allocated(old.path())?);

@@ -139,9 +139,6 @@ fn updates(results: &Results) -> String {
         }
     }
     let goals = goals::of_updates(&results.update, &results.program);
-    if goals.is_empty() {
-        text.push_str("\nGoals: none for images that are carried whole.\n");
-    }
     goals.iter().for_each(|goal| text.push_str(&goal.paragraph()));
     text
 }

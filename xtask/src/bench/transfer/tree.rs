@@ -1,6 +1,7 @@
 //! Directories of files from which images are made: counted, copied, and changed in one place.
 
 use std::fs::Metadata;
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -70,12 +71,12 @@ pub(super) fn with_one_program(
     Ok(Replaced { path: format!("/{}", program.display()), size })
 }
 
-/// `count` files of numbers that compress by about a quarter, in `tree`; the same ones every time.
-pub(super) fn fill(tree: &Path, count: u64) -> Outcome {
+/// Files of numbers that compress by about a quarter, in `tree`; each is the same every time, and no two are alike.
+pub(super) fn fill(tree: &Path, files: Range<u64>) -> Outcome {
     let directory = tree.join("var/lib/filler");
     make(&directory)?;
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for index in 0..count {
+    for index in files {
+        let mut state = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < FILLER_BYTES {
             // xorshift; two bits of every byte are the same, so that there is something to find for a compressor.
