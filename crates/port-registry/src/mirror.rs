@@ -160,3 +160,29 @@ impl MirrorSite {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::Anonymous;
+    use port_model::progress::Silent;
+
+    #[test]
+    fn a_mirror_has_options_of_its_own_and_little_patience() {
+        let credentials: Arc<dyn CredentialSource> = Arc::new(Anonymous);
+        let options = HostOptions { trusted_realms: vec!["own".to_owned()], ..HostOptions::default() };
+        let registry: RegistryHost = "mirror.lan".parse().unwrap();
+        let mirror = Mirror { registry: registry.clone(), prefix: None, options, credentials };
+        let of_origin = HostOptions { trusted_realms: vec!["origin".to_owned()], ..HostOptions::default() };
+        let settings = Options {
+            default: of_origin.clone(),
+            registries: [(registry, of_origin)].into(),
+            ..Options::default()
+        };
+        let reporter: Arc<dyn Reporter> = Arc::new(Silent);
+        let host = MirrorHost::new(&mirror, &settings, &reporter).unwrap().host;
+        assert_eq!(host.options.trusted_realms, ["own"]);
+        let patience = host.patience();
+        assert_eq!((patience.tries, patience.longest_pause, patience.stall), (TRIES, PAUSE, STALL));
+    }
+}
