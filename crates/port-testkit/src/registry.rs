@@ -210,6 +210,16 @@ impl Registry {
         digest
     }
 
+    /// Makes the registry give these bytes for a blob, whatever its digest says.
+    pub fn lie(&self, digest: &str, bytes: &[u8]) {
+        self.state().blobs.insert(digest.to_owned(), Arc::new(bytes.to_vec()));
+    }
+
+    /// Loses a blob.
+    pub fn lose_blob(&self, digest: &str) {
+        self.state().blobs.remove(digest);
+    }
+
     /// Puts a manifest in, below a tag and its digest; returns its digest.
     pub fn add_manifest(&self, repository: &str, tag: &str, media_type: &str, bytes: &[u8]) -> String {
         let digest = digest_of(bytes).to_string();

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::sync::{Arc, MutexGuard};
 
 use port_content::hashing::digest_of;
+use serde_json::{Value, json};
 
 use super::{Access, Action, BlobEtags, Reply, Request, Server, State};
 
@@ -282,14 +283,23 @@ impl Server {
         let found = state.manifests.iter().filter(|((of, name), (_, bytes))| {
             of == repository && name.contains(':') && String::from_utf8_lossy(bytes).contains(&wanted)
         });
-        let entries: Vec<String> = found
-            .map(|((_, name), (media_type, bytes))| {
-                format!("{{\"mediaType\":\"{media_type}\",\"digest\":\"{name}\",\"size\":{}}}", bytes.len())
-            })
-            .collect();
+        let entries: Vec<String> =
+            found.map(|((_, name), (media_type, bytes))| entry(media_type, name, bytes)).collect();
         let body = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entries.join(","));
         Reply::new(200, body.as_bytes()).header("content-type", "application/vnd.oci.image.index.v1+json")
     }
+}
+
+/// An entry of a list of referrers, which says of its manifest what the distribution-spec wants.
+fn entry(media_type: &str, digest: &str, bytes: &[u8]) -> String {
+    let manifest: Value = serde_json::from_slice(bytes).unwrap();
+    let mut entry = json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() });
+    for field in ["artifactType", "annotations"] {
+        if let Some(value) = manifest.get(field) {
+            entry[field] = value.clone();
+        }
+    }
+    entry.to_string()
 }
 
 fn read_head(reader: &mut BufReader<TcpStream>) -> Option<Request> {
