@@ -16,6 +16,7 @@ mod ci;
 mod demo;
 mod demo_oci;
 mod failure;
+mod fuzz;
 mod generate;
 mod layers;
 mod links;
@@ -47,6 +48,9 @@ Tasks:
   peers [--all]         Other people's registries and clients that the tests run Port against; --all the large ones too
   agent                 The static guest agent, beside `port` (target/release, target/debug), where `port` looks
   setup                 Only the set-up: system packages and the guest agents
+
+  fuzz TARGET SECONDS   A reader of what comes from outside (fuzz/fuzz_targets/) under libFuzzer, which takes a C++
+                        compiler; findings go to target/fuzz/findings
 
   layers                Crate dependencies against the layer table of ARCHITECTURE.md
   links                 Relative links of README.md, ARCHITECTURE.md, CHANGELOG.md and docs/ lead somewhere
@@ -91,6 +95,7 @@ fn run(mut arguments: lexopt::Parser) -> Outcome {
     };
     match task.as_str() {
         "bench" => return bench::run(arguments),
+        "fuzz" => return fuzz::run(arguments),
         "generate" => return generate::run(arguments),
         "peers" => return peers::run(arguments),
         _ => {}
