@@ -25,6 +25,21 @@ pub enum Event {
         found: u64,
         /// Bytes that are fetched for the rest; fewer, where they travel compressed.
         fetch: u64,
+        /// The tasks that fetch them.
+        transfers: Vec<String>,
+    },
+    /// A file was packed. Sent before the task that packs it finishes.
+    Packed {
+        /// Which task.
+        task: String,
+        /// Bytes of the file that are not in holes.
+        data: u64,
+        /// Of those, what the parent has.
+        in_parent: u64,
+        /// Of those, what neither the parent nor the file itself had before.
+        new: u64,
+        /// Bytes of the packs that hold what is new.
+        stored: u64,
     },
     /// A task got further.
     Advanced {

@@ -33,6 +33,9 @@ pub(crate) struct Encoded {
     pub(crate) stored: Vec<Stored>,
     /// Bytes that went out already.
     pub(crate) moved: u64,
+    /// For each component, bytes of its file that were published before: all of them, or what the parent has; `None` where
+    /// nothing but the backend knows.
+    pub(crate) found: Vec<Option<u64>>,
     /// What the packed component was packed against.
     parent: Option<Parent>,
 }
@@ -42,30 +45,35 @@ impl Encoder<'_> {
     pub(crate) async fn encode(&self) -> Result<Encoded, OpsError> {
         let mut encoded = Encoded::default();
         for component in &self.bundle.components {
-            let stored = match self.target.artifact.encoding(component.kind) {
-                Encoding::Raw => Stored::Raw,
+            let (stored, found) = match self.target.artifact.encoding(component.kind) {
+                Encoding::Raw => (Stored::Raw, None),
                 Encoding::Zstd => match self.known(component, Encoding::Zstd).await? {
-                    Some(known) => known,
-                    None => compressed::compress(self.source.workspace, component)?,
+                    Some(known) => (known, Some(component.size)),
+                    None => (compressed::compress(self.source.workspace, component)?, None),
                 },
                 Encoding::Packed => self.packed(component, &mut encoded).await?,
             };
             encoded.stored.push(stored);
+            encoded.found.push(found);
         }
         Ok(encoded)
     }
 
-    async fn packed(&self, component: &Component, encoded: &mut Encoded) -> Result<Stored, OpsError> {
-        let Some(repository) = self.source.repository else { return Ok(Stored::Raw) };
+    async fn packed(
+        &self,
+        component: &Component,
+        encoded: &mut Encoded,
+    ) -> Result<(Stored, Option<u64>), OpsError> {
+        let Some(repository) = self.source.repository else { return Ok((Stored::Raw, None)) };
         if let Some(known) = self.known(component, Encoding::Packed).await? {
-            return Ok(known);
+            return Ok((known, Some(component.size)));
         }
         self.check_conflict().await?;
         let parent = parent::find(self.source, &self.options.parent, component.kind).await?;
         encoded.parent = parent.clone();
         let outcome = pack::pack(self.source.workspace, repository, component, parent).await?;
         encoded.moved += outcome.moved;
-        Ok(outcome.stored)
+        Ok((outcome.stored, Some(outcome.in_parent)))
     }
 
     /// How the same file was encoded before, here or by whoever published it, if all blobs can be had without doing it again.

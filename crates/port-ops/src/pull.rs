@@ -13,7 +13,7 @@ use port_store::Blob;
 use crate::describe;
 use crate::error::OpsError;
 use crate::local::HashedFile;
-use crate::push::{TransferReport, open, record, report};
+use crate::push::{Moved, TransferReport, open, record, report};
 use crate::registry::Reading;
 use crate::source::Source;
 use crate::target::Target;
@@ -38,7 +38,7 @@ pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferR
     };
     let _operation = workspace.store.operation()?;
     let mut tries = 1;
-    let (decoded, bytes) = loop {
+    let brought = loop {
         let found = backend.resolve(&target.artifact.reference, target.variant()).await?;
         match bring(source, target, &found).await {
             Ok(result) => break result,
@@ -53,18 +53,28 @@ pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferR
             }
         }
     };
-    let Decoded { bundle, stored } = decoded;
+    let Bundled { decoded: Decoded { bundle, stored }, moved, found } = brought;
     if let Some(main) = bundle.main() {
         pvm::refuse_standard(workspace, target, &main.digest)?;
     }
     let (_, manifest) = record(workspace, target, &bundle, &stored)?;
     restore(workspace, target, &bundle)?;
-    Ok(report(target, backend.as_ref(), &bundle, manifest, bytes))
+    let moved = Moved { stored: &stored, found: &found, bytes: moved };
+    Ok(report(target, backend.as_ref(), &bundle, manifest, moved))
 }
 
-/// Brings every file of one publication into the store; returns what they are, how they are published, and the bytes
-/// moved.
-async fn bring(source: Source<'_>, target: Target<'_>, found: &Found) -> Result<(Decoded, u64), OpsError> {
+/// A bundle whose files are in the store.
+struct Bundled {
+    /// What the files are, and how they are published.
+    decoded: Decoded,
+    /// Bytes that came from the backend.
+    moved: u64,
+    /// For each component, bytes of its file that lay here.
+    found: Vec<Option<u64>>,
+}
+
+/// Brings every file of one publication into the store.
+async fn bring(source: Source<'_>, target: Target<'_>, found: &Found) -> Result<Bundled, OpsError> {
     let backend = source.backend;
     let wrong = |reason: String| OpsError::WrongContent {
         location: backend.location(&target.artifact.reference, target.variant(), &target.config.file_name),
@@ -83,7 +93,7 @@ async fn bring(source: Source<'_>, target: Target<'_>, found: &Found) -> Result<
     check_config(documents).map_err(wrong)?;
     check_identity(target, bundle).map_err(wrong)?;
     let manifest = digest_of(&documents.manifest);
-    let mut bytes = 0;
+    let (mut moved, mut here) = (0, Vec::new());
     for (component, stored) in bundle.components.iter().zip(&decoded.stored) {
         let file = &file_of(found, component).ok_or_else(|| {
             wrong(format!("its documents name `{}`, which is not there", component.file_name))
@@ -94,15 +104,19 @@ async fn bring(source: Source<'_>, target: Target<'_>, found: &Found) -> Result<
             return Err(wrong(format!("`{name}` is {expected} by its documents, {other} by its side-car")));
         }
         let local = target.local_path(component.kind, &component.file_name);
-        bytes += source.bring(component, stored, &manifest, &local).await?;
+        let brought = source.bring(component, stored, &manifest, &local).await?;
+        moved += brought.moved;
+        here.push(Some(brought.found));
     }
-    Ok((decoded, bytes))
+    Ok(Bundled { decoded, moved, found: here })
 }
 
-/// Files whose documents are not ours: each is published as it is.
-fn plain(bundle: Bundle) -> Decoded {
+/// Files whose documents are not ours: each is published as it is, and was moved whole or not at all.
+fn plain(bundle: Bundle, moved: &[u64]) -> Bundled {
     let stored = bundle.components.iter().map(|_| Stored::Raw).collect();
-    Decoded { bundle, stored }
+    let sizes = bundle.components.iter().map(|component| component.size).zip(moved);
+    let found = sizes.map(|(size, moved)| Some(size.saturating_sub(*moved))).collect();
+    Bundled { decoded: Decoded { bundle, stored }, moved: moved.iter().sum(), found }
 }
 
 /// The file of a component: as the backend lists it, or, where it lists none, as the documents describe it.
@@ -131,7 +145,7 @@ async fn bring_foreign(
     source: Source<'_>,
     target: Target<'_>,
     documents: &Documents,
-) -> Result<(Decoded, u64), OpsError> {
+) -> Result<Bundled, OpsError> {
     let Source { workspace, backend, .. } = source;
     let (variant, file_name) = (target.variant(), target.config.file_name.clone());
     let location = backend.location(&target.artifact.reference, variant, &file_name);
@@ -140,17 +154,17 @@ async fn bring_foreign(
         let artifact = target.artifact.name.clone();
         OpsError::ForeignDocuments { location, artifact, source: Box::new(source) }
     })?;
-    let (mut files, mut moved) = (Vec::new(), 0);
+    let (mut files, mut moved) = (Vec::new(), Vec::new());
     for component in decoded.bundle.components {
         let digest = Some(component.digest.clone());
         let file = FoundFile { name: component.file_name.clone(), size: component.size, digest };
         let expected = Some((&component.digest, component.size));
         let (digest, bytes) = source.fetch(&file, expected).await?;
-        moved += bytes;
+        moved.push(bytes);
         let blob = Blob { digest, size: component.size };
         files.push(HashedFile::stored(workspace, component.kind, component.file_name, blob));
     }
-    Ok((plain(describe::bundle(workspace, target, &files)?), moved))
+    Ok(plain(describe::bundle(workspace, target, &files)?, &moved))
 }
 
 pub(crate) fn check_identity(target: Target<'_>, bundle: &Bundle) -> Result<(), String> {
@@ -191,10 +205,10 @@ async fn bring_undescribed(
     source: Source<'_>,
     target: Target<'_>,
     found: &Found,
-) -> Result<(Decoded, u64), OpsError> {
+) -> Result<Bundled, OpsError> {
     let Source { workspace, backend, .. } = source;
     let mut files = Vec::new();
-    let mut moved = 0;
+    let mut moved = Vec::new();
     let main = target.config.file_name.as_str();
     for (name, kind) in [(main, target.main_kind()), (INITRD_FILE_NAME, ComponentKind::Initrd)] {
         let Some(file) = found.files.iter().find(|file| file.name.as_str() == name) else { continue };
@@ -203,7 +217,7 @@ async fn bring_undescribed(
         }
         let expected = file.digest.as_ref().map(|digest| (digest, file.size));
         let (digest, bytes) = source.fetch(file, expected).await?;
-        moved += bytes;
+        moved.push(bytes);
         let blob = Blob { digest, size: file.size };
         files.push(HashedFile::stored(workspace, kind, file.name.clone(), blob));
     }
@@ -212,7 +226,7 @@ async fn bring_undescribed(
             backend.location(&target.artifact.reference, target.variant(), &target.config.file_name);
         return Err(BackendError::new(ErrorKind::NotFound, location, "find", "there is no such file").into());
     }
-    Ok((plain(describe::bundle(workspace, target, &files)?), moved))
+    Ok(plain(describe::bundle(workspace, target, &files)?, &moved))
 }
 
 /// Writes cache and local paths, companions first, so that the main file never lacks them.

@@ -8,7 +8,7 @@ use port_content::hashing::digest_of;
 use port_layout as layout;
 use port_layout::index::Strategy;
 use port_layout::native::{self, Stored};
-use port_model::{Bundle, Component, Digest, FileName, Reference, Variant};
+use port_model::{Bundle, Component, Digest, Encoding, FileName, Reference, Variant};
 use serde::Serialize;
 
 use crate::encode::Encoder;
@@ -58,6 +58,13 @@ pub struct FileReport {
     pub bytes: u64,
     /// Its digest.
     pub digest: Digest,
+    /// How it is published.
+    pub encoding: Encoding,
+    /// Sum of the sizes of the blobs that it is published as.
+    pub published_bytes: u64,
+    /// Bytes of the file that nobody had to move: in a pull what lay here, in a push what the parent has. `None` where nobody
+    /// looked.
+    pub found_bytes: Option<u64>,
 }
 
 /// What a push is told.
@@ -122,7 +129,8 @@ pub async fn push(
         let cache_path = target.cache_path(&component.file_name);
         workspace.store.share(&component.digest, component.size, &cache_path)?;
     }
-    Ok(report(target, backend.as_ref(), &bundle, manifest, bytes))
+    let moved = Moved { stored: &encoded.stored, found: &encoded.found, bytes };
+    Ok(report(target, backend.as_ref(), &bundle, manifest, moved))
 }
 
 /// Opens the configured backend of one direction.
@@ -174,20 +182,34 @@ fn published(workspace: &Workspace, component: &Component, stored: &Stored) -> V
     blobs.map(file).collect()
 }
 
+/// What is said of the components' way, in their order.
+pub(crate) struct Moved<'a> {
+    /// How they are published.
+    pub(crate) stored: &'a [Stored],
+    /// What of their files was there.
+    pub(crate) found: &'a [Option<u64>],
+    /// What was moved for all of them.
+    pub(crate) bytes: u64,
+}
+
 pub(crate) fn report(
     target: Target<'_>,
     backend: &dyn Backend,
     bundle: &Bundle,
     manifest: Digest,
-    moved_bytes: u64,
+    moved: Moved<'_>,
 ) -> TransferReport {
     let place = |name: &FileName| backend.location(&target.artifact.reference, target.variant(), name);
-    let files = bundle.components.iter().map(|component| FileReport {
+    let ways = moved.stored.iter().zip(moved.found);
+    let files = bundle.components.iter().zip(ways).map(|(component, (stored, found))| FileReport {
         local_path: target.local_path(component.kind, &component.file_name),
         store_path: place(&component.file_name),
         cache_path: target.cache_path(&component.file_name),
         bytes: component.size,
         digest: component.digest.clone(),
+        encoding: stored.encoding(),
+        published_bytes: stored.blobs(component).iter().map(|blob| blob.size).sum(),
+        found_bytes: *found,
     });
     TransferReport {
         artifact: target.artifact.name.clone(),
@@ -198,6 +220,6 @@ pub(crate) fn report(
         manifest,
         files: files.collect(),
         bytes: bundle.size(),
-        moved_bytes,
+        moved_bytes: moved.bytes,
     }
 }

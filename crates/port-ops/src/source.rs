@@ -12,6 +12,15 @@ use crate::error::OpsError;
 use crate::workspace::Workspace;
 use crate::{compressed, packed};
 
+/// What it took to bring a component's file into the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Brought {
+    /// Bytes that came from the backend.
+    pub(crate) moved: u64,
+    /// Bytes of the file that lay here already.
+    pub(crate) found: u64,
+}
+
 /// One variant at one backend.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
@@ -24,7 +33,7 @@ pub(crate) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Brings a component's file into the store, unless it is there or at `local`; returns the bytes moved.
+    /// Brings a component's file into the store, unless it is there or at `local`.
     ///
     /// `manifest` is the one that describes it.
     pub(crate) async fn bring(
@@ -33,25 +42,27 @@ impl Source<'_> {
         stored: &Stored,
         manifest: &Digest,
         local: &Path,
-    ) -> Result<u64, OpsError> {
+    ) -> Result<Brought, OpsError> {
         let store = &self.workspace.store;
+        let all_here = Brought { moved: 0, found: component.size };
         if store.has_sound(&component.digest)? {
-            return Ok(0);
+            return Ok(all_here);
         }
         if store.known_digest(local).is_some_and(|(digest, _)| digest == component.digest) {
             store.ingest_file(local)?;
-            return Ok(0);
+            return Ok(all_here);
         }
         match stored {
             Stored::Raw => {
                 let digest = Some(component.digest.clone());
                 let file = FoundFile { name: component.file_name.clone(), size: component.size, digest };
-                Ok(self.fetch(&file, Some((&component.digest, component.size))).await?.1)
+                let (_, moved) = self.fetch(&file, Some((&component.digest, component.size))).await?;
+                Ok(Brought { moved, found: 0 })
             }
             Stored::Zstd(blob) => {
                 let moved = self.blob(component, blob).await?;
                 compressed::expand(self.workspace, component, blob)?;
-                Ok(moved)
+                Ok(Brought { moved, found: 0 })
             }
             Stored::Packed { map, packs } => {
                 packed::pull::bring(self, component, map, packs, manifest, local).await

@@ -32,7 +32,7 @@ pub use merge::Merge;
 pub use mirror::{Mirror, Mirrors, TagsAt};
 pub use name::{RegistryHost, RepositoryName, names_of};
 pub use options::{ClientCertificate, HostOptions, Options, Patience, Transfer, Transport, UploadStyle};
-pub use pull::blob::forget_partial;
+pub use pull::blob::{forget_partial, task as download_task};
 pub use pull::manifest::{Manifest, Resolved};
 pub use push::blob::{BlobSource, BlobUpload, Pushed};
 pub use push::manifest::{Condition, Written};

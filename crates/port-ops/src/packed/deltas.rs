@@ -11,11 +11,11 @@ use std::sync::atomic::AtomicBool;
 
 use port_content::fs;
 use port_layout::delta::{self, Offer};
-use port_layout::media_types;
+use port_layout::{Blob, media_types};
 use port_model::Event;
 use port_packed::Plan;
 use port_packed::delta::Known;
-use port_registry::TagOrDigest;
+use port_registry::{TagOrDigest, download_task};
 
 use super::local;
 use super::pull::{Job, control};
@@ -55,8 +55,19 @@ fn parent(job: &Job<'_>, offer: &Offer) -> Result<Option<File>, OpsError> {
     local::open(job.source.workspace, &offer.parent, job.local)
 }
 
+/// The delta takes the place of what the plan would fetch.
+fn say(job: &Job<'_>, plan: &Plan, task: &str, delta: &Blob) {
+    job.source.workspace.reporter.event(Event::Planned {
+        task: task.to_owned(),
+        wanted: plan.wanted,
+        found: plan.found,
+        fetch: delta.size,
+        transfers: vec![download_task(&delta.digest)],
+    });
+}
+
 /// Fetches a delta and makes the component's file with it, in the store; returns the bytes moved.
-pub(super) async fn apply(job: &Job<'_>, offer: &Offer) -> Result<u64, OpsError> {
+pub(super) async fn apply(job: &Job<'_>, offer: &Offer, plan: &Plan) -> Result<u64, OpsError> {
     let name = TagOrDigest::Digest(offer.manifest.digest.clone());
     let manifest = job.repository.manifest(&name).await.map_err(CopyError::from)?;
     let read = delta::decode(&manifest.bytes)?;
@@ -70,20 +81,37 @@ pub(super) async fn apply(job: &Job<'_>, offer: &Offer) -> Result<u64, OpsError>
     if read.parent != offer.parent || read.blob.size != offer.size {
         return Err(wrong("it says something else than the list of referrers"));
     }
-    let partial = job.store().partial_path(&read.blob.digest)?;
-    let fetched = job.repository.blob_to_file(&read.blob.digest, read.blob.size, &partial);
+    let task = format!("apply the delta to {}", job.component.file_name);
+    say(job, plan, &task, &read.blob);
+    let made = make(job, offer, &read.blob, (&task, plan.wanted)).await;
+    job.source.workspace.reporter.event(Event::Finished { task });
+    made?;
+    Ok(offer.size + manifest.bytes.len() as u64)
+}
+
+/// Fetches the delta's blob and makes the file.
+async fn make(
+    job: &Job<'_>,
+    offer: &Offer,
+    blob: &Blob,
+    (task, wanted): (&str, u64),
+) -> Result<(), OpsError> {
+    let partial = job.store().partial_path(&blob.digest)?;
+    let fetched = job.repository.blob_to_file(&blob.digest, blob.size, &partial);
     fetched.await.map_err(CopyError::from)?;
-    let parent = parent(job, offer)?.ok_or_else(|| wrong("its parent is gone"))?;
+    let parent = parent(job, offer)?.ok_or_else(|| OpsError::WrongDelta {
+        digest: offer.manifest.digest.clone(),
+        reason: "its parent is gone".to_owned(),
+    })?;
     let (workspace, component) = (job.source.workspace, job.component.clone());
     workspace.note(format!(
         "{}: made from an earlier version with a delta of {} bytes",
         component.file_name, offer.size
     ));
-    let task = format!("apply the delta to {}", component.file_name);
-    workspace.reporter.event(Event::Started { task: task.clone(), total: None });
-    let control = control(job.source, &task, &Arc::new(AtomicBool::new(false)));
+    workspace.reporter.event(Event::Started { task: task.to_owned(), total: Some(wanted) });
+    let control = control(job.source, task, &Arc::new(AtomicBool::new(false)));
     let (store, path) = (job.store().clone(), partial.clone());
-    let (digest, blob) = (offer.parent.clone(), read.blob.digest.clone());
+    let (digest, blob) = (offer.parent.clone(), blob.digest.clone());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let applying = tokio::task::spawn_blocking(move || {
         let (delta, _) = fs::open_regular(&path)?;
@@ -98,8 +126,6 @@ pub(super) async fn apply(job: &Job<'_>, offer: &Offer) -> Result<u64, OpsError>
         Ok::<_, OpsError>(())
     });
     let applied = applying.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    workspace.reporter.event(Event::Finished { task });
     applied?;
-    port_registry::forget_partial(&partial)?;
-    Ok(offer.size + manifest.bytes.len() as u64)
+    Ok(port_registry::forget_partial(&partial)?)
 }

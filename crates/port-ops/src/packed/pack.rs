@@ -5,13 +5,15 @@
 //! this task:                                       └─► registry
 //! ```
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use port_content::sparse;
 use port_layout::Blob;
 use port_layout::native::Stored;
-use port_model::{Component, Event};
+use port_model::{Component, Event, Reporter};
 use port_packed::{Check, Control, Image, Options, Pack, PackSink, Packed, Step};
 use port_registry::{BlobSource, BlobUpload, Pushed, Repository};
 use port_store::{Ingest, Store};
@@ -28,6 +30,8 @@ pub(crate) struct Outcome {
     pub(crate) stored: Stored,
     /// Bytes that went to the registry.
     pub(crate) moved: u64,
+    /// Bytes of the file that the parent has.
+    pub(crate) in_parent: u64,
 }
 
 /// Packs a component that is in the store and sends what is new.
@@ -45,9 +49,8 @@ pub(crate) async fn pack(
         parent,
         control: control(workspace, component, &cancelled),
     };
-    let task = task(component);
-    workspace.reporter.event(Event::Started { task: task.clone(), total: None });
-    let packing = tokio::task::spawn_blocking(move || job.run(sender));
+    let reporter = Arc::clone(&workspace.reporter);
+    let packing = tokio::task::spawn_blocking(move || job.run(sender, reporter.as_ref()));
     let mut sent = Ok(0);
     while let Some(blob) = complete.recv().await {
         match upload(&workspace.store, repository, &blob).await {
@@ -61,7 +64,10 @@ pub(crate) async fn pack(
     }
     drop(complete);
     let packed = packing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-    workspace.reporter.event(Event::Finished { task });
+    if let Ok(packed) = &packed {
+        workspace.reporter.event(facts(component, packed));
+    }
+    workspace.reporter.event(Event::Finished { task: task(component) });
     // What the registry said is the cause of a packing that was stopped.
     let moved = sent?;
     let packed = packed?;
@@ -72,7 +78,7 @@ pub(crate) async fn pack(
         map: Blob { digest: map.digest, size: map.size },
         packs: packs.map(|pack| Blob { digest: pack.digest.clone(), size: pack.size() }).collect(),
     };
-    Ok(Outcome { stored, moved })
+    Ok(Outcome { stored, moved, in_parent: bytes(packed.statistics.from_parent) })
 }
 
 fn task(component: &Component) -> String {
@@ -82,16 +88,31 @@ fn task(component: &Component) -> String {
 fn control(workspace: &Workspace, component: &Component, cancelled: &Arc<AtomicBool>) -> Control {
     let (reporter, task) = (Arc::clone(&workspace.reporter), task(component));
     let tell = move |step| {
-        if let Step::Compressed { plain, .. } = step {
-            reporter.event(Event::Advanced { task: task.clone(), bytes: plain });
+        // What is compressed is a part of what was looked at, and comes right after it.
+        if let Step::Scanned(bytes) = step {
+            reporter.event(Event::Advanced { task: task.clone(), bytes });
         }
     };
     Control::new(Arc::clone(cancelled), Arc::new(tell))
 }
 
+fn bytes(blocks: u64) -> u64 {
+    blocks * port_packed::limit::BLOCK as u64
+}
+
+fn facts(component: &Component, packed: &Packed) -> Event {
+    let found = packed.statistics;
+    Event::Packed {
+        task: task(component),
+        data: bytes(found.data),
+        in_parent: bytes(found.from_parent),
+        new: bytes(found.new),
+        stored: found.new_bytes,
+    }
+}
+
 fn say(workspace: &Workspace, component: &Component, packed: &Packed) {
     let found = packed.statistics;
-    let bytes = |blocks: u64| blocks * 4096;
     workspace.note(format!(
         "{}: {} bytes of data, {} of them in the parent, {} new, packed to {}{}",
         component.file_name,
@@ -120,7 +141,7 @@ struct Job {
 }
 
 impl Job {
-    fn run(self, complete: mpsc::Sender<Blob>) -> Result<Packed, OpsError> {
+    fn run(self, complete: mpsc::Sender<Blob>, reporter: &dyn Reporter) -> Result<Packed, OpsError> {
         let Self { store, component, parent, control } = self;
         let file = store.open_blob(&component.digest, component.size)?;
         let image = Image { file: &file, digest: Some(component.digest.clone()) };
@@ -128,6 +149,9 @@ impl Job {
             Some(parent) => Some(store.open_blob(&parent.component.digest, parent.component.size)?),
             None => None,
         };
+        // The parent is looked through first, to know its blocks again.
+        let total = parent_file.iter().chain([&file]).map(data_of).sum::<io::Result<u64>>().ok();
+        reporter.event(Event::Started { task: task(&component), total });
         let parent = parent.as_ref().zip(parent_file.as_ref());
         let parent = parent.map(|(parent, image)| port_packed::Parent {
             map: &parent.map,
@@ -137,6 +161,17 @@ impl Job {
         let mut sink = Sink { store: &store, current: None, complete };
         Ok(port_packed::pack(image, parent, &Options::default(), &control, &mut sink)?)
     }
+}
+
+/// How many bytes of a file are not in holes, as far as the file system tells.
+fn data_of(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let (mut position, mut sum) = (0, 0);
+    while let Some((start, end)) = sparse::next_data(file, position, length)? {
+        sum += end - start;
+        position = end;
+    }
+    Ok(sum)
 }
 
 /// Takes packs into the store and passes them on.

@@ -18,7 +18,7 @@ use port_content::fs;
 use port_layout::Blob;
 use port_model::{Component, Digest, Event};
 use port_packed::{Assembler, Control, Map, PackPlan, PackedError, Plan, Source as Way, Step};
-use port_registry::Repository;
+use port_registry::{Repository, download_task};
 use port_store::Store;
 use tokio::sync::mpsc;
 
@@ -26,9 +26,9 @@ use super::local::{self, Known};
 use super::{deltas, map_of};
 use crate::copy::CopyError;
 use crate::error::OpsError;
-use crate::source::Source;
+use crate::source::{Brought, Source};
 
-/// Brings the component's file into the store; returns the bytes moved.
+/// Brings the component's file into the store.
 pub(crate) async fn bring(
     source: &Source<'_>,
     component: &Component,
@@ -36,7 +36,7 @@ pub(crate) async fn bring(
     packs: &[Blob],
     manifest: &Digest,
     local: &Path,
-) -> Result<u64, OpsError> {
+) -> Result<Brought, OpsError> {
     let repository = source.repository.ok_or_else(|| OpsError::PackedElsewhere {
         name: source.reference.variant_name(source.variant),
         backend: source.backend.describe(),
@@ -55,7 +55,8 @@ pub(crate) async fn bring(
         }
         other => other,
     };
-    Ok(moved + again?)
+    let again = again?;
+    Ok(Brought { moved: moved + again.moved, ..again })
 }
 
 /// Whether bytes were wrong, here or there.
@@ -83,12 +84,13 @@ impl Job<'_> {
         &self.source.workspace.store
     }
 
-    async fn attempt(&self) -> Result<u64, OpsError> {
+    async fn attempt(&self) -> Result<Brought, OpsError> {
         let images = local::images(self.source.workspace, &self.map, self.local)?;
         let plan = self.plan(&images)?;
+        let found = plan.found;
         if let Some(offer) = deltas::cheaper(self, &plan).await? {
-            match deltas::apply(self, &offer).await {
-                Ok(moved) => return Ok(moved),
+            match deltas::apply(self, &offer, &plan).await {
+                Ok(moved) => return Ok(Brought { moved, found }),
                 Err(error) => {
                     let reason = crate::error::chain(&error);
                     self.source
@@ -98,7 +100,7 @@ impl Job<'_> {
             }
         }
         self.say(&plan, &images);
-        self.assemble(plan).await
+        Ok(Brought { moved: self.assemble(plan).await?, found })
     }
 
     fn plan(&self, images: &[Known]) -> Result<Plan, OpsError> {
@@ -115,7 +117,10 @@ impl Job<'_> {
     fn say(&self, plan: &Plan, images: &[Known]) {
         let (workspace, name) = (self.source.workspace, self.component.file_name.to_string());
         let (wanted, found, fetch) = (plan.wanted, plan.found, plan.fetch);
-        workspace.reporter.event(Event::Planned { task: format!("assemble {name}"), wanted, found, fetch });
+        let fetched = plan.packs.iter().filter(|pack| pack.fetch() > 0);
+        let transfers = fetched.map(|pack| download_task(&pack.digest)).collect();
+        let task = format!("assemble {name}");
+        workspace.reporter.event(Event::Planned { task, wanted, found, fetch, transfers });
         let from: Vec<&str> = images.iter().map(|known| known.name.as_str()).collect();
         if !from.is_empty() {
             workspace.note(format!(

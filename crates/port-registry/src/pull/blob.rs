@@ -33,6 +33,11 @@ use crate::pull::worker::{Download, Manner};
 use crate::request::Call;
 use crate::request::body::Progress;
 
+/// The task under which the download of this blob reports its progress.
+pub fn task(digest: &Digest) -> String {
+    format!("pull {}", digest.short())
+}
+
 /// Removes a partial download and its journal. Absent ones are fine.
 ///
 /// # Errors
@@ -107,7 +112,7 @@ async fn fetch(site: &Site, wanted: Wanted<'_>, file: Arc<File>, manner: Manner)
     }
     let (left, workers) = (plan.left(), plan.width().min(transfer.connections.max(1)));
     let total = ranges.iter().map(|range| range.end - range.start).sum();
-    let progress = Progress::start(format!("pull {}", digest.short()), total, &host.reporter);
+    let progress = Progress::start(task(digest), total, &host.reporter);
     progress.advanced(total - left);
     // A registry that did not answer ranges before may do so now, but is not asked again in every download.
     let known = if manner == Manner::Plain { Known::No } else { host.memory.get().ranges };

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use port_model::Encoding;
 use port_ops::{OpsError, Target, TransferReport, Workspace};
 
 use super::{subject, targets};
@@ -63,6 +64,12 @@ fn text(verb: &str, report: &TransferReport) -> String {
         let _ = writeln!(text, "cache path: {}", file.cache_path.display());
         let _ = writeln!(text, "bytes: {}", file.bytes);
         let _ = writeln!(text, "digest: {}", file.digest);
+        if file.encoding == Encoding::Packed {
+            let found = file.found_bytes.unwrap_or_default();
+            let place = if verb == "pulled" { "found here" } else { "published before" };
+            let _ =
+                writeln!(text, "packed: {} bytes, {found} of the file's were {place}", file.published_bytes);
+        }
     }
     let _ = writeln!(text, "backend: {}", report.backend);
     let _ = writeln!(text, "manifest: {}", report.manifest);
