@@ -48,7 +48,7 @@ mod workspace;
 pub use build::{BuildOptions, BuildReport, build};
 pub use doctor::{DoctorReport, doctor};
 pub use error::OpsError;
-pub use inspect::{InspectReport, inspect};
+pub use inspect::{DeltaRow, EncodedFile, InspectReport, PackRow, PackedFile, SharedRow, inspect};
 pub use list::{ListReport, ListRow, Presence, list};
 pub use packed::parent::ParentChoice;
 pub use port_config::MOST_DELTAS;

@@ -20,20 +20,30 @@ use port_packed::Map;
 use crate::error::OpsError;
 use crate::workspace::Workspace;
 
-/// Reads a map that is in the store, and checks that it is the component's and needs the packs that the manifest lists.
+/// [`check_map`] of a map that is in the store.
 pub(crate) fn map_of(
     workspace: &Workspace,
     component: &Component,
     map: &Blob,
     packs: &[Blob],
 ) -> Result<Map, OpsError> {
+    let bytes = workspace.store.read_blob(&map.digest, map.size, port_layout::native::LARGEST_MAP)?;
+    check_map(component, map, packs, &bytes)
+}
+
+/// Reads a map, and checks that it is the component's and needs the packs that the manifest lists.
+pub(crate) fn check_map(
+    component: &Component,
+    map: &Blob,
+    packs: &[Blob],
+    bytes: &[u8],
+) -> Result<Map, OpsError> {
     let wrong = |reason: String| OpsError::WrongMap {
         file_name: component.file_name.clone(),
         digest: map.digest.clone(),
         reason,
     };
-    let bytes = workspace.store.read_blob(&map.digest, map.size, port_layout::native::LARGEST_MAP)?;
-    let read = Map::decode(&bytes)?;
+    let read = Map::decode(bytes)?;
     if read.image_digest() != &component.digest || read.image_size() != component.size {
         let expected = format!("{} bytes with {}", component.size, component.digest);
         let found = format!("{} bytes with {}", read.image_size(), read.image_digest());

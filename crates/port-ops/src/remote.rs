@@ -3,19 +3,19 @@
 use port_backend::ErrorKind;
 use port_config::{Artifact, Backend as BackendConfig, RegistryConfig};
 use port_content::hashing::digest_of;
+use port_layout::Manifest;
 use port_layout::index::{IndexDocument, variants};
+use port_layout::native::{self, Decoded, Stored};
 use port_layout::port_v1::{self, Wanted};
-use port_layout::{Manifest, native};
-use port_model::{
-    Architecture, ArtifactClass, Bundle, Digest, ProtectionMode, Reference, Substrate, Variant,
-};
+use port_model::{Architecture, ArtifactClass, Digest, ProtectionMode, Reference, Substrate, Variant};
 use port_registry::{Kind, Repository, Tag, TagOrDigest};
 use serde::Serialize;
 
 use crate::copy::CopyError;
 use crate::error::OpsError;
-use crate::inspect::InspectReport;
+use crate::inspect::{InspectReport, encoded};
 use crate::push::open;
+use crate::registry::Reading;
 use crate::target::Target;
 use crate::workspace::Workspace;
 use crate::{pull, registry};
@@ -222,26 +222,31 @@ pub async fn inspect_remote(workspace: &Workspace, target: Target<'_>) -> Result
     let Some(documents) = &found.documents else {
         return Err(wrong("nothing describes it; pull it, and inspect the local files".to_owned()));
     };
-    let bundle = if native::decode_manifest(&documents.manifest).is_ok() {
+    let decoded = if native::decode_manifest(&documents.manifest).is_ok() {
         pull::check_config(documents).map_err(wrong)?;
-        let bundle = pull::native_bundle(target, backend.as_ref(), documents)?.bundle;
-        pull::check_identity(target, &bundle).map_err(wrong)?;
-        bundle
+        let decoded = pull::native_bundle(target, backend.as_ref(), documents)?;
+        pull::check_identity(target, &decoded.bundle).map_err(wrong)?;
+        decoded
     } else {
         foreign(target, &documents.manifest, &location)?
     };
+    let manifest = digest_of(&documents.manifest);
+    let config = target.artifact.distribution.pull.as_ref();
+    let repository = registry::repository(workspace, reference, config, Reading::MirrorsFirst)?;
+    let published = encoded::published(workspace, repository.as_ref(), &manifest, &decoded).await?;
     Ok(InspectReport {
         artifact: target.artifact.name.clone(),
         reference: reference.clone(),
         name: target.name(),
         origin: backend.describe(),
-        manifest: Some(digest_of(&documents.manifest)),
-        bundle,
+        manifest: Some(manifest),
+        bundle: decoded.bundle,
+        published,
     })
 }
 
 /// What `oras push`, or Port as published, put there.
-fn foreign(target: Target<'_>, manifest: &[u8], location: &str) -> Result<Bundle, OpsError> {
+fn foreign(target: Target<'_>, manifest: &[u8], location: &str) -> Result<Decoded, OpsError> {
     let (variant, file_name) = (target.variant(), target.config.file_name.clone());
     let wanted = Wanted { class: target.artifact.class, variant, file_name };
     let decoded = port_v1::decode(manifest, &wanted).map_err(|source| OpsError::ForeignDocuments {
@@ -249,5 +254,7 @@ fn foreign(target: Target<'_>, manifest: &[u8], location: &str) -> Result<Bundle
         artifact: target.artifact.name.clone(),
         source: Box::new(source),
     })?;
-    Ok(decoded.bundle)
+    let bundle = decoded.bundle;
+    let stored = bundle.components.iter().map(|_| Stored::Raw).collect();
+    Ok(Decoded { bundle, stored })
 }
