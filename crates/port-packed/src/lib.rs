@@ -5,6 +5,7 @@
 //!     ▲                    │
 //!     └── assemble ◄── plan┘                  from packs, from images that lie here, holes stay holes
 //! parent image + delta ──► delta::apply ──► raw image
+//! raw image + its block index + files at hand ──► block_index::Sharing ──► raw image, where it is published as it is
 //! ```
 //!
 //! This crate knows files and bytes, no registry and no store: `port-ops` fetches what a plan names.
@@ -14,6 +15,7 @@
 //! beyond eight bytes a block.
 
 mod assemble;
+pub mod block_index;
 mod blocks;
 mod control;
 pub mod delta;

@@ -18,5 +18,9 @@ pub const INDEX_BYTES: usize = 16 * 1024 * 1024;
 pub const MAP_BYTES: u64 = INDEX_BYTES as u64 + 1024 * 1024;
 /// A delta blob, in bytes.
 pub const DELTA_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+/// Blocks with data that a block index may describe: 16 GiB. Larger images are published without one.
+pub const INDEXED_BLOCKS: u32 = 4 * 1024 * 1024;
+/// A block index, in bytes: the hashes, and every block a run of its own.
+pub const BLOCK_INDEX_BYTES: u64 = INDEXED_BLOCKS as u64 * 22 + 1024;
 /// Threads that one call may use: memory grows with them.
 pub const THREADS: usize = 16;

@@ -116,6 +116,7 @@ pub(crate) fn find(segments: &[Segment], block: u32) -> Option<&Segment> {
 }
 
 /// How many different addresses are used, as a bit for each.
+#[derive(Debug)]
 pub(crate) struct Used {
     words: Vec<u64>,
 }

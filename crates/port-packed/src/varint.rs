@@ -42,6 +42,11 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// What is left, for what is not made of numbers.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
