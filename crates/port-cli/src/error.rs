@@ -297,13 +297,16 @@ fn update(error: &UpdateError) -> (Exit, Option<String>) {
 
 fn store(error: &port_store::StoreError) -> (Exit, Vec<String>) {
     use port_store::StoreError::{
-        ChangedMeanwhile, Damaged, Feature, Malformed, Mismatch, NoBlob, NoIndex, Version,
+        ChangedMeanwhile, Damaged, Feature, Malformed, Mismatch, NoBlob, NoIndex, Rotten, Version,
     };
     let hint = match error {
         Version { .. } | Feature { .. } => "use the newer Port that wrote it, or another `store_root`",
         Damaged { .. } | NoBlob { .. } => "find the damage with `port store verify`",
         Malformed { .. } | NoIndex { .. } => {
             "remove the store to start it anew: pull and build fill it again"
+        }
+        Rotten { .. } => {
+            "restore it with `port artifacts pull`; where it is meant to be as it is, `touch` it"
         }
         ChangedMeanwhile { .. } => "wait until whoever writes it is done, and try again",
         Mismatch { .. } => OTHER_BYTES,

@@ -203,3 +203,9 @@ pub fn symlink(target: &Path, link: &Path) -> Result<(), FsError> {
 pub fn sync_dir(path: &Path) -> Result<(), FsError> {
     open(path)?.sync_all().context("flush directory", path)
 }
+
+/// Makes the kernel forget what it holds of a file's content in memory, so that reading it reads the disk. A hint: what is not
+/// written back yet, or mapped, stays.
+pub fn forget_cached(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}

@@ -50,10 +50,10 @@ fn row(workspace: &Workspace, entry: &Descriptor) -> StoreRow {
 
 /// Reads every blob again.
 pub fn verify_store(workspace: &Workspace) -> Result<Verified, OpsError> {
-    Ok(workspace.store.verify()?)
+    Ok(workspace.store.verify(workspace.reporter.as_ref())?)
 }
 
 /// Removes blobs that no name leads to.
 pub fn collect_garbage(workspace: &Workspace) -> Result<Collected, OpsError> {
-    Ok(workspace.store.collect_garbage()?)
+    Ok(workspace.store.collect_garbage(port_store::Packs::Keep)?)
 }

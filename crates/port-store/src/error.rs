@@ -27,6 +27,19 @@ pub enum StoreError {
         /// Which file.
         path: PathBuf,
     },
+    /// A file outside the store has other bytes than it had, and nobody wrote to it.
+    #[error(
+        "`{}` is damaged: nobody wrote to it, expected {expected}, found {found}; nothing was added to the store",
+        path.display()
+    )]
+    Rotten {
+        /// Which file.
+        path: PathBuf,
+        /// What it held.
+        expected: Digest,
+        /// What it holds.
+        found: Digest,
+    },
     /// The store has blobs and no index that says what they are.
     #[error("the store at `{}` has blobs and no `index.json`: all of them would be collected", root.display())]
     NoIndex {

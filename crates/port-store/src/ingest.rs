@@ -11,7 +11,7 @@ use port_content::{fs, hashing, sparse};
 use port_model::Digest;
 
 use crate::error::StoreError;
-use crate::known;
+use crate::known::{self, Knowledge};
 use crate::store::Store;
 
 /// A blob that is in the store.
@@ -56,27 +56,36 @@ impl Store {
     /// Adds a copy of a file outside the store: a reflink where possible. A file that is known and whose
     /// blob is here costs nothing.
     pub fn ingest_file(&self, path: &Path) -> Result<Blob, StoreError> {
-        if let Some((digest, size)) = self.known_digest(path)
-            && self.has_sound(&digest)?
-        {
-            return Ok(Blob { digest, size });
-        }
         let (source, before) = fs::open_regular(path).map_err(StoreError::Outside)?;
+        let knowledge = self.knowledge(path, &before);
+        if let Knowledge::Known(digest, size) = &knowledge
+            && self.has_sound(digest)?
+        {
+            return Ok(Blob { digest: digest.clone(), size: *size });
+        }
         let note = self.begin_note(path)?;
         let mut ingest = self.ingest(&path.display().to_string())?;
         let place = ingest.file.path().to_owned();
-        let hashed = match self.known_as(path, &before) {
+        let hashed = match &knowledge {
             // What is known is not hashed again: the kernel copies, and the file is the same afterwards.
-            Some(known) => sparse::copy_flushing(&source, ingest.file.file(), &place).map(|_| known),
-            None => sparse::copy_hashing(&source, ingest.file.file(), &place),
+            Knowledge::Known(digest, size) => {
+                let copied = sparse::copy_flushing(&source, ingest.file.file(), &place);
+                copied.map(|_| (digest.clone(), *size))
+            }
+            _ => sparse::copy_hashing(&source, ingest.file.file(), &place),
         };
         let hashed = hashed.map_err(|e| self.files(e))?;
         let after = source.metadata().context("inspect", path).map_err(StoreError::Outside)?;
         if known::content_stamp(&before) != known::content_stamp(&after) {
             return Err(StoreError::ChangedMeanwhile { path: path.to_owned() });
         }
+        if let Knowledge::Rotten(expected) = knowledge
+            && expected != hashed.0
+        {
+            return Err(StoreError::Rotten { path: path.to_owned(), expected, found: hashed.0 });
+        }
         let blob = ingest.place(hashed)?;
-        self.finish_note(note, &before, &blob.digest)?;
+        self.finish_note(note, &source, &before, &blob.digest)?;
         Ok(blob)
     }
 }

@@ -6,9 +6,10 @@
 //! system's own, read off a new file beside the records. A program cannot set a change time back, so
 //! copying an old modification time onto a changed file does not deceive.
 //!
-//! What this does not see is damage below the file system; `verify` reads everything again.
+//! Damage below the file system changes none of them. Of a large file some blocks are compared with what they were
+//! (`samples.rs`), once in a process; `verify` reads everything again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -23,6 +24,7 @@ use port_model::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
+use crate::samples::{LARGE, Samples};
 use crate::store::Store;
 
 /// How long a file must have been at rest, in nanoseconds: several ticks of the coarsest kernel clock (10 ms).
@@ -31,17 +33,38 @@ const AT_REST: i128 = 30_000_000;
 const SHORTEST_WAIT: u64 = 12_000_000;
 const LONGEST_WAIT: u64 = 30_000_000;
 
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    path: PathBuf,
+/// Which file it is, and when it was last written: device, inode, size, modification and change time.
+type Stamp = (u64, u64, u64, i128, i128);
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    let modified = nanoseconds(metadata.mtime(), metadata.mtime_nsec());
+    (metadata.dev(), metadata.ino(), metadata.len(), modified, change_time(metadata))
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) path: PathBuf,
     device: u64,
     inode: u64,
     size: u64,
     modified: i128,
     changed: i128,
-    digest: Digest,
+    pub(crate) digest: Digest,
     /// When hashing began, in nanoseconds by the clock of the store's file system.
     began: i128,
+    /// Some blocks, where the file is large. Earlier records have none, and are not believed of large files.
+    #[serde(default)]
+    samples: Option<Samples>,
+}
+
+/// What is known of a file.
+pub(crate) enum Knowledge {
+    /// Nothing that can be believed.
+    Unknown,
+    /// It has this digest and size.
+    Known(Digest, u64),
+    /// Nobody wrote to it since it had this digest, and yet its bytes are others.
+    Rotten(Digest),
 }
 
 fn nanoseconds(seconds: i64, rest: i64) -> i128 {
@@ -54,31 +77,51 @@ fn change_time(metadata: &Metadata) -> i128 {
 
 impl Record {
     fn new(path: &Path, metadata: &Metadata, digest: &Digest, began: i128) -> Self {
-        Self {
-            path: path.to_owned(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-            changed: change_time(metadata),
-            digest: digest.clone(),
-            began,
-        }
+        let (device, inode, size, modified, changed) = stamp(metadata);
+        let (path, digest) = (path.to_owned(), digest.clone());
+        Self { path, device, inode, size, modified, changed, digest, began, samples: None }
     }
 
-    /// Whether the file is still the one that was hashed.
-    fn describes(&self, metadata: &Metadata) -> bool {
-        Self::new(&self.path, metadata, &self.digest, self.began) == *self
+    /// With blocks of the file, where it is large. Without, where they cannot be read: then it is hashed again next time.
+    fn sampled(mut self, file: &File) -> Self {
+        if self.size >= LARGE {
+            self.samples = Samples::take(file, self.size).ok();
+        }
+        self
+    }
+
+    /// Whether the file is still the one that was hashed, as far as its inode tells.
+    pub(crate) fn describes(&self, metadata: &Metadata) -> bool {
+        stamp(metadata) == (self.device, self.inode, self.size, self.modified, self.changed)
+    }
+
+    /// Whether blocks of the file are as they were; `None` where nothing is known of them.
+    fn samples_hold(&self) -> Option<bool> {
+        if self.size < LARGE {
+            return Some(true);
+        }
+        let (file, metadata) = fs::open_regular(&self.path).ok()?;
+        let samples = self.samples.as_ref().filter(|_| self.describes(&metadata))?;
+        // A block that cannot be read is as bad as one that reads wrong: both are found by hashing.
+        Some(samples.hold(&file, self.size).unwrap_or(false))
     }
 }
 
 /// What this process wrote and hashed, by the path of its record, until it is written down.
 #[derive(Debug, Default)]
-pub(crate) struct Fresh(Mutex<BTreeMap<PathBuf, Record>>);
+pub(crate) struct Fresh {
+    records: Mutex<BTreeMap<PathBuf, Record>>,
+    /// Files whose samples held, in this process: one look is enough.
+    looked_at: Mutex<BTreeSet<Stamp>>,
+}
 
 impl Fresh {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Record>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn looked_at(&self) -> MutexGuard<'_, BTreeSet<Stamp>> {
+        self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,20 +149,50 @@ pub(crate) struct Note {
 impl Store {
     /// Digest and size of the file, if it is known and has not changed since.
     pub fn known_digest(&self, path: &Path) -> Option<(Digest, u64)> {
-        self.known_as(path, &fs::metadata(path).ok().filter(Metadata::is_file)?)
+        match self.knowledge(path, &fs::metadata(path).ok().filter(Metadata::is_file)?) {
+            Knowledge::Known(digest, size) => Some((digest, size)),
+            Knowledge::Unknown | Knowledge::Rotten(_) => None,
+        }
     }
 
-    /// The same of a file that is open, whose metadata this is.
-    pub(crate) fn known_as(&self, path: &Path, metadata: &Metadata) -> Option<(Digest, u64)> {
+    /// What is known of a file that has this metadata.
+    pub(crate) fn knowledge(&self, path: &Path, metadata: &Metadata) -> Knowledge {
+        self.look(path, metadata).unwrap_or(Knowledge::Unknown)
+    }
+
+    fn look(&self, path: &Path, metadata: &Metadata) -> Option<Knowledge> {
         let record_path = self.record_path(path)?;
         if let Some(record) = self.fresh.lock().get(&record_path) {
-            return record.describes(metadata).then(|| (record.digest.clone(), record.size));
+            let known = record.describes(metadata);
+            return known.then(|| Knowledge::Known(record.digest.clone(), record.size));
         }
         // A record that cannot be read is no record: the file is hashed again and the record replaced.
-        let bytes = fs::read(&record_path, limit::RECORD).ok()?;
-        let record: Record = serde_json::from_slice(&bytes).ok()?;
-        let believed = record.describes(metadata) && record.began - record.changed >= AT_REST;
-        believed.then_some((record.digest, record.size))
+        let record = Self::read_record(&record_path)?;
+        if !record.describes(metadata) || record.began - record.changed < AT_REST {
+            return None;
+        }
+        // A hard link is the same file: its blocks need no second look.
+        let stamp = stamp(metadata);
+        if !self.fresh.looked_at().contains(&stamp) {
+            if !record.samples_hold()? {
+                return Some(Knowledge::Rotten(record.digest));
+            }
+            self.fresh.looked_at().insert(stamp);
+        }
+        Some(Knowledge::Known(record.digest, record.size))
+    }
+
+    /// Reads one record.
+    pub(crate) fn read_record(place: &Path) -> Option<Record> {
+        serde_json::from_slice(&fs::read(place, limit::RECORD).ok()?).ok()
+    }
+
+    /// Writes a record so that it is not believed: its file was never at rest.
+    pub(crate) fn write_doubted(&self, place: &Path, record: Record) -> Result<(), StoreError> {
+        self.fresh.lock().remove(place);
+        self.fresh.looked_at().clear();
+        let file = AtomicFile::create(place).map_err(|e| self.files(e))?;
+        write(file, &Record { began: record.changed, ..record }).map_err(|e| self.files(e))
     }
 
     /// Digest and size of the file: from the record, or hashed now and remembered.
@@ -132,7 +205,7 @@ impl Store {
         let note = self.begin_note(path).ok();
         let (digest, size) = sparse::digest(&file).context("read", path).map_err(StoreError::Outside)?;
         if let Some(note) = note {
-            self.finish_note(note, &before, &digest)?;
+            self.finish_note(note, &file, &before, &digest)?;
         }
         Ok((digest, size))
     }
@@ -153,6 +226,7 @@ impl Store {
     pub(crate) fn forget(&self, path: &Path) -> Result<(), StoreError> {
         let Some(place) = self.record_path(path) else { return Ok(()) };
         self.fresh.lock().remove(&place);
+        self.fresh.looked_at().clear();
         fs::remove_file(&place).map_err(|e| self.files(e))
     }
 
@@ -163,10 +237,10 @@ impl Store {
         let Some(newest) = fresh.values().map(|record| record.changed).max() else { return };
         let Some(began) = self.at_rest(newest) else { return };
         for (place, record) in fresh {
-            let record = Record { began, ..record };
-            let unchanged = fs::metadata(&record.path).is_ok_and(|metadata| record.describes(&metadata));
-            if unchanged && let Ok(file) = AtomicFile::create(&place) {
-                let _ = write(file, &record);
+            let Ok((file, metadata)) = fs::open_regular(&record.path) else { continue };
+            let unchanged = record.describes(&metadata);
+            if unchanged && let Ok(place) = AtomicFile::create(&place) {
+                let _ = write(place, &Record { began, ..record }.sampled(&file));
             }
         }
     }
@@ -197,19 +271,20 @@ impl Store {
         Ok(Note { file, path: path.to_owned(), began: change_time(&metadata) })
     }
 
-    /// Writes the record: `metadata` was read before hashing, `digest` is what hashing gave.
+    /// Writes the record: `metadata` of `file` was read before hashing, `digest` is what hashing gave.
     pub(crate) fn finish_note(
         &self,
         note: Note,
+        file: &File,
         metadata: &Metadata,
         digest: &Digest,
     ) -> Result<(), StoreError> {
-        let record = Record::new(&note.path, metadata, digest, note.began);
+        let record = Record::new(&note.path, metadata, digest, note.began).sampled(file);
         write(note.file, &record).map_err(|e| self.files(e))
     }
 
     /// One record per path. The path is made absolute, so that it means the same file from anywhere.
-    fn record_path(&self, path: &Path) -> Option<PathBuf> {
+    pub(crate) fn record_path(&self, path: &Path) -> Option<PathBuf> {
         let absolute = std::path::absolute(path).ok()?;
         let name = hashing::digest_of(absolute.as_os_str().as_encoded_bytes());
         Some(self.root().join("files").join(name.hex()))

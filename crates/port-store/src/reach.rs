@@ -4,7 +4,7 @@
 //! pull that fetched only what changed made the file and never saw all packs. Each can be made from the other.
 
 use port_layout::document::{self, DocumentKind};
-use port_layout::native::{self, Decoded};
+use port_layout::native::{self, Decoded, Stored};
 use port_layout::{Descriptor, Index, Manifest, media_types};
 use port_model::Digest;
 
@@ -31,15 +31,29 @@ pub(crate) enum Need {
         file: Digest,
         /// The blobs.
         blobs: Vec<Digest>,
+        /// The one of them that says how the others make the file.
+        map: Option<Digest>,
     },
 }
 
 impl Need {
+    /// The blobs that the file stands for, where it is one's: they can be had again, and nothing here needs them but a push or a copy.
+    /// A map stays: it makes the file a source for other versions, and is small.
+    pub(crate) fn packs(&self) -> Option<(&Digest, Vec<&Digest>)> {
+        match self {
+            Self::Blob(_) => None,
+            Self::Either { file, blobs, map } => {
+                let others = blobs.iter().filter(|blob| *blob != file && Some(*blob) != map.as_ref());
+                Some((file, others.collect()))
+            }
+        }
+    }
+
     /// Every blob that would serve.
     pub(crate) fn all(&self) -> Vec<&Digest> {
         match self {
             Self::Blob(digest) => vec![digest],
-            Self::Either { file, blobs } => std::iter::once(file).chain(blobs).collect(),
+            Self::Either { file, blobs, .. } => std::iter::once(file).chain(blobs).collect(),
         }
     }
 }
@@ -73,6 +87,10 @@ impl Store {
         let needs = components.map(|(component, stored)| Need::Either {
             file: component.digest.clone(),
             blobs: stored.blobs(component).into_iter().map(|blob| blob.digest).collect(),
+            map: match stored {
+                Stored::Packed { map, .. } => Some(map.digest.clone()),
+                Stored::Raw | Stored::Zstd(_) => None,
+            },
         });
         needs.chain([config]).collect()
     }

@@ -1,10 +1,16 @@
 //! Reading every blob again, to find what changed below the file system's notice.
+//!
+//! The disk is read, not what memory holds of it. What is found damaged is believed nowhere any more: neither as a blob nor as a
+//! file that was handed out (`doubt.rs`).
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
-use port_content::{fs, hashing};
-use port_model::Digest;
+use port_content::fs::Context as _;
+use port_content::hashing::Hasher;
+use port_content::{fs, sparse};
+use port_model::{Digest, Event, Reporter};
 use serde::Serialize;
 
 use crate::error::StoreError;
@@ -33,23 +39,67 @@ pub struct Damage {
     pub names: Vec<String>,
 }
 
+/// What verification is called in progress.
+const TASK: &str = "verify the store";
+/// How much is read before it is told, in bytes.
+const STEP: u64 = 16 * 1024 * 1024;
+
 impl Store {
     /// Hashes every blob and looks for blobs that names lead to and that are missing.
-    pub fn verify(&self) -> Result<Verified, StoreError> {
+    pub fn verify(&self, reporter: &dyn Reporter) -> Result<Verified, StoreError> {
         let mut verified = Verified::default();
         self.ensure()?;
-        for path in fs::read_dir(&self.root().join("blobs/sha256")).map_err(|e| self.files(e))? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let Ok(expected) = Digest::from_str(&format!("sha256:{name}")) else { continue };
-            let (found, size) = hashing::digest_file(&path).map_err(|e| self.files(e))?;
-            verified.blobs += 1;
-            verified.bytes += size;
-            if found != expected {
-                self.damage(&mut verified, expected, format!("{size} bytes with {found}"))?;
-            }
+        let blobs = self.blobs()?;
+        let total =
+            blobs.iter().filter_map(|(path, _)| fs::metadata(path).ok()).map(|found| found.len()).sum();
+        reporter.event(Event::Started { task: TASK.to_owned(), total: Some(total) });
+        for (path, expected) in blobs {
+            self.verify_blob(&path, expected, &mut verified, reporter)?;
         }
+        reporter.event(Event::Finished { task: TASK.to_owned() });
+        let damaged: BTreeSet<Digest> = verified.damaged.iter().map(|damage| damage.digest.clone()).collect();
+        // A store that cannot be written, of another user, is only looked at.
+        let _ = self.doubt(&damaged);
         self.find_missing(&mut verified)?;
         Ok(verified)
+    }
+
+    /// Every blob that is named as one.
+    fn blobs(&self) -> Result<Vec<(PathBuf, Digest)>, StoreError> {
+        let paths = fs::read_dir(&self.root().join("blobs/sha256")).map_err(|e| self.files(e))?;
+        let named = |path: PathBuf| {
+            let name = path.file_name()?.to_str()?;
+            let digest = Digest::from_str(&format!("sha256:{name}")).ok()?;
+            Some((path, digest))
+        };
+        Ok(paths.into_iter().filter_map(named).collect())
+    }
+
+    fn verify_blob(
+        &self,
+        path: &Path,
+        expected: Digest,
+        verified: &mut Verified,
+        reporter: &dyn Reporter,
+    ) -> Result<(), StoreError> {
+        let found = match read_again(path, reporter) {
+            // Collected, or replaced, meanwhile.
+            Err(error) if error.is_not_found() => return Ok(()),
+            // A disk that cannot read what it holds has damaged it.
+            Err(error) => {
+                verified.blobs += 1;
+                let reason = std::error::Error::source(&error).map(ToString::to_string);
+                return self.damage(verified, expected, reason.unwrap_or_else(|| error.to_string()));
+            }
+            Ok(found) => found,
+        };
+        let (digest, size) = found;
+        verified.blobs += 1;
+        verified.bytes += size;
+        if digest != expected {
+            self.damage(verified, expected, format!("{size} bytes with {digest}"))?;
+        }
+        Ok(())
     }
 
     /// Looks for what the documents need. One that is itself damaged or missing leads no further.
@@ -57,7 +107,7 @@ impl Store {
         for (_, need) in self.named_needs()? {
             let missing: Vec<Digest> = match need {
                 Need::Either { file, .. } if self.has(&file) => continue,
-                Need::Either { file, blobs } if blobs.len() == 1 && blobs.contains(&file) => vec![file],
+                Need::Either { file, blobs, .. } if blobs.len() == 1 && blobs.contains(&file) => vec![file],
                 Need::Either { blobs, .. } => blobs,
                 Need::Blob(digest) => vec![digest],
             };
@@ -101,4 +151,18 @@ impl Store {
         }
         Ok(pairs)
     }
+}
+
+/// Digest and size of a file as it lies on the disk.
+fn read_again(path: &Path, reporter: &dyn Reporter) -> Result<(Digest, u64), fs::FsError> {
+    let (file, metadata) = fs::open_regular(path)?;
+    fs::forget_cached(&file);
+    let mut hasher = Hasher::default();
+    while hasher.size() < metadata.len() {
+        let before = hasher.size();
+        sparse::hash_to(&file, &mut hasher, metadata.len().min(before + STEP)).context("read", path)?;
+        reporter.event(Event::Advanced { task: TASK.to_owned(), bytes: hasher.size() - before });
+    }
+    let size = hasher.size();
+    Ok((hasher.finish(), size))
 }

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use port_content::{atomic, fs, hashing::digest_of};
 use port_layout::{Descriptor, media_types, native};
+use port_model::progress::Silent;
 use port_model::*;
-use port_store::{Store, StoreError};
+use port_store::{Packs, Store, StoreError};
 
 fn store() -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
@@ -70,10 +71,10 @@ fn collection_keeps_what_names_lead_to() {
     let (_directory, store) = store();
     tagged(&store, "demo:v1", b"one");
     tagged(&store, "demo:v1", b"two");
-    let collected = store.collect_garbage().unwrap();
+    let collected = store.collect_garbage(Packs::Keep).unwrap();
     assert_eq!(collected.blobs, 3, "the first kernel, its config and its manifest");
     assert!(store.has(&digest_of(b"two")) && !store.has(&digest_of(b"one")));
-    assert_eq!(store.verify().unwrap().damaged, []);
+    assert_eq!(store.verify(&Silent).unwrap().damaged, []);
 }
 
 #[test]
@@ -82,14 +83,14 @@ fn verification_names_what_is_damaged_and_what_is_missing() {
     tagged(&store, "demo:v1", b"kernel");
     let path = store.blob_path(&digest_of(b"kernel"));
     atomic::write(&path, b"kernes").unwrap();
-    let damaged = store.verify().unwrap().damaged;
+    let damaged = store.verify(&Silent).unwrap().damaged;
     assert_eq!(damaged.len(), 1);
     assert_eq!(
         (&damaged[0].digest, &damaged[0].names[..]),
         (&digest_of(b"kernel"), &["demo:v1".to_owned()][..])
     );
     fs::remove_file(&path).unwrap();
-    assert_eq!(store.verify().unwrap().damaged[0].found, "nothing");
+    assert_eq!(store.verify(&Silent).unwrap().damaged[0].found, "nothing");
 }
 
 #[test]
@@ -117,11 +118,11 @@ fn a_packed_component_may_be_here_as_its_file_or_as_its_packs() {
     store.ingest_bytes("config", &encoded.config).unwrap();
     let manifest = store.ingest_bytes("manifest", &encoded.manifest).unwrap();
     store.tag("demo:v1", native::index_entry(&bundle, manifest.digest, manifest.size)).unwrap();
-    assert_eq!(store.collect_garbage().unwrap().blobs, 0, "both forms are kept");
+    assert_eq!(store.collect_garbage(Packs::Keep).unwrap().blobs, 0, "both forms are kept");
     fs::remove_file(&store.blob_path(&pack.digest)).unwrap();
-    assert_eq!(store.verify().unwrap().damaged, [], "the file is enough");
+    assert_eq!(store.verify(&Silent).unwrap().damaged, [], "the file is enough");
     fs::remove_file(&store.blob_path(&file.digest)).unwrap();
-    let damaged = store.verify().unwrap().damaged;
+    let damaged = store.verify(&Silent).unwrap().damaged;
     assert_eq!(damaged.iter().map(|damage| &damage.digest).collect::<Vec<_>>(), [&pack.digest]);
 }
 
@@ -180,7 +181,7 @@ fn eight_writers_of_one_name_leave_a_whole_store() {
         }
     });
     assert_eq!(store.index().unwrap().manifests.len(), 9);
-    assert_eq!(store.verify().unwrap().damaged, []);
+    assert_eq!(store.verify(&Silent).unwrap().damaged, []);
     let entry = store.resolve("demo:latest").unwrap().unwrap();
     assert_eq!(entry.media_type, media_types::OCI_MANIFEST);
 }
