@@ -96,7 +96,7 @@ impl Bench<'_> {
         if let Some(packs) = self.few.iter().find(|subject| subject.name() == PACKS_ALONE) {
             update.rows.extend(self.counted(std::slice::from_ref(packs), &images.update)?.rows);
         }
-        Ok(Results { images, update, program, erofs, large, rounds })
+        Ok(Results { facts: images.facts, update, program, erofs, large, rounds })
     }
 
     /// The way through that is not timed.

@@ -35,14 +35,19 @@ pub(super) struct Pair {
     pub(super) new_compressed: u64,
 }
 
-/// All images, and what they are made of.
-pub(super) struct Images {
+/// What the images are made of.
+pub(super) struct Facts {
     pub(super) packages: Vec<Package>,
     pub(super) files: u64,
     pub(super) file_bytes: u64,
     /// What of v1.ext4 is not a hole.
     pub(super) allocated: u64,
     pub(super) changed: Replaced,
+}
+
+/// All images.
+pub(super) struct Images {
+    pub(super) facts: Facts,
     pub(super) update: Pair,
     pub(super) program: Pair,
     pub(super) erofs: Pair,
@@ -80,7 +85,8 @@ impl Builder<'_> {
         for tree in [&new, &one] {
             remove(tree)?;
         }
-        Ok(Images { packages, files, file_bytes, allocated, changed, update, program, erofs, tree: old })
+        let facts = Facts { packages, files, file_bytes, allocated, changed };
+        Ok(Images { facts, update, program, erofs, tree: old })
     }
 
     /// An image of `tree`.
@@ -117,7 +123,8 @@ fn pair(name: &'static str, old: (Sample, u64), new: (Sample, u64)) -> Pair {
     Pair { name, old, new, old_compressed, new_compressed }
 }
 
-impl Images {
+impl Facts {
+    /// The packages whose versions differ.
     pub(super) fn updated(&self) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(|package| package.old != package.new)
     }

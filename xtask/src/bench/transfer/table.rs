@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::goals;
-use super::images::Images;
+use super::images::Facts;
 use super::large::Large;
 use super::results::{Case, Row};
 use super::rounds::Stage;
@@ -13,7 +13,7 @@ const MIB: f64 = 1_048_576.0;
 
 /// Everything that was found.
 pub(super) struct Results {
-    pub(super) images: Images,
+    pub(super) facts: Facts,
     /// The case of some twenty packages, with every subject and all rounds.
     pub(super) update: Case,
     pub(super) program: Case,
@@ -58,8 +58,8 @@ pub(super) fn missed(results: &Results) -> Vec<String> {
 }
 
 fn introduction(results: &Results) -> String {
-    let Results { images, update, program, erofs, rounds, .. } = results;
-    let updated: Vec<_> = images.updated().map(|package| package.name.as_str()).collect();
+    let Results { facts, update, program, erofs, rounds, .. } = results;
+    let updated: Vec<_> = facts.updated().map(|package| package.name.as_str()).collect();
     format!(
         "## Root file systems at a registry, beside other clients\n\n\
          `cargo xtask bench transfer`. v1: {packages} Debian packages in the release's own versions, {files} files of \
@@ -76,16 +76,16 @@ fn introduction(results: &Results) -> String {
          lies on its disk afterwards. Peak memory: the highest `VmHWM`, helpers included. oras, regctl, crane and skopeo \
          carry the image as it is, as they carry any file; crane and skopeo are given its digests. \"zstd -3 + oras\" is \
          for comparison and no peer of the goals.\n\n{conditions}",
-        packages = images.packages.len(),
-        files = images.files,
-        file_mebibytes = images.file_bytes as f64 / MIB,
-        allocated = images.allocated as f64 / MIB,
+        packages = facts.packages.len(),
+        files = facts.files,
+        file_mebibytes = facts.file_bytes as f64 / MIB,
+        allocated = facts.allocated as f64 / MIB,
         zstd_old = update.old_compressed as f64 / MIB,
         zstd_new = update.new_compressed as f64 / MIB,
         count = updated.len(),
         updated = updated.join(", "),
-        program = images.changed.path,
-        program_mib = images.changed.size as f64 / MIB,
+        program = facts.changed.path,
+        program_mib = facts.changed.size as f64 / MIB,
         zstd_program = program.new_compressed as f64 / MIB,
         erofs_old = erofs.old_compressed as f64 / MIB,
         erofs_new = erofs.new_compressed as f64 / MIB,
@@ -162,4 +162,60 @@ fn memory(large: &Large) -> String {
     }
     text.push_str(&goals::of_memory(large).paragraph());
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packages::Package;
+    use super::super::results::tests::{row, taken};
+    use super::super::tree::Replaced;
+    use super::super::{PACKS_ALONE, PORT};
+    use super::*;
+
+    fn package(name: &str, old: &str, new: &str) -> Package {
+        Package { name: name.to_owned(), old: old.to_owned(), new: new.to_owned() }
+    }
+
+    fn case() -> Case {
+        let mut packs = row(PACKS_ALONE, false, 1.0, 2 << 20);
+        packs.timed.clear();
+        let rows = vec![row(PORT, false, 5.0, 1 << 20), row("oras", true, 20.0, 1024 << 20), packs];
+        Case { old_compressed: 100 << 20, new_compressed: 100 << 20, rows }
+    }
+
+    fn results() -> Results {
+        let facts = Facts {
+            packages: vec![package("bash", "1", "1"), package("openssl", "1", "2")],
+            files: 9,
+            file_bytes: 300 << 20,
+            allocated: 310 << 20,
+            changed: Replaced { path: "/usr/bin/perl".to_owned(), size: 4 << 20 },
+        };
+        let large = Large { size: 8 << 30, allocated: 2 << 30, taken: vec![taken(9.0, 1); 5] };
+        Results { facts, update: case(), program: case(), erofs: case(), large, rounds: 5 }
+    }
+
+    #[test]
+    fn the_section_has_a_table_per_stage_and_every_goal() {
+        let results = results();
+        let text = section(&results, "plot.svg");
+        for stage in Stage::ALL {
+            assert_eq!(text.matches(&format!("\n### {}\n", title(stage))).count(), 1);
+        }
+        assert!(text.contains("2 Debian packages") && text.contains("the same with 1 packages"), "{text}");
+        assert!(
+            text.contains("| oras | 20.0 ms | 20.0 ms | 20.0 ms | 4.00 | 1024.00 MiB | 1.0 MiB |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| packages, EROFS | port | 1.00 MiB (1.00 %) | 1.00 MiB (1.00 %) | 2.0 MiB |"),
+            "{text}"
+        );
+        // Two cold ones with time and bytes, the warm one, six of updates, memory.
+        assert_eq!(text.matches("\nGoal: ").count(), 12, "{text}");
+        // One program costs a hundredth here, and that is too much.
+        let missed = missed(&results);
+        assert_eq!(missed.len(), text.matches("**missed**").count());
+        assert!(missed.iter().any(|goal| goal.contains("one changed program by delta")), "{missed:?}");
+    }
 }
