@@ -30,7 +30,17 @@ impl Encoder {
     }
 
     pub(crate) fn encode(&mut self, plain: &[u8]) -> Result<Vec<u8>, PackedError> {
-        self.compressor.compress(plain).map_err(|error| PackedError::Compress(error.to_string()))
+        let mut stored = Vec::new();
+        self.encode_into(plain, &mut stored)?;
+        Ok(stored)
+    }
+
+    /// Replaces what is in `stored`.
+    pub(crate) fn encode_into(&mut self, plain: &[u8], stored: &mut Vec<u8>) -> Result<(), PackedError> {
+        stored.clear();
+        stored.reserve(bound(plain.len()));
+        let compressed = self.compressor.compress_to_buffer(plain, stored);
+        compressed.map(|_| ()).map_err(|error| PackedError::Compress(error.to_string()))
     }
 }
 
@@ -160,6 +170,11 @@ mod tests {
         assert!(decode(&[0x1e, 0xb5, 0x2f, 0xfd, 0, 0, 0], 8192).unwrap_err().contains("something else"));
         // A skippable frame has no content.
         assert!(decode(&[0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0], 8192).is_err());
+        // One that says 4096 and goes on: two bytes of length, of which 256 are implied.
+        let mut bomb = good.clone();
+        assert_eq!(bomb[5..7], 7936_u16.to_le_bytes(), "RFC 8878, 3.1.1.1.4");
+        bomb[5..7].copy_from_slice(&3840_u16.to_le_bytes());
+        assert!(decode(&bomb, 4096).unwrap_err().starts_with("zstd: "));
         // A stream that does not say its length.
         let silent = zstd::stream::encode_all(&plain[..], 3).unwrap();
         assert!(decode(&silent, 8192).is_err());

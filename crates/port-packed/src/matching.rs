@@ -5,6 +5,7 @@
 
 use crate::blocks::{Blocks, cut};
 use crate::limit::BLOCK;
+use crate::parallel::Pool;
 use crate::table::{BlockHash, Table};
 use crate::{Control, PackedError, Step, parallel};
 
@@ -165,8 +166,10 @@ fn scan(
     mut visit: impl FnMut(&Chunk) -> Result<(), PackedError>,
 ) -> Result<(), PackedError> {
     let runs = image.data_runs()?;
+    let pool = Pool::default();
     let read = |(): &mut (), (first, count): (u32, u32)| {
-        let mut bytes = vec![0; count as usize * BLOCK];
+        let mut bytes = pool.take();
+        bytes.resize(count as usize * BLOCK, 0);
         image.read(first, &mut bytes)?;
         let hash = |block: &[u8]| (!is_zero(block)).then(|| context.hash.of(block));
         let hashes = bytes.chunks_exact(BLOCK).map(hash).collect();

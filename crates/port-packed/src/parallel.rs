@@ -8,8 +8,29 @@ use std::thread;
 
 use crate::{Control, PackedError};
 
-/// Jobs that may be under way or waiting to be taken, for each thread.
-const AHEAD: usize = 2;
+/// How many jobs may be under way or waiting to be taken: their results are what takes memory.
+fn ahead(threads: usize) -> usize {
+    threads + threads.div_ceil(2) + 1
+}
+
+/// Buffers that go from the threads that fill them to the one that takes them, and back: allocated and freed by
+/// different threads, each allocator's arena would keep some.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Pool {
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.buffers.lock().ok().and_then(|mut buffers| buffers.pop()).unwrap_or_default()
+    }
+
+    pub(crate) fn give(&self, buffer: Vec<u8>) {
+        if let Ok(mut buffers) = self.buffers.lock() {
+            buffers.push(buffer);
+        }
+    }
+}
 
 enum Done<R> {
     Result(usize, Result<R, PackedError>),
@@ -44,7 +65,7 @@ pub(crate) fn ordered<J: Send, S, R: Send>(
         let (mut sent, mut taken) = (0, 0);
         loop {
             control.check()?;
-            while sent < taken + threads * AHEAD {
+            while sent < taken + ahead(threads) {
                 let Some(job) = jobs.next() else { break };
                 if job_sender.send(job).is_err() {
                     return Err(lost());

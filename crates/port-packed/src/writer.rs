@@ -8,6 +8,7 @@ use crate::blocks::Blocks;
 use crate::frame::Encoder;
 use crate::limit::{BLOCK, PACK_BYTES};
 use crate::map::{Frame, Pack};
+use crate::parallel::Pool;
 use crate::{Control, Options, PackSink, PackedError, Step, parallel, sha256};
 
 /// What a frame is made of: runs of image blocks.
@@ -54,15 +55,20 @@ pub(crate) fn write_packs(
     sink: &mut dyn PackSink,
 ) -> Result<Vec<Pack>, PackedError> {
     let mut writer = Writer { sink, generation, limit: options.pack_bytes, open: None, packs: Vec::new() };
+    let pool = Pool::default();
     let state = || Ok((Encoder::new(options.level)?, Vec::new()));
     let compress = |(encoder, plain): &mut (Encoder, Vec<u8>), runs: Runs| {
         gather(image, &runs, plain)?;
-        Ok((encoder.encode(plain)?, plain.len(), sha256::of(plain)))
+        let mut stored = pool.take();
+        encoder.encode_into(plain, &mut stored)?;
+        Ok((stored, plain.len(), sha256::of(plain)))
     };
     let jobs = frames_of(runs, options.frame_blocks);
     parallel::ordered(options.threads, control, jobs, state, compress, |(stored, plain, sha256)| {
         control.tell(Step::Compressed { plain: plain as u64, stored: stored.len() as u64 });
-        writer.add(&stored, (plain / BLOCK) as u32, sha256)
+        writer.add(&stored, (plain / BLOCK) as u32, sha256)?;
+        pool.give(stored);
+        Ok(())
     })?;
     writer.close()?;
     Ok(writer.packs)
