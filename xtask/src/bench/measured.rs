@@ -15,6 +15,8 @@ use crate::{process, workspace};
 
 /// Often enough for a peak; seldom enough to cost nothing.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// A program that hangs must not hang the benchmark.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What a run took.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,7 +63,14 @@ pub(super) fn settle(directory: &Path) -> Outcome {
 
 fn watch(process: u32, over: &AtomicBool) -> u64 {
     let mut peak = 0;
+    let deadline = Instant::now() + PATIENCE;
     while !over.load(Ordering::Relaxed) {
+        if Instant::now() > deadline {
+            println!("process {process} is not done after {PATIENCE:?} and is ended");
+            // Where it cannot be ended there is nothing left to do but to wait.
+            let _ = process::read(process::program("kill").args(["-KILL", &process.to_string()]));
+            return peak;
+        }
         peak = peak.max(marks(process));
         std::thread::sleep(LOOK_AGAIN);
     }
