@@ -75,18 +75,22 @@ pub trait Backend: Send + Sync {
     /// Where one file of a variant is, as the user would write it: a path or a remote reference.
     fn location(&self, reference: &Reference, variant: Variant, file: &FileName) -> String;
 
-    /// Publishes a variant; returns the bytes moved.
+    /// Publishes a variant; returns the bytes moved: those that the place did not have, or could not find in what it has.
     async fn push(&self, publication: &Publication, reporter: &dyn Reporter) -> Result<u64, BackendError>;
 
     /// Finds out what the backend has of a variant. Absence is [`crate::ErrorKind::NotFound`].
     async fn resolve(&self, reference: &Reference, variant: Variant) -> Result<Found, BackendError>;
 
     /// Brings the bytes of one file to `target`, in place of what lies there or continuing it.
+    ///
+    /// `seeds` are files that lie here and may hold parts of it, the likeliest first: other versions, whatever they hold
+    /// now. A backend that can tell which parts those are takes them from there. A seed that is gone is none.
     async fn fetch(
         &self,
         reference: &Reference,
         variant: Variant,
         file: &FoundFile,
+        seeds: &[PathBuf],
         target: &Path,
         reporter: &dyn Reporter,
     ) -> Result<Fetched, BackendError>;
@@ -94,7 +98,7 @@ pub trait Backend: Send + Sync {
     /// Brings at least these ranges of one file to the same places of `target`, which is then as long as the file; what
     /// lies there from an earlier call stays, and a later [`Backend::fetch`] may continue it.
     ///
-    /// [`Fetched::Unchecked`] says that nothing was checked, since no digest is known of a part: the caller checks what it
+    /// [`Check::Callers`] says that nothing was checked, since no digest is known of a part: the caller checks what it
     /// uses. Where its check fails, it removes `target`, calls [`Backend::forget`], and fetches the whole, which is checked.
     async fn fetch_ranges(
         &self,
@@ -106,7 +110,7 @@ pub trait Backend: Send + Sync {
         reporter: &dyn Reporter,
     ) -> Result<Fetched, BackendError> {
         let _ = ranges;
-        self.fetch(reference, variant, file, target, reporter).await
+        self.fetch(reference, variant, file, &[], target, reporter).await
     }
 
     /// Removes what [`Backend::fetch`] keeps beside `target` to continue after a kill; the file itself has been moved
@@ -140,11 +144,22 @@ pub struct Document {
     pub bytes: Vec<u8>,
 }
 
+/// What a fetch did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetched {
+    /// How far the bytes may be trusted.
+    pub check: Check,
+    /// Bytes that came from the backend.
+    pub moved: u64,
+    /// Bytes of the file that came from the seeds.
+    pub found: u64,
+}
+
 /// How far fetched bytes may be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fetched {
+pub enum Check {
     /// They were checked against [`FoundFile::digest`] and size where they lie.
-    Checked,
+    Done,
     /// The caller checks them.
-    Unchecked,
+    Callers,
 }

@@ -4,6 +4,7 @@
 //! <root>/<registry>/<repository>/<version>/<arch>/<substrate>/<mode>/
 //!    vmlinux              the file, exactly as published; holes stay holes
 //!    vmlinux.sha256       its digest, for `sha256sum -c`
+//!    .vmlinux.blocks      what its blocks are, so that readers fetch only those that they lack
 //!    .manifest.json       the OCI manifest of the variant
 //!    .config.json         the config that it names
 //! ```
@@ -12,19 +13,24 @@
 //! that a file, its side-car and its companions always belong together. A directory that another tool
 //! filled has no side-cars or documents; it is read all the same, with digests unknown.
 
+mod fetch;
+mod index_file;
+mod predecessor;
+mod publish;
+mod published;
+
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use port_content::atomic::{self, AtomicDir, AtomicFile};
-use port_content::{FsError, fs, limit, sparse};
-use port_model::{Digest, Event, FileName, Reference, Reporter, Variant};
+use port_content::atomic::{self, AtomicDir};
+use port_content::{FsError, fs, sparse};
+use port_model::{Event, FileName, Reference, Reporter, Variant};
 use tokio::sync::mpsc;
 
-use crate::backend::{Backend, Documents, Fetched, Found, FoundFile, Publication, PublishedFile};
+use crate::backend::{Backend, Check, Fetched, Found, FoundFile, Publication};
 use crate::error::{BackendError, ErrorKind};
-use crate::sidecar;
 
 const MANIFEST: &str = ".manifest.json";
 const CONFIG: &str = ".config.json";
@@ -71,16 +77,22 @@ fn failed(operation: impl Into<String>, directory: &Path) -> impl FnOnce(FsError
     }
 }
 
+/// Runs work off the async threads; it begins at once.
+fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> impl Future<Output = T> {
+    let working = tokio::task::spawn_blocking(work);
+    async { working.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) }
+}
+
 /// Runs a copy off the async threads and reports how far it got. `work` is given a function to tell bytes to.
 async fn copying<T: Send + 'static>(
     task: String,
     total: u64,
     reporter: &dyn Reporter,
-    work: impl FnOnce(&mut dyn FnMut(u64)) -> T + Send + 'static,
+    work: impl FnOnce(&mut (dyn FnMut(u64) + Send)) -> T + Send + 'static,
 ) -> T {
     reporter.event(Event::Started { task: task.clone(), total: Some(total) });
     let (sender, mut told) = mpsc::unbounded_channel();
-    let copy = tokio::task::spawn_blocking(move || {
+    let copy = blocking(move || {
         work(&mut |bytes| {
             // Nobody listens any more where the caller has gone; the copy goes with it.
             let _ = sender.send(bytes);
@@ -89,10 +101,7 @@ async fn copying<T: Send + 'static>(
     while let Some(bytes) = told.recv().await {
         reporter.event(Event::Advanced { task: task.clone(), bytes });
     }
-    let result = match copy.await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
+    let result = copy.await;
     reporter.event(Event::Finished { task });
     result
 }
@@ -114,16 +123,21 @@ impl Backend for FileSystem {
         let mut bytes = 0;
         for file in &publication.files {
             let (published, to) = (file.clone(), next.path().to_owned());
+            let (root, reference) = (self.root.clone(), publication.reference.clone());
+            let variant = publication.variant;
             let task = format!("publish {}", file.name);
-            let copy = copying(task, file.size, reporter, move |tell| put(&published, &to, tell));
-            let (found, size) = copy.await.map_err(error("publish"))?;
+            let copy = copying(task, file.size, reporter, move |tell| {
+                let candidates = predecessor::candidates(&root, &reference, variant, &published.name);
+                publish::put(&published, &to, &candidates, tell)
+            });
+            let publish::Put { digest: found, moved, .. } = copy.await.map_err(error("publish"))?;
             if found != file.digest {
                 let operation = format!("publish `{}`", file.name);
                 let reason = format!("its bytes changed: expected {}, found {found}", file.digest);
                 let location = directory.display().to_string();
                 return Err(BackendError::new(ErrorKind::Corrupt, location, operation, reason));
             }
-            bytes += size;
+            bytes += moved;
         }
         let documents = &publication.documents;
         atomic::write(&next.path().join(MANIFEST), &documents.manifest).map_err(error("publish"))?;
@@ -134,7 +148,7 @@ impl Backend for FileSystem {
     }
 
     async fn resolve(&self, reference: &Reference, variant: Variant) -> Result<Found, BackendError> {
-        find(&self.directory(reference, variant))
+        published::find(&self.directory(reference, variant))
     }
 
     async fn fetch(
@@ -142,17 +156,40 @@ impl Backend for FileSystem {
         reference: &Reference,
         variant: Variant,
         file: &FoundFile,
+        seeds: &[PathBuf],
         target: &Path,
         reporter: &dyn Reporter,
     ) -> Result<Fetched, BackendError> {
         let (source, directory) = self.open(reference, variant, file)?;
-        let error = |operation: &str| failed(format!("{operation} `{}`", file.name), &directory);
-        let copied = fs::create_scratch(target).map_err(error("fetch"))?;
-        let path = target.to_owned();
+        let error = || failed(format!("fetch `{}`", file.name), &directory);
         let task = format!("fetch {}", file.name);
-        let copy = move |tell: &mut dyn FnMut(u64)| sparse::copy_telling(&source, &copied, &path, tell);
-        copying(task, file.size, reporter, copy).await.map_err(error("fetch"))?;
-        Ok(Fetched::Unchecked)
+        let Some(digest) = file.digest.clone() else {
+            let copied = fs::create_scratch(target).map_err(error())?;
+            let path = target.to_owned();
+            let copy = move |tell: &mut (dyn FnMut(u64) + Send)| {
+                let moved = fs::Context::context(sparse::data_bytes(&source), "read", &path)?;
+                sparse::copy_telling(&source, &copied, &path, tell)?;
+                Ok(moved)
+            };
+            let moved = copying(task, file.size, reporter, copy).await.map_err(error())?;
+            return Ok(Fetched { check: Check::Callers, moved, found: 0 });
+        };
+        let (name, seeds, target) = (file.name.clone(), seeds.to_vec(), target.to_owned());
+        let wanted = fetch::Wanted { source, directory: directory.clone(), name, digest, seeds, target };
+        let prepared = blocking(move || wanted.prepare()).await.map_err(error())?;
+        let outlook = prepared.outlook();
+        if let Some(fetch::Outlook { wanted, found }) = outlook {
+            let fetch = wanted.saturating_sub(found);
+            reporter.event(Event::Planned {
+                task: task.clone(),
+                wanted,
+                found,
+                fetch,
+                transfers: Vec::new(),
+            });
+        }
+        let total = outlook.map_or(file.size, |outlook| outlook.wanted);
+        copying(task, total, reporter, move |tell| prepared.run(tell)).await.map_err(error())
     }
 
     async fn fetch_ranges(
@@ -173,79 +210,14 @@ impl Backend for FileSystem {
         let (path, ranges) = (target.to_owned(), ranges.to_vec());
         let total = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
         let task = format!("fetch {}", file.name);
-        let copy =
-            move |tell: &mut dyn FnMut(u64)| sparse::copy_ranges(&source, &partial, &path, &ranges, tell);
+        let copy = move |tell: &mut (dyn FnMut(u64) + Send)| {
+            sparse::copy_ranges(&source, &partial, &path, &ranges, tell)
+        };
         copying(task, total, reporter, copy).await.map_err(error())?;
-        Ok(Fetched::Unchecked)
+        Ok(Fetched { check: Check::Callers, moved: total, found: 0 })
     }
-}
 
-/// Copies one file and its side-car into `directory`.
-///
-/// Returns the digest and size of what lies there now.
-fn put(file: &PublishedFile, directory: &Path, tell: &mut dyn FnMut(u64)) -> Result<(Digest, u64), FsError> {
-    let (source, _) = fs::open_regular(&file.path)?;
-    let mut target = AtomicFile::create(&directory.join(&file.name))?;
-    let path = target.path().to_owned();
-    sparse::copy_telling(&source, target.file(), &path, tell)?;
-    let copied = fs::Context::context(sparse::digest(target.file()), "read", &path)?;
-    target.commit()?;
-    let sidecar = directory.join(format!("{}{}", file.name, sidecar::SUFFIX));
-    atomic::write(&sidecar, sidecar::render(&file.digest, &file.name).as_bytes())?;
-    Ok(copied)
-}
-
-fn find(directory: &Path) -> Result<Found, BackendError> {
-    let mut files = Vec::new();
-    let nothing = || {
-        let (location, operation) = (directory.display().to_string(), "find a published variant");
-        BackendError::new(ErrorKind::NotFound, location, operation, "nothing is published there")
-    };
-    let Some(paths) = optional(directory, fs::read_dir(directory))? else { return Err(nothing()) };
-    for path in paths {
-        // Hidden files and side-cars are ours or nobody's; a name that could not be published was not.
-        let Ok(name) = FileName::of_path(&path) else { continue };
-        // A link or device was not published: what it leads to is nobody's to hand out.
-        let metadata = fs::symlink_metadata(&path).map_err(failed("look at what is published", directory))?;
-        if metadata.is_file() && !name.as_str().ends_with(sidecar::SUFFIX) {
-            files.push(FoundFile { digest: digest_beside(directory, &path)?, size: metadata.len(), name });
-        }
-    }
-    if files.is_empty() {
-        return Err(nothing());
-    }
-    Ok(Found { files, documents: documents(directory)? })
-}
-
-fn digest_beside(directory: &Path, path: &Path) -> Result<Option<Digest>, BackendError> {
-    let mut sidecar = path.as_os_str().to_owned();
-    sidecar.push(sidecar::SUFFIX);
-    let Some(text) = optional(directory, fs::read_to_string(Path::new(&sidecar), limit::RECORD))? else {
-        return Ok(None);
-    };
-    sidecar::parse(&text).map(Some).map_err(|source| {
-        let operation = format!("read the side-car `{}`", Path::new(&sidecar).display());
-        BackendError::new(ErrorKind::Corrupt, directory.display().to_string(), operation, source)
-    })
-}
-
-fn documents(directory: &Path) -> Result<Option<Documents>, BackendError> {
-    let read = |name: &str| optional(directory, fs::read(&directory.join(name), limit::DOCUMENT));
-    match (read(MANIFEST)?, read(CONFIG)?) {
-        (Some(manifest), Some(config)) => Ok(Some(Documents { manifest, config })),
-        (None, None) => Ok(None),
-        (manifest, _) => {
-            let absent = if manifest.is_some() { CONFIG } else { MANIFEST };
-            let location = directory.display().to_string();
-            let reason = format!("`{absent}` is gone although the other document is there");
-            Err(BackendError::new(ErrorKind::Corrupt, location, "read the documents", reason))
-        }
-    }
-}
-
-fn optional<T>(directory: &Path, result: Result<T, FsError>) -> Result<Option<T>, BackendError> {
-    match result {
-        Err(error) if error.is_not_found() => Ok(None),
-        other => other.map(Some).map_err(failed("read", directory)),
+    fn forget(&self, target: &Path) -> Result<(), BackendError> {
+        fetch::forget(target).map_err(failed("tidy up", target))
     }
 }

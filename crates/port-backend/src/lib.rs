@@ -15,7 +15,7 @@ mod registry;
 mod sidecar;
 
 pub use backend::{
-    Backend, Document, Documents, Fetched, Found, FoundFile, MergeIndex, Publication, PublishedFile,
+    Backend, Check, Document, Documents, Fetched, Found, FoundFile, MergeIndex, Publication, PublishedFile,
 };
 pub use error::{BackendError, ErrorKind};
 pub use file_system::FileSystem;

@@ -13,7 +13,7 @@ mod index;
 mod lookup;
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -26,7 +26,9 @@ use port_registry::{
 };
 use serde::Deserialize;
 
-use crate::backend::{Backend, Document, Documents, Fetched, Found, FoundFile, MergeIndex, Publication};
+use crate::backend::{
+    Backend, Check, Document, Documents, Fetched, Found, FoundFile, MergeIndex, Publication,
+};
 use crate::error::{BackendError, ErrorKind};
 
 pub use lookup::{Refusal, SelectVariant, Selected};
@@ -164,12 +166,14 @@ impl Backend for OciRegistry {
         reference: &Reference,
         variant: Variant,
         file: &FoundFile,
+        // What a registry has in parts, it has as blobs of their own: the packed encoding is where seeds count.
+        _: &[PathBuf],
         target: &Path,
         _: &dyn Reporter,
     ) -> Result<Fetched, BackendError> {
         let (repository, digest) = (self.repository(reference)?, digest_of(reference, variant, file)?);
         repository.blob_to_file(digest, file.size, target).await.map_err(failed)?;
-        Ok(Fetched::Checked)
+        Ok(Fetched { check: Check::Done, moved: file.size, found: 0 })
     }
 
     async fn fetch_ranges(
@@ -183,7 +187,8 @@ impl Backend for OciRegistry {
     ) -> Result<Fetched, BackendError> {
         let (repository, digest) = (self.repository(reference)?, digest_of(reference, variant, file)?);
         repository.fetch_ranges(digest, file.size, ranges, target).await.map_err(failed)?;
-        Ok(Fetched::Unchecked)
+        let moved = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
+        Ok(Fetched { check: Check::Callers, moved, found: 0 })
     }
 
     fn forget(&self, target: &Path) -> Result<(), BackendError> {

@@ -149,6 +149,16 @@ pub fn copy_flushing(source: &File, target: &File, path: &Path) -> Result<u64, F
 
 /// As [`copy_flushing`], hashing meanwhile what arrived in `target`; returns its digest and size.
 pub fn copy_hashing(source: &File, target: &File, path: &Path) -> Result<(Digest, u64), FsError> {
+    copy_hashing_telling(source, target, path, &mut |_| {})
+}
+
+/// As [`copy_hashing`], telling as [`copy_telling`] does.
+pub fn copy_hashing_telling(
+    source: &File,
+    target: &File,
+    path: &Path,
+    tell: &mut (dyn FnMut(u64) + Send),
+) -> Result<(Digest, u64), FsError> {
     let mut flusher = Flusher::start(target).context("flush", path)?;
     let (sender, arrived) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -157,6 +167,7 @@ pub fn copy_hashing(source: &File, target: &File, path: &Path) -> Result<(Digest
             copy_telling(source, target, path, &mut |bytes| {
                 frontier += bytes;
                 flusher.written(bytes);
+                tell(bytes);
                 // Nobody listens where hashing failed; that is the error that counts.
                 let _ = sender.send(frontier);
             })?;
@@ -170,6 +181,17 @@ pub fn copy_hashing(source: &File, target: &File, path: &Path) -> Result<(Digest
         let size = hasher.size();
         Ok((hasher.finish(), size))
     })
+}
+
+/// How many bytes of `file` are not in holes.
+pub fn data_bytes(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let (mut position, mut data) = (0, 0);
+    while let Some((start, end)) = next_data(file, position, length)? {
+        data += end - start;
+        position = end;
+    }
+    Ok(data)
 }
 
 /// Digest and size of `file`; holes are hashed as zeros without being read.
@@ -315,6 +337,8 @@ mod tests {
         first.write_all_at(b"x", 32 * 1024 * 1024).unwrap();
         let second = fs::create_new(&two).unwrap();
         copy(&first, &second, &two).unwrap();
+        let data = data_bytes(&second).unwrap();
+        assert!((1..1024 * 1024).contains(&data), "{data} bytes");
         let metadata = second.metadata().unwrap();
         assert_eq!(metadata.len(), 64 * 1024 * 1024);
         assert!(metadata.blocks() * 512 < 1024 * 1024, "{} blocks", metadata.blocks());

@@ -1,8 +1,8 @@
 //! Where one published variant is fetched from, and how one of its files comes into the store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use port_backend::{Backend, Fetched, FoundFile};
+use port_backend::{Backend, Check, FoundFile};
 use port_layout::Blob;
 use port_layout::native::Stored;
 use port_model::{Component, Digest, Reference, Variant};
@@ -11,6 +11,9 @@ use port_registry::Repository;
 use crate::error::OpsError;
 use crate::workspace::Workspace;
 use crate::{compressed, packed};
+
+/// How many other versions are looked through for blocks of a file.
+const SEED_VERSIONS: usize = 2;
 
 /// What it took to bring a component's file into the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,8 +59,9 @@ impl Source<'_> {
             Stored::Raw => {
                 let digest = Some(component.digest.clone());
                 let file = FoundFile { name: component.file_name.clone(), size: component.size, digest };
-                let (_, moved) = self.fetch(&file, Some((&component.digest, component.size))).await?;
-                Ok(Brought { moved, found: 0 })
+                let seeds = self.seeds(component, local)?;
+                let expected = Some((&component.digest, component.size));
+                Ok(self.fetch_with(&file, expected, &seeds).await?.1)
             }
             Stored::Zstd(blob) => {
                 let moved = self.blob(component, blob).await?;
@@ -77,32 +81,60 @@ impl Source<'_> {
         Ok(self.fetch(&file, Some((&blob.digest, blob.size))).await?.1)
     }
 
+    /// Files that may hold blocks of a component, the likeliest first: what is at `local`, and what the store has of other
+    /// versions. Only a place that holds the file itself asks for them.
+    fn seeds(&self, component: &Component, local: &Path) -> Result<Vec<PathBuf>, OpsError> {
+        if self.repository.is_some() {
+            return Ok(Vec::new());
+        }
+        let store = &self.workspace.store;
+        let mut seeds = vec![local.to_owned()];
+        for reference in packed::parent::stored_versions(*self)?.into_iter().take(SEED_VERSIONS) {
+            let Some(entry) = store.resolve(&reference.variant_name(self.variant))? else { continue };
+            let Some(decoded) = packed::local::decoded(self.workspace, &entry) else { continue };
+            let same = decoded.bundle.components.iter().filter(|other| other.kind == component.kind);
+            seeds.extend(same.map(|other| store.blob_path(&other.digest)));
+        }
+        Ok(seeds)
+    }
+
     /// Brings one file into the store, unless it is there; returns its digest and the bytes moved.
     pub(crate) async fn fetch(
         &self,
         file: &FoundFile,
         expected: Option<(&Digest, u64)>,
     ) -> Result<(Digest, u64), OpsError> {
+        let (digest, brought) = self.fetch_with(file, expected, &[]).await?;
+        Ok((digest, brought.moved))
+    }
+
+    async fn fetch_with(
+        &self,
+        file: &FoundFile,
+        expected: Option<(&Digest, u64)>,
+        seeds: &[PathBuf],
+    ) -> Result<(Digest, Brought), OpsError> {
         let Self { workspace, backend, reference, variant, .. } = *self;
         let (store, reporter) = (&workspace.store, workspace.reporter.as_ref());
-        if let Some((digest, _)) = expected
+        if let Some((digest, size)) = expected
             && store.has_sound(digest)?
         {
-            return Ok((digest.clone(), 0));
+            return Ok((digest.clone(), Brought { moved: 0, found: size }));
         }
         let location = backend.location(reference, variant, &file.name);
         let Some((digest, size)) = expected else {
             let ingest = store.ingest(&location)?;
-            backend.fetch(reference, variant, file, ingest.path(), reporter).await?;
+            let fetched = backend.fetch(reference, variant, file, seeds, ingest.path(), reporter).await?;
             let blob = ingest.commit(None)?;
-            return Ok((blob.digest, blob.size));
+            return Ok((blob.digest, Brought { moved: fetched.moved, found: fetched.found }));
         };
         let partial = store.partial_path(digest)?;
-        let blob = match backend.fetch(reference, variant, file, &partial, reporter).await? {
-            Fetched::Checked => store.adopt(digest, size)?,
-            Fetched::Unchecked => store.adopt_unchecked(&location, digest, size)?,
+        let fetched = backend.fetch(reference, variant, file, seeds, &partial, reporter).await?;
+        let blob = match fetched.check {
+            Check::Done => store.adopt(digest, size)?,
+            Check::Callers => store.adopt_unchecked(&location, digest, size)?,
         };
         backend.forget(&partial)?;
-        Ok((blob.digest, blob.size))
+        Ok((blob.digest, Brought { moved: fetched.moved, found: fetched.found }))
     }
 }

@@ -114,7 +114,7 @@ pub async fn ranges(backend: &impl Backend, file: &FoundFile, content: &[u8]) {
             );
         }
     }
-    backend.fetch(&reference(), variant(), file, &target, &Silent).await.unwrap();
+    backend.fetch(&reference(), variant(), file, &[], &target, &Silent).await.unwrap();
     assert!(fs::read(&target).unwrap() == content, "the whole continues what is there");
     backend.forget(&target).unwrap();
 }
@@ -146,6 +146,6 @@ async fn fetch(backend: &impl Backend, found: &Found, name: &str) -> Vec<u8> {
     let file = found.files.iter().find(|file| file.name.as_str() == name).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
-    backend.fetch(&reference(), variant(), file, &path, &Silent).await.unwrap();
+    backend.fetch(&reference(), variant(), file, &[], &path, &Silent).await.unwrap();
     fs::read(path).unwrap()
 }
