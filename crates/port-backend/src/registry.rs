@@ -21,7 +21,7 @@ use bytes::Bytes;
 use port_content::limit;
 use port_model::{Digest, FileName, Reference, Reporter, Variant};
 use port_registry::{
-    BlobSource, BlobUpload, Client, Condition, CredentialSource, Descriptor, Kind, Options, Pushed,
+    BlobSource, BlobUpload, Client, Condition, CredentialSource, Descriptor, Kind, Options, Partial, Pushed,
     RegistryError, Repository, Tag, TagOrDigest, media, names_of,
 };
 use serde::Deserialize;
@@ -107,6 +107,13 @@ fn digest_of<'a>(
     })
 }
 
+/// The file of a download, with nobody else at it.
+async fn hold(target: &Path) -> Result<Partial, BackendError> {
+    Partial::wait(target).await.map_err(|source| {
+        BackendError::new(ErrorKind::Failed, target.display().to_string(), "lock", source)
+    })
+}
+
 #[async_trait]
 impl Backend for OciRegistry {
     fn describe(&self) -> String {
@@ -172,7 +179,8 @@ impl Backend for OciRegistry {
         _: &dyn Reporter,
     ) -> Result<Fetched, BackendError> {
         let (repository, digest) = (self.repository(reference)?, digest_of(reference, variant, file)?);
-        repository.blob_to_file(digest, file.size, target).await.map_err(failed)?;
+        let partial = hold(target).await?;
+        repository.blob_to_file(digest, file.size, &partial).await.map_err(failed)?;
         Ok(Fetched { check: Check::Done, moved: file.size, found: 0 })
     }
 
@@ -186,7 +194,8 @@ impl Backend for OciRegistry {
         _: &dyn Reporter,
     ) -> Result<Fetched, BackendError> {
         let (repository, digest) = (self.repository(reference)?, digest_of(reference, variant, file)?);
-        repository.fetch_ranges(digest, file.size, ranges, target).await.map_err(failed)?;
+        let partial = hold(target).await?;
+        repository.fetch_ranges(digest, file.size, ranges, &partial).await.map_err(failed)?;
         let moved = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
         Ok(Fetched { check: Check::Callers, moved, found: 0 })
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use port_content::hashing::digest_file;
 use port_model::progress::Silent;
 use port_registry::{
-    Anonymous, BlobSource, BlobUpload, Client, HostOptions, Options, Transport, UploadStyle,
+    Anonymous, BlobSource, BlobUpload, Client, HostOptions, Options, Partial, Transport, UploadStyle,
 };
 
 #[tokio::main]
@@ -28,7 +28,8 @@ async fn main() {
     let path = PathBuf::from(file);
     match rest {
         [digest, size] if verb == "pull" => {
-            repository.blob_to_file(&digest.parse().unwrap(), size.parse().unwrap(), &path).await.unwrap();
+            let (digest, partial) = (digest.parse().unwrap(), Partial::wait(&path).await.unwrap());
+            repository.blob_to_file(&digest, size.parse().unwrap(), &partial).await.unwrap();
         }
         _ => {
             let (digest, size) = match rest {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -20,6 +19,7 @@ use crate::name::{RegistryHost, RepositoryName};
 use crate::options::Options;
 use crate::pull::blob::{self, Wanted};
 use crate::pull::manifest::{self, Manifest, Resolved};
+use crate::pull::partial::Partial;
 use crate::push::blob::{BlobUpload, Pushed};
 use crate::push::manifest::{Condition, Written};
 use crate::push::session::{Begun, Uploads};
@@ -161,25 +161,25 @@ impl Repository {
         found.map_err(self.error(Operation::LookForBlob, Subject::Digest(digest.clone())))
     }
 
-    /// Fetches a blob into the file at `partial`, which then holds exactly the bytes named.
+    /// Fetches a blob into the file `partial`, which then holds exactly the bytes named.
     ///
     /// A partial download that lies there is continued. Afterwards the caller flushes the file, moves it to its place,
-    /// and calls [`crate::forget_partial`]. Another process with the same path is waited for.
+    /// and calls [`Partial::forget`]: he keeps it until then, so that nobody else takes the file for one to be continued.
     pub async fn blob_to_file(
         &self,
         digest: &Digest,
         size: u64,
-        partial: &Path,
+        partial: &Partial,
     ) -> Result<(), RegistryError> {
-        let wanted = Wanted { digest, size, ranges: None, path: partial };
+        let wanted = Wanted { digest, size, ranges: None, partial };
         let fetched = blob::to_file(&self.site(), &self.mirror_sites(), wanted).await;
         fetched.map_err(self.error(Operation::FetchBlob, Subject::Digest(digest.clone())))
     }
 
-    /// Fetches these ranges of a blob to the same places of the file at `partial`, and maybe more of it.
+    /// Fetches these ranges of a blob to the same places of the file `partial`, and maybe more of it.
     ///
     /// **Nothing is checked**: there is no digest of a part. The caller checks what it uses by what it knows of the
-    /// ranges. Where its check fails, it calls [`crate::forget_partial`] and then [`Self::blob_to_file`], which finds out
+    /// ranges. Where its check fails, it calls [`Partial::forget`], and with a new one [`Self::blob_to_file`], which finds out
     /// who sends wrong bytes and takes them from nobody.
     ///
     /// The file is as [`Self::blob_to_file`] leaves and continues it: ranges that are there already are not fetched
@@ -189,9 +189,9 @@ impl Repository {
         digest: &Digest,
         size: u64,
         ranges: &[Range<u64>],
-        partial: &Path,
+        partial: &Partial,
     ) -> Result<(), RegistryError> {
-        let wanted = Wanted { digest, size, ranges: Some(ranges), path: partial };
+        let wanted = Wanted { digest, size, ranges: Some(ranges), partial };
         let fetched = blob::to_file(&self.site(), &self.mirror_sites(), wanted).await;
         fetched.map_err(self.error(Operation::FetchBlob, Subject::Digest(digest.clone())))
     }

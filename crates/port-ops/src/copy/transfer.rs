@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use port_content::{fs, lock};
 use port_layout::Descriptor;
-use port_registry::{BlobSource, BlobUpload, Kind, Pushed, Repository};
+use port_registry::{BlobSource, BlobUpload, Kind, Partial, Pushed, Repository};
 use port_store::Store;
 
 use crate::copy::layout::Layout;
@@ -79,7 +79,8 @@ async fn download(from: &Repository, to: &Arc<Layout>, blob: &Descriptor) -> Res
         return Ok(Outcome::Found);
     }
     let partial = to.partial_path(&blob.digest)?;
-    from.blob_to_file(&blob.digest, blob.size, &partial).await?;
+    let held = Partial::wait(&partial).await?;
+    from.blob_to_file(&blob.digest, blob.size, &held).await?;
     to.adopt(&blob.digest)?;
     Ok(Outcome::Copied)
 }
@@ -113,9 +114,10 @@ async fn between(
     // Held until the blob is sent: another copy of the same blob would take the file away.
     let lock_path = partial.with_extension("copy.lock");
     let _lock = blocking(move || Ok(lock::lock(&lock_path, lock::Mode::Exclusive)?)).await?;
-    from.blob_to_file(&blob.digest, blob.size, &partial).await?;
+    let held = Partial::wait(&partial).await?;
+    from.blob_to_file(&blob.digest, blob.size, &held).await?;
     let outcome = push(to, blob, BlobSource::Path(partial.clone())).await?;
-    port_registry::forget_partial(&partial)?;
+    held.forget()?;
     Ok(outcome)
 }
 

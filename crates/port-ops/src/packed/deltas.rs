@@ -97,7 +97,8 @@ async fn make(
     (task, wanted): (&str, u64),
 ) -> Result<(), OpsError> {
     let partial = job.store().partial_path(&blob.digest)?;
-    let fetched = job.repository.blob_to_file(&blob.digest, blob.size, &partial);
+    let held = port_registry::Partial::wait(&partial).await?;
+    let fetched = job.repository.blob_to_file(&blob.digest, blob.size, &held);
     fetched.await.map_err(CopyError::from)?;
     let parent = parent(job, offer)?.ok_or_else(|| OpsError::WrongDelta {
         digest: offer.manifest.digest.clone(),
@@ -127,5 +128,5 @@ async fn make(
     });
     let applied = applying.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     applied?;
-    Ok(port_registry::forget_partial(&partial)?)
+    Ok(held.forget()?)
 }

@@ -188,7 +188,8 @@ impl Job<'_> {
             }
             Way::Ranges => {
                 let partial = store.partial_path(&pack.digest)?;
-                let fetched = self.repository.fetch_ranges(&pack.digest, pack.size, &pack.ranges, &partial);
+                let held = port_registry::Partial::wait(&partial).await?;
+                let fetched = self.repository.fetch_ranges(&pack.digest, pack.size, &pack.ranges, &held);
                 fetched.await.map_err(CopyError::from)?;
                 Ok((partial, pack.fetch()))
             }

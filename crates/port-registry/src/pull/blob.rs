@@ -3,7 +3,7 @@
 //!
 //! CRASH: the partial file and its journal stay whatever happens; a rerun with the same path repeats at most one part
 //! per connection. They go only when the bytes turned out wrong, so that the next try starts clean, or when the caller,
-//! having moved the file to its place, calls [`forget_partial`].
+//! having moved the file to its place, calls [`Partial::forget`].
 
 use std::fs::File;
 use std::ops::Range;
@@ -23,11 +23,11 @@ use tokio::sync::{Notify, watch};
 use crate::auth::Scopes;
 use crate::capability::Known;
 use crate::error::{Failure, Kind};
-use crate::locked;
 use crate::mirror::{MirrorSite, Site};
 use crate::pull::follower::Follower;
 use crate::pull::journal::{Journal, joined};
 use crate::pull::manifest::refuse_encoding;
+use crate::pull::partial::Partial;
 use crate::pull::plan::Plan;
 use crate::pull::worker::{Download, Manner};
 use crate::request::Call;
@@ -38,15 +38,6 @@ pub fn task(digest: &Digest) -> String {
     format!("pull {}", digest.short())
 }
 
-/// Removes a partial download and its journal. Absent ones are fine.
-///
-/// # Errors
-/// [`FsError`] naming the file that stays.
-pub fn forget_partial(path: &Path) -> Result<(), FsError> {
-    fs::remove_file(&Journal::path_of(path))?;
-    fs::remove_file(path)
-}
-
 /// What is fetched, and into which file.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
@@ -54,7 +45,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) size: u64,
     /// Ranges to fetch, of which nothing is checked; `None` is the whole blob, checked.
     pub(crate) ranges: Option<&'a [Range<u64>]>,
-    pub(crate) path: &'a Path,
+    pub(crate) partial: &'a Partial,
 }
 
 /// Fetches a blob, or ranges of it, into a file (not flushed to the disk yet): from the first mirror that gives it, else
@@ -68,13 +59,12 @@ pub(crate) async fn to_file(
     {
         return Err(Failure::BeyondTheEnd { range: range.clone(), size: wanted.size });
     }
-    // The lock goes with the last handle: nobody comes in between the fetches.
-    let file = Arc::new(locked::wait(wanted.path).await?);
+    let file = wanted.partial.file();
     for mirror in mirrors.iter().filter(|mirror| mirror.is_good()) {
         let fetched = fetch(&mirror.site, wanted, Arc::clone(&file), Manner::Ranges).await;
         let Err(failure) = fetched else { return Ok(()) };
         if matches!(failure.kind(), Kind::Corrupt | Kind::Hostile) {
-            start_over(wanted.path, &file)?;
+            start_over(wanted.partial.path(), &file)?;
         }
         mirror.pass_over(&format!("blob {}", wanted.digest), failure)?;
     }
@@ -96,7 +86,8 @@ pub(crate) async fn to_file(
 
 /// One fetch: what an earlier one left counts, unless its bytes turned out wrong.
 async fn fetch(site: &Site, wanted: Wanted<'_>, file: Arc<File>, manner: Manner) -> Result<(), Failure> {
-    let Wanted { digest, size, path, .. } = wanted;
+    let Wanted { digest, size, partial, .. } = wanted;
+    let path = partial.path();
     let host = &*site.host;
     file.set_len(size).context("size", path)?;
     let (journal, done) = Journal::open(path, &file, digest, size)?;

@@ -4,6 +4,7 @@ pub(crate) mod blob;
 mod follower;
 mod journal;
 pub(crate) mod manifest;
+pub(crate) mod partial;
 mod plan;
 mod validator;
 mod worker;

@@ -8,7 +8,7 @@ use port_content::hashing::digest_of;
 use port_model::Reporter;
 use port_registry::credentials::{Unusable, Variable, basic_env};
 use port_registry::{
-    Anonymous, Client, CredentialSource, HostOptions, Kind, Mirror, Mirrors, Options, RegistryHost,
+    Anonymous, Client, CredentialSource, HostOptions, Kind, Mirror, Mirrors, Options, Partial, RegistryHost,
     Repository, TagsAt, Transport, media,
 };
 use port_testkit::registry::{Abilities, Access, Action, Registry, Reply, Request};
@@ -173,7 +173,8 @@ async fn a_mirror_that_breaks_off_is_continued_by_the_origin() {
     let (repository, _) = with(&origin, anonymous(&[&tired]), TagsAt::Origin);
     let (target, before) = (path.path().join("r"), origin.traffic().1);
     let ranges = [1000..2000, 500_000..501_000];
-    repository.fetch_ranges(&digest_of(&bytes), 2_000_000, &ranges, &target).await.unwrap();
+    let partial = Partial::wait(&target).await.unwrap();
+    repository.fetch_ranges(&digest_of(&bytes), 2_000_000, &ranges, &partial).await.unwrap();
     let there = fs::read(&target, 1 << 30).unwrap();
     assert!(ranges.iter().all(|range| {
         let range = range.start as usize..range.end as usize;
@@ -226,7 +227,9 @@ async fn what_a_mirror_sent_before_it_was_found_out_is_not_kept_either() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("p");
     let ranges = [0..10, 599_000..600_000];
-    repository.fetch_ranges(&digest_of(&bytes), 600_000, &ranges, &path).await.unwrap();
+    let partial = Partial::wait(&path).await.unwrap();
+    repository.fetch_ranges(&digest_of(&bytes), 600_000, &ranges, &partial).await.unwrap();
+    drop(partial);
     assert_eq!(origin.traffic().1, 1010, "both came from the origin");
     assert!(notes.text().starts_with("warning: "), "{}", notes.text());
     assert_eq!(pull(&repository, &bytes, &path).await.unwrap(), bytes);

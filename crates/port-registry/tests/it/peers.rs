@@ -10,7 +10,8 @@ use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_content::{atomic, fs};
 use port_registry::{
-    Anonymous, ClientCertificate, Condition, HostOptions, Options, Pushed, Repository, Transport, media,
+    Anonymous, ClientCertificate, Condition, HostOptions, Options, Partial, Pushed, Repository, Transport,
+    media,
 };
 use port_testkit::proxy::{Clients, TlsFront};
 use port_testkit::skip;
@@ -183,7 +184,8 @@ async fn docker_registry_answers_ranges_and_asks_for_client_certificates() {
     let repository = with(Some(files.client()));
     let bytes = publish(&repository, directory.path(), 1_000_000).await;
     let (path, ranges) = (directory.path().join("p"), [10..20, 300_000..500_000]);
-    repository.fetch_ranges(&digest_of(&bytes), 1_000_000, &ranges, &path).await.unwrap();
+    let partial = Partial::wait(&path).await.unwrap();
+    repository.fetch_ranges(&digest_of(&bytes), 1_000_000, &ranges, &partial).await.unwrap();
     let there = fs::read(&path, 1 << 30).unwrap();
     for range in ranges.map(|range| range.start as usize..range.end as usize) {
         assert!(there[range.clone()] == bytes[range], "it differs");

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use port_content::fs;
 use port_content::hashing::digest_of;
-use port_registry::{Anonymous, Kind, Options, RegistryError, Repository};
+use port_registry::{Anonymous, Kind, Options, Partial, RegistryError, Repository};
 use port_testkit::registry::{Abilities, Action, BlobEtags, Registry, Reply, Request};
 
 use crate::support::{chain, noise, options, pull, repository, repository_with};
@@ -22,7 +22,8 @@ async fn fetch(
     ranges: &[Range<u64>],
     path: &Path,
 ) -> Result<(), RegistryError> {
-    repository.fetch_ranges(&digest_of(bytes), bytes.len() as u64, ranges, path).await
+    let partial = Partial::wait(path).await.unwrap();
+    repository.fetch_ranges(&digest_of(bytes), bytes.len() as u64, ranges, &partial).await
 }
 
 fn assert_there(bytes: &[u8], ranges: &[Range<u64>], path: &Path) {

@@ -9,7 +9,7 @@ use port_model::progress::Silent;
 use port_model::{Digest, Event, Reporter};
 use port_registry::{
     Anonymous, BlobSource, BlobUpload, Client, CredentialSource, Credentials, Fixed, HostOptions, Options,
-    Patience, RegistryError, Repository, Secret, TagOrDigest, Transfer, Transport,
+    Partial, Patience, RegistryError, Repository, Secret, TagOrDigest, Transfer, Transport,
 };
 use port_testkit::registry::Registry;
 
@@ -72,7 +72,8 @@ pub(crate) async fn pull(
     path: &Path,
 ) -> Result<Vec<u8>, RegistryError> {
     let digest: Digest = digest_of(bytes);
-    repository.blob_to_file(&digest, bytes.len() as u64, path).await?;
+    let partial = Partial::wait(path).await.unwrap();
+    repository.blob_to_file(&digest, bytes.len() as u64, &partial).await?;
     Ok(port_content::fs::read(path, u64::MAX - 1).unwrap())
 }
 
