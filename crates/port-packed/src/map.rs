@@ -252,10 +252,15 @@ mod tests {
 
     const MOST: u32 = 1024;
 
+    /// A pack's digest byte, generation step, and frames as stored length and blocks.
+    type PackNumbers = (u8, u64, Vec<(u64, u64)>);
+    /// What to spoil, and a part of what is then said.
+    type Case<'a> = (&'a dyn Fn(&mut Body), &'a str);
+
     /// A map body with one number out of place: what each of them is stands in the format's page.
     struct Body {
         size: u64,
-        packs: Vec<(u8, u64, Vec<(u64, u64)>)>,
+        packs: Vec<PackNumbers>,
         segments: Vec<u8>,
     }
 
@@ -305,6 +310,38 @@ mod tests {
         assert_eq!(map.shared_with(&map), 220);
     }
 
+    /// The worked example of docs/formats/packed-image.md.
+    #[test]
+    fn the_example_of_the_page_is_true() {
+        let frame = |stored, blocks| Frame { stored, blocks, sha256: [0xcc; 32] };
+        let pack =
+            |digest, generation, frames| Pack { digest: Digest::sha256(&[digest; 32]), generation, frames };
+        let packs = vec![pack(0xa1, 0, vec![frame(300, 4)]), pack(0xa2, 1, vec![frame(90, 1)])];
+        let segments = [(0, 2, 0), (5, 1, 4), (6, 2, 2), (9, 1, 4)].map(|(target, length, source)| Segment {
+            target,
+            length,
+            source,
+        });
+        let map = Map::new(40_000, Digest::sha256(&[0xdd; 32]), packs, segments.to_vec()).unwrap();
+        let hex: String = map.body().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = [
+            "c0b802",
+            &"dd".repeat(32),
+            "02",
+            &"a1".repeat(32),
+            "0001ac0204",
+            &"cc".repeat(32),
+            &"a2".repeat(32),
+            "01015a01",
+            &"cc".repeat(32),
+            "000200",
+            "030104",
+            "000205",
+            "010100",
+        ];
+        assert_eq!(hex, expected.concat());
+    }
+
     #[test]
     fn maps_that_lie_are_refused() {
         let changed = |change: &dyn Fn(&mut Body)| {
@@ -312,7 +349,7 @@ mod tests {
             change(&mut body);
             finding(&body)
         };
-        let cases: &[(&dyn Fn(&mut Body), &str)] = &[
+        let cases: &[Case<'_>] = &[
             (&|body| body.size = IMAGE_BYTES + 1, "image size: expected 0 to"),
             (&|body| body.size = 4096, "length of a segment"),
             (&|body| body.packs[1].0 = 1, "is listed twice"),

@@ -193,3 +193,60 @@ fn scan(
 pub(crate) fn is_zero(block: &[u8]) -> bool {
     block.chunks(64).all(|part| part.iter().fold(0, |all, byte| all | byte) == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+
+    fn file(blocks: &[u8]) -> File {
+        let file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = blocks.iter().flat_map(|byte| [*byte; BLOCK]).collect();
+        file.write_all_at(&bytes, 0).unwrap();
+        file
+    }
+
+    fn origins(weak: bool, old: &[u8], new: &[u8]) -> Vec<(u32, Origin)> {
+        let hash = BlockHash::of_strength(weak);
+        let control = Control::default();
+        let context = Context { hash: &hash, threads: 2, control: &control };
+        let (old, new) = (file(old), file(new));
+        let parent = Blocks::open(&old, "the parent image").unwrap();
+        let index = ParentIndex::build(context, parent, &|_| true, &mut |_| true).unwrap();
+        let mut found = Vec::new();
+        let image = Blocks::open(&new, "the image").unwrap();
+        match_blocks(context, image, Some(&index), |block, origin| {
+            found.push((block, origin));
+            Ok(())
+        })
+        .unwrap();
+        found
+    }
+
+    #[test]
+    fn a_collision_is_never_a_match() {
+        let old: Vec<u8> = vec![1, 2, 3, 0, 4, 2, 5];
+        let new: Vec<u8> = vec![4, 9, 0, 3, 9, 8, 5, 1, 7, 8];
+        let expected = vec![
+            (0, Origin::Parent(4)),
+            (1, Origin::New),
+            (3, Origin::Parent(2)),
+            (4, Origin::Own(1)),
+            (5, Origin::New),
+            (6, Origin::Parent(6)),
+            (7, Origin::Parent(0)),
+            (8, Origin::New),
+            (9, Origin::Own(5)),
+        ];
+        assert_eq!(origins(true, &old, &new), expected);
+        assert_eq!(origins(false, &old, &new), expected);
+    }
+
+    #[test]
+    fn a_run_goes_on_where_blocks_have_copies() {
+        let old = [1, 2, 3, 9, 2, 3, 4];
+        let expected = vec![(0, Origin::Parent(3)), (1, Origin::Parent(4)), (2, Origin::Parent(5))];
+        assert_eq!(origins(true, &old, &[9, 2, 3]), expected);
+    }
+}

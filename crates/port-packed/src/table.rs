@@ -11,10 +11,22 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BlockHash {
     key: RandomState,
+    /// All blocks collide.
+    #[cfg(test)]
+    weak: bool,
 }
 
 impl BlockHash {
+    #[cfg(test)]
+    pub(crate) fn of_strength(weak: bool) -> Self {
+        Self { weak, ..Self::default() }
+    }
+
     pub(crate) fn of(&self, block: &[u8]) -> u32 {
+        #[cfg(test)]
+        if self.weak {
+            return 7;
+        }
         let mut hasher = self.key.build_hasher();
         hasher.write(block);
         (hasher.finish() >> 32) as u32

@@ -37,9 +37,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Chosen by measurement: docs/formats/packed-image.md, "Choices".
+    /// Chosen by measurement: docs/formats/packed-image.md, "Choices". Few threads, because each takes 16 MB.
     fn default() -> Self {
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(3);
         Self { level: 9, frame_blocks: 256, reference_blocks: 512, threads, limit: DELTA_BYTES }
     }
 }
