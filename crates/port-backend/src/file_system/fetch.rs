@@ -19,11 +19,12 @@ use port_packed::Control;
 use port_packed::block_index::Sharing;
 
 use super::index_file;
-use super::predecessor::ENOUGH;
 use crate::backend::{Check, Fetched};
 
 /// How many files are looked through.
 const SEEDS: usize = 5;
+/// Percent of the data that must be found for no more to be looked through: reading a whole file costs, too.
+const ENOUGH: u64 = 90;
 
 /// What is to be fetched.
 #[derive(Debug)]

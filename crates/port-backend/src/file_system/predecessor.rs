@@ -15,8 +15,6 @@ use super::index_file;
 const MOST: usize = 3;
 /// How many versions are looked at, so that a push does not slow down with the years.
 const VERSIONS: usize = 256;
-/// Percent of the data that must be found for no more to be looked at.
-pub(super) const ENOUGH: u64 = 90;
 /// The kernel's list of mounts, in bytes.
 const MOUNTS: u64 = 4 * 1024 * 1024;
 

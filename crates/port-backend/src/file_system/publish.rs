@@ -9,7 +9,7 @@ use port_content::{FsError, fs, sparse};
 use port_model::Digest;
 use port_packed::block_index::{BlockIndex, Sharing};
 
-use super::predecessor::{ENOUGH, Predecessor};
+use super::predecessor::Predecessor;
 use super::{index_file, predecessor};
 use crate::backend::PublishedFile;
 use crate::sidecar;
@@ -75,18 +75,17 @@ fn by_blocks(
     published: &[predecessor::Candidate],
     tell: &mut (dyn FnMut(u64) + Send),
 ) -> Option<Put> {
+    if file.size < index_file::LEAST {
+        return None;
+    }
     let predecessors: Vec<Predecessor> = published.iter().filter_map(Predecessor::open).collect();
-    let first = predecessors.first()?;
-    if file.size < index_file::LEAST || !predecessor::is_cheap(&first.file, source, target) {
+    if !predecessor::is_cheap(&predecessors.first()?.file, source, target) {
         return None;
     }
     let index = index_file::of(source, Some(&file.digest), &file.path).ok()??;
     let mut sharing = Sharing::new(index.clone());
     for (number, predecessor) in predecessors.iter().enumerate() {
         sharing.add_index(number, &predecessor.index);
-        if sharing.has_percent(ENOUGH) {
-            break;
-        }
     }
     let found = sharing.found();
     let files: Vec<&File> = predecessors.iter().map(|predecessor| &predecessor.file).collect();
