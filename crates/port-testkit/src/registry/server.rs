@@ -235,10 +235,8 @@ impl Server {
                 state.manifests.insert((repository.to_owned(), digest.clone()), document.clone());
                 state.manifests.insert(key, document);
                 let reply = Reply::new(201, b"").header("docker-content-digest", digest);
-                let text = String::from_utf8_lossy(&request.body).into_owned();
-                match text.split_once("\"subject\":{\"digest\":\"").and_then(|(_, rest)| rest.split_once('"'))
-                {
-                    Some((subject, _)) if self.abilities.referrers => reply.header("oci-subject", subject),
+                match subject(&request.body) {
+                    Some(subject) if self.abilities.referrers => reply.header("oci-subject", subject),
                     _ => reply,
                 }
             }
@@ -279,15 +277,20 @@ impl Server {
 
     fn referrers(&self, repository: &str, digest: &str) -> Reply {
         let state = self.state();
-        let wanted = format!("\"subject\":{{\"digest\":\"{digest}\"");
         let found = state.manifests.iter().filter(|((of, name), (_, bytes))| {
-            of == repository && name.contains(':') && String::from_utf8_lossy(bytes).contains(&wanted)
+            of == repository && name.contains(':') && subject(bytes).as_deref() == Some(digest)
         });
         let entries: Vec<String> =
             found.map(|((_, name), (media_type, bytes))| entry(media_type, name, bytes)).collect();
         let body = format!("{{\"schemaVersion\":2,\"manifests\":[{}]}}", entries.join(","));
         Reply::new(200, body.as_bytes()).header("content-type", "application/vnd.oci.image.index.v1+json")
     }
+}
+
+/// What a manifest refers to.
+fn subject(manifest: &[u8]) -> Option<String> {
+    let manifest: Value = serde_json::from_slice(manifest).ok()?;
+    manifest["subject"]["digest"].as_str().map(str::to_owned)
 }
 
 /// An entry of a list of referrers, which says of its manifest what the distribution-spec wants.
