@@ -92,6 +92,8 @@ impl State {
                 self.unsaid.remove(task);
                 say(&event, None);
             }
+            // Where a transfer found nothing to continue.
+            Event::Advanced { bytes: 0, .. } => {}
             Event::Advanced { task, bytes } => {
                 let whole = self.tasks.advanced(task, *bytes);
                 self.advance(task, *bytes, now, &mut say);

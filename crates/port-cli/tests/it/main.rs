@@ -17,6 +17,7 @@ mod crash;
 mod demo;
 mod fixture;
 mod hostile_shop;
+mod inspect_packed;
 mod login;
 mod mirrors;
 mod protection_mode;

@@ -81,7 +81,7 @@ pub(super) async fn apply(job: &Job<'_>, offer: &Offer, plan: &Plan) -> Result<u
     if read.parent != offer.parent || read.blob.size != offer.size {
         return Err(wrong("it says something else than the list of referrers"));
     }
-    let task = format!("apply the delta to {}", job.component.file_name);
+    let task = format!("update {}", job.component.file_name);
     say(job, plan, &task, &read.blob);
     let made = make(job, offer, &read.blob, (&task, plan.wanted)).await;
     job.source.workspace.reporter.event(Event::Finished { task });

@@ -68,7 +68,7 @@ fn text(report: &InspectReport) -> String {
 
 fn published(file: &EncodedFile) -> String {
     let EncodedFile { file_name, encoding, bytes, packed } = file;
-    let mut text = format!("\n{file_name} is published {encoding}: {}\n", ui::size(*bytes));
+    let mut text = format!("\n{file_name} is published as {encoding}: {}\n", ui::size(*bytes));
     let Some(packed) = packed else { return text };
     let PackedFile { map, map_bytes, packs, data_bytes, repeated_bytes, .. } = packed;
     let _ = writeln!(text, "data: {}, {} of it repeated", ui::size(*data_bytes), ui::size(*repeated_bytes));

@@ -67,8 +67,11 @@ fn text(verb: &str, report: &TransferReport) -> String {
         if file.encoding == Encoding::Packed {
             let found = file.found_bytes.unwrap_or_default();
             let place = if verb == "pulled" { "found here" } else { "published before" };
-            let _ =
-                writeln!(text, "packed: {} bytes, {found} of the file's were {place}", file.published_bytes);
+            let _ = writeln!(
+                text,
+                "packed: {} bytes; {found} bytes of the file were {place}",
+                file.published_bytes
+            );
         }
     }
     let _ = writeln!(text, "backend: {}", report.backend);

@@ -1,6 +1,7 @@
 //! Deltas for earlier versions, made and published after the new version is.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use port_content::hashing;
@@ -9,7 +10,7 @@ use port_layout::native::Stored;
 use port_layout::{Blob, media_types, port_v1};
 use port_model::{Component, Digest, Event};
 use port_packed::delta::{Known, Options};
-use port_packed::{Control, LocalImage, Map};
+use port_packed::{Control, LocalImage, Map, Step};
 use port_registry::{BlobSource, BlobUpload, Repository};
 use port_store::Store;
 
@@ -19,6 +20,7 @@ use crate::error::OpsError;
 use crate::packed::parent::{Parent, stored_versions};
 use crate::packed::{local, map_of, pack};
 use crate::source::Source;
+use crate::workspace::Workspace;
 
 /// What deltas are made for: one component of a version that is published.
 #[derive(Debug, Clone, Copy)]
@@ -113,10 +115,11 @@ fn parents(
 async fn encode(source: Source<'_>, target: Target<'_>, parent: Parent) -> Result<Option<Blob>, OpsError> {
     let workspace = source.workspace;
     let name = parent.name.clone();
-    let task = format!("delta from {name}");
+    let task = format!("delta from {}", name.rsplit(':').next().unwrap_or(&name));
     workspace.reporter.event(Event::Started { task: task.clone(), total: None });
     let (store, component, map) = (workspace.store.clone(), target.component.clone(), Arc::clone(target.map));
-    let encoding = tokio::task::spawn_blocking(move || make(&store, &component, &map, parent));
+    let control = control(workspace, &task);
+    let encoding = tokio::task::spawn_blocking(move || make(&store, &component, &map, parent, &control));
     let encoded = encoding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     workspace.reporter.event(Event::Finished { task });
     let blob = encoded?;
@@ -127,11 +130,23 @@ async fn encode(source: Source<'_>, target: Target<'_>, parent: Parent) -> Resul
     Ok(blob)
 }
 
+/// Progress counts what is compressed; how much that will be nobody knows before.
+fn control(workspace: &Workspace, task: &str) -> Control {
+    let (reporter, task) = (Arc::clone(&workspace.reporter), task.to_owned());
+    let tell = move |step| {
+        if let Step::Compressed { plain, .. } = step {
+            reporter.event(Event::Advanced { task: task.clone(), bytes: plain });
+        }
+    };
+    Control::new(Arc::new(AtomicBool::new(false)), Arc::new(tell))
+}
+
 fn make(
     store: &Store,
     component: &Component,
     map: &Arc<Map>,
     parent: Parent,
+    control: &Control,
 ) -> Result<Option<Blob>, OpsError> {
     let from = Arc::new(store.open_blob(&parent.component.digest, parent.component.size)?);
     let to = store.open_blob(&component.digest, component.size)?;
@@ -143,8 +158,7 @@ fn make(
     let to = Known { file: &to, digest: &component.digest };
     let mut scratch = store.ingest("a delta's frames")?;
     let mut ingest = store.ingest("a delta")?;
-    let made =
-        port_packed::delta::encode(from, to, scratch.file(), ingest.file(), &options, &Control::default())?;
+    let made = port_packed::delta::encode(from, to, scratch.file(), ingest.file(), &options, control)?;
     let Some(made) = made else { return Ok(None) };
     let blob = ingest.commit_hashed(&made.digest, made.size)?;
     Ok(Some(Blob { digest: blob.digest, size: blob.size }))
