@@ -291,3 +291,29 @@ fn pack_plan(
     };
     Some(PackPlan { pack: index, digest: pack.digest.clone(), size, source, frames, ranges })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::Frame;
+
+    /// One pack of two frames, in this order, and an image that is its content.
+    fn map(frames: [u32; 2]) -> Arc<Map> {
+        let frames = frames.map(|blocks| Frame { stored: 10, blocks, sha256: [blocks as u8; 32] });
+        let pack = Pack { digest: Digest::sha256(&[1; 32]), generation: 0, frames: frames.to_vec() };
+        let segments = vec![Segment { target: 0, length: 5, source: 0 }];
+        Arc::new(Map::new(5 * BLOCK as u64, Digest::sha256(&[2; 32]), vec![pack], segments).unwrap())
+    }
+
+    #[test]
+    fn a_local_map_that_tells_other_frames_of_a_pack_is_not_believed() {
+        let image = Arc::new(tempfile::tempfile().unwrap());
+        let planned = |frames| {
+            let local = LocalImage { map: map(frames), image: Arc::clone(&image) };
+            let plan = plan(&map([2, 3]), vec![local], &|_| false);
+            (plan.found, plan.fetch)
+        };
+        assert_eq!(planned([2, 3]), (5 * BLOCK as u64, 0));
+        assert_eq!(planned([3, 2]), (0, 20));
+    }
+}

@@ -159,3 +159,11 @@ fn a_parent_that_ends_within_a_block_is_copied_from() {
     file.write_all_at(b"x", old.len() as u64).unwrap();
     assert!(apply(&blob, &file, &digest_of(&old)).is_err());
 }
+
+#[test]
+fn a_new_block_behind_the_parents_last_one_is_taken_from_the_delta() {
+    // The addresses of both are neighbours, so they are one segment.
+    let (old, new) = (bytes_of(&[1000, 1001, 1002], 0), bytes_of(&[1002, 1500, 1501, 1000], 0));
+    let blob = encode(&old, &new, &small(1));
+    assert_eq!(content(&apply(&blob, &image(&old), &digest_of(&old)).unwrap()), new);
+}
