@@ -21,7 +21,7 @@ pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
     match cli.command {
         Command::Artifacts(command) => artifacts::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Run(arguments) => run::run(arguments, &cli.global, ui).await,
-        Command::Store(command) => store::run(&command, &cli.global, ui).map(|()| 0),
+        Command::Store(command) => store::run(&command, &cli.global, ui).await.map(|()| 0),
         Command::Update(command) => update::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Login(arguments) => login::run(arguments, &cli.global, ui).await,
         Command::Logout(arguments) => logout::run(arguments, ui).await.map(|()| 0),

@@ -69,6 +69,11 @@ impl From<OpsError> for CommandError {
     }
 }
 
+/// What a failure that is part of a report means for the exit code.
+pub fn exit_of(error: &OpsError) -> Exit {
+    advice(error).0
+}
+
 impl From<LoginError> for CommandError {
     fn from(error: LoginError) -> Self {
         let (exit, hints) = match &error {
@@ -169,7 +174,10 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         OpsError::WrongMap { .. } | OpsError::WrongDelta { .. } | OpsError::Delta(_) => {
             one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
         }
-        OpsError::PackedElsewhere { .. } | OpsError::Layers(_) => (Exit::Failed, vec![]),
+        OpsError::PackedElsewhere { .. }
+        | OpsError::Layers(_)
+        | OpsError::NoOrigin { .. }
+        | OpsError::OtherPublished { .. } => (Exit::Failed, vec![]),
         OpsError::Packed(error) => packed(error),
         OpsError::Copy(error) => copy(error),
         OpsError::Store(error) => store(error),

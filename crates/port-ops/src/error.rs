@@ -188,6 +188,24 @@ pub enum OpsError {
         /// The backend.
         backend: String,
     },
+    /// A name of the store that leads to no place.
+    #[error("nobody knows where `{name}` came from: {reason}")]
+    NoOrigin {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A directory that holds another version by now.
+    #[error("`{place}` does not hold {digest} as `{name}`")]
+    OtherPublished {
+        /// Where.
+        place: String,
+        /// Which artifact.
+        name: String,
+        /// What is wanted.
+        digest: Digest,
+    },
     /// A map that does not belong to its manifest.
     #[error("the map {digest} of `{file_name}` does not fit its manifest: {reason}")]
     WrongMap {

@@ -54,11 +54,14 @@ pub use packed::parent::ParentChoice;
 pub use port_config::MOST_DELTAS;
 pub use port_layout::index::Strategy;
 pub use port_packed::PackedError;
+pub use port_store::Packs;
 pub use pull::pull;
 pub use push::{FileReport, PushOptions, TransferReport, push};
 pub use referrers::{Referrer, ReferrersReport, referrers, referrers_of};
 pub use remote::{RemoteReport, RemoteRow, inspect_remote, list_remote};
-pub use store::{StoreRow, collect_garbage, store_rows, verify_store};
+pub use store::{
+    RepairReport, Repaired, StoreRow, Unrepaired, collect_garbage, repair_store, store_rows, verify_store,
+};
 pub use target::Target;
 pub use validate::{Finding, ValidateOptions, ValidateReport, validate};
 pub use workspace::{Environment, Workspace};

@@ -1,14 +1,21 @@
-//! What the store holds, whether it is sound, and what can go.
+//! What the store holds, whether it is sound, how it gets sound again, and what can go.
+
+mod mend;
+mod origin;
+mod repair;
 
 use port_layout::index::name_of;
 use port_layout::{Descriptor, Manifest};
 use port_model::Digest;
-use port_store::{Collected, Verified};
+use port_store::{Collected, Packs, Verified};
 use serde::Serialize;
 
 use crate::copy::Facts;
 use crate::error::OpsError;
+use crate::packed::local;
 use crate::workspace::Workspace;
+
+pub use repair::{RepairReport, Repaired, Unrepaired, repair_store};
 
 /// One entry of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,8 +28,13 @@ pub struct StoreRow {
     pub artifact_type: Option<String>,
     /// Digest of the manifest.
     pub manifest: Digest,
-    /// Sum of the layers' sizes, in bytes; unknown of an index, and where the manifest cannot be read.
-    pub bytes: Option<u64>,
+    /// Sum of the layers' sizes, in bytes: what travels, where none of it is there. Unknown of an index, and where the manifest
+    /// cannot be read.
+    pub published_bytes: Option<u64>,
+    /// Sum of the files' sizes, in bytes, holes included; known of artifacts of Port.
+    pub file_bytes: Option<u64>,
+    /// What all of it takes on the disk here, in bytes: files, packs, documents. What several names share counts for each.
+    pub disk_bytes: u64,
 }
 
 /// Everything in the store: names, then referrers.
@@ -37,14 +49,16 @@ fn row(workspace: &Workspace, entry: &Descriptor) -> StoreRow {
     let facts = Facts::of(&bytes);
     let refers_to = facts.subject.as_ref().map(|subject| subject.digest.clone());
     let manifest = serde_json::from_slice::<Manifest>(&bytes).ok();
-    let sizes = manifest
+    let published = manifest
         .map(|manifest| manifest.layers.iter().fold(0u64, |sum, layer| sum.saturating_add(layer.size)));
     StoreRow {
         name: name_of(entry).map(str::to_owned),
         refers_to,
         artifact_type: facts.describe(entry).artifact_type,
         manifest: entry.digest.clone(),
-        bytes: sizes,
+        published_bytes: published,
+        file_bytes: local::decoded(workspace, entry).map(|decoded| decoded.bundle.size()),
+        disk_bytes: workspace.store.disk_bytes(entry),
     }
 }
 
@@ -54,6 +68,6 @@ pub fn verify_store(workspace: &Workspace) -> Result<Verified, OpsError> {
 }
 
 /// Removes blobs that no name leads to.
-pub fn collect_garbage(workspace: &Workspace) -> Result<Collected, OpsError> {
-    Ok(workspace.store.collect_garbage(port_store::Packs::Keep)?)
+pub fn collect_garbage(workspace: &Workspace, packs: Packs) -> Result<Collected, OpsError> {
+    Ok(workspace.store.collect_garbage(packs)?)
 }

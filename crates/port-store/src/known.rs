@@ -78,7 +78,9 @@ fn change_time(metadata: &Metadata) -> i128 {
 impl Record {
     fn new(path: &Path, metadata: &Metadata, digest: &Digest, began: i128) -> Self {
         let (device, inode, size, modified, changed) = stamp(metadata);
-        let (path, digest) = (path.to_owned(), digest.clone());
+        // Absolute, so that it is found from any directory.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let digest = digest.clone();
         Self { path, device, inode, size, modified, changed, digest, began, samples: None }
     }
 

@@ -3,6 +3,10 @@
 //! A component that is published in another form than its file may be here as the file, as the published blobs, or as both: a
 //! pull that fetched only what changed made the file and never saw all packs. Each can be made from the other.
 
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+
+use port_content::fs;
 use port_layout::document::{self, DocumentKind};
 use port_layout::native::{self, Decoded, Stored};
 use port_layout::{Descriptor, Index, Manifest, media_types};
@@ -76,6 +80,22 @@ impl Store {
         let manifest: Manifest =
             serde_json::from_slice(&bytes).map_err(malformed("an OCI image manifest"))?;
         Ok(Reached { documents: Vec::new(), needs: self.needs(&bytes, manifest) })
+    }
+
+    /// What everything that `entry` leads to takes on the disk, in bytes: holes take nothing.
+    pub fn disk_bytes(&self, entry: &Descriptor) -> u64 {
+        let (mut waiting, mut seen) = (vec![entry.clone()], BTreeSet::new());
+        while let Some(descriptor) = waiting.pop() {
+            if !seen.insert(descriptor.digest.clone()) {
+                continue;
+            }
+            let Ok(reached) = self.reach(&descriptor) else { continue };
+            seen.extend(reached.needs.iter().flat_map(Need::all).cloned());
+            waiting.extend(reached.documents);
+        }
+        let on_disk =
+            |digest: &Digest| fs::symlink_metadata(&self.blob_path(digest)).map(|found| found.blocks() * 512);
+        seen.iter().filter_map(|digest| on_disk(digest).ok()).sum()
     }
 
     fn needs(&self, bytes: &[u8], manifest: Manifest) -> Vec<Need> {

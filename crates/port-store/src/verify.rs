@@ -64,6 +64,16 @@ impl Store {
         Ok(verified)
     }
 
+    /// What names need and have not: these damaged blobs, and what is not there. Nothing is read again.
+    pub fn missing(&self, damaged: &BTreeSet<Digest>) -> Result<Vec<Damage>, StoreError> {
+        let mut verified = Verified::default();
+        for digest in damaged {
+            self.damage(&mut verified, digest.clone(), "other bytes".to_owned())?;
+        }
+        self.find_missing(&mut verified)?;
+        Ok(verified.damaged)
+    }
+
     /// Every blob that is named as one.
     fn blobs(&self) -> Result<Vec<(PathBuf, Digest)>, StoreError> {
         let paths = fs::read_dir(&self.root().join("blobs/sha256")).map_err(|e| self.files(e))?;
@@ -122,12 +132,18 @@ impl Store {
     }
 
     fn damage(&self, verified: &mut Verified, digest: Digest, found: String) -> Result<(), StoreError> {
-        let needs = self.named_needs()?.into_iter();
-        let mut names: Vec<String> =
-            needs.filter(|(_, need)| need.all().contains(&&digest)).map(|(name, _)| name).collect();
-        names.dedup();
+        let names = self.names_leading_to(&digest)?;
         verified.damaged.push(Damage { digest, found, names });
         Ok(())
+    }
+
+    /// The names that lead to a blob; entries without a name are in it as `(no name)`.
+    pub fn names_leading_to(&self, digest: &Digest) -> Result<Vec<String>, StoreError> {
+        let needs = self.named_needs()?.into_iter();
+        let mut names: Vec<String> =
+            needs.filter(|(_, need)| need.all().contains(&digest)).map(|(name, _)| name).collect();
+        names.dedup();
+        Ok(names)
     }
 
     /// Every (name, need) pair that can be followed.

@@ -31,6 +31,8 @@ mod registry_kills;
 mod registry_peers;
 mod remote;
 mod report;
+mod store_repair;
+mod store_space;
 mod transfer;
 mod update;
 

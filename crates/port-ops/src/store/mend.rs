@@ -103,7 +103,7 @@ impl<'a, 'w> Mend<'a, 'w> {
         let workspace = self.repair.workspace;
         let origin = self.origin()?;
         let Some(repository) = &origin.repository else {
-            return origin.from_directory(workspace, &wanted.digest, wanted.size, None).await;
+            return origin.fetch_from_directory(workspace, &wanted.digest, wanted.size, None).await;
         };
         let name = TagOrDigest::Digest(wanted.digest.clone());
         let found = repository.manifest(&name).await.map_err(CopyError::from)?;
@@ -123,7 +123,7 @@ impl<'a, 'w> Mend<'a, 'w> {
         let workspace = self.repair.workspace;
         let origin = self.origin()?;
         let Some(repository) = &origin.repository else {
-            return origin.from_directory(workspace, digest, size, variant).await;
+            return origin.fetch_from_directory(workspace, digest, size, variant).await;
         };
         let partial = workspace.store.partial_path(digest)?;
         let held = port_registry::Partial::wait(&partial).await?;
