@@ -83,7 +83,25 @@ fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> imp
     async { working.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) }
 }
 
-/// Runs a copy off the async threads and reports how far it got. `work` is given a function to tell bytes to.
+/// Runs work off the async threads and passes on what it says.
+async fn heard<T: Send + 'static>(
+    reporter: &dyn Reporter,
+    work: impl FnOnce(&mut (dyn FnMut(Event) + Send)) -> T + Send + 'static,
+) -> T {
+    let (sender, mut said) = mpsc::unbounded_channel();
+    let working = blocking(move || {
+        work(&mut |event| {
+            // Nobody listens any more where the caller has gone; the work goes with it.
+            let _ = sender.send(event);
+        })
+    });
+    while let Some(event) = said.recv().await {
+        reporter.event(event);
+    }
+    working.await
+}
+
+/// Runs a copy and reports how far it got. `work` is given a function to tell bytes to.
 async fn copying<T: Send + 'static>(
     task: String,
     total: u64,
@@ -91,18 +109,40 @@ async fn copying<T: Send + 'static>(
     work: impl FnOnce(&mut (dyn FnMut(u64) + Send)) -> T + Send + 'static,
 ) -> T {
     reporter.event(Event::Started { task: task.clone(), total: Some(total) });
-    let (sender, mut told) = mpsc::unbounded_channel();
-    let copy = blocking(move || {
-        work(&mut |bytes| {
-            // Nobody listens any more where the caller has gone; the copy goes with it.
-            let _ = sender.send(bytes);
-        })
-    });
-    while let Some(bytes) = told.recv().await {
-        reporter.event(Event::Advanced { task: task.clone(), bytes });
-    }
-    let result = copy.await;
+    let name = task.clone();
+    let result =
+        heard(reporter, move |say| work(&mut |bytes| say(Event::Advanced { task: name.clone(), bytes })))
+            .await;
     reporter.event(Event::Finished { task });
+    result
+}
+
+/// Runs a fetch that knows what it will find here, and reports both what is in its place and what was fetched of it.
+async fn assembling(
+    name: &FileName,
+    outlook: fetch::Outlook,
+    prepared: fetch::Prepared,
+    reporter: &dyn Reporter,
+) -> Result<Fetched, FsError> {
+    let fetch::Outlook { wanted, found } = outlook;
+    let (whole, part) = (format!("assemble {name}"), format!("fetch {name}"));
+    let fetch = wanted.saturating_sub(found);
+    let (task, transfers) = (whole.clone(), vec![part.clone()]);
+    reporter.event(Event::Planned { task, wanted, found, fetch, transfers });
+    for (task, total) in [(&whole, wanted), (&part, fetch)] {
+        reporter.event(Event::Started { task: task.clone(), total: Some(total) });
+    }
+    let tasks = (whole.clone(), part.clone());
+    let result = heard(reporter, move |say| {
+        prepared.run(&mut |copied| {
+            say(Event::Advanced { task: tasks.1.clone(), bytes: copied.moved });
+            say(Event::Advanced { task: tasks.0.clone(), bytes: copied.bytes() });
+        })
+    })
+    .await;
+    for task in [part, whole] {
+        reporter.event(Event::Finished { task });
+    }
     result
 }
 
@@ -177,19 +217,15 @@ impl Backend for FileSystem {
         let (name, seeds, target) = (file.name.clone(), seeds.to_vec(), target.to_owned());
         let wanted = fetch::Wanted { source, directory: directory.clone(), name, digest, seeds, target };
         let prepared = blocking(move || wanted.prepare()).await.map_err(error())?;
-        let outlook = prepared.outlook();
-        if let Some(fetch::Outlook { wanted, found }) = outlook {
-            let fetch = wanted.saturating_sub(found);
-            reporter.event(Event::Planned {
-                task: task.clone(),
-                wanted,
-                found,
-                fetch,
-                transfers: Vec::new(),
-            });
-        }
-        let total = outlook.map_or(file.size, |outlook| outlook.wanted);
-        copying(task, total, reporter, move |tell| prepared.run(tell)).await.map_err(error())
+        let fetched = match prepared.outlook() {
+            Some(outlook) => assembling(&file.name, outlook, prepared, reporter).await,
+            None => {
+                let work =
+                    move |tell: &mut (dyn FnMut(u64) + Send)| prepared.run(&mut |copied| tell(copied.moved));
+                copying(task, file.size, reporter, work).await
+            }
+        };
+        fetched.map_err(error())
     }
 
     async fn fetch_ranges(

@@ -26,6 +26,7 @@ use crate::map::blocks_of;
 use crate::sha256::{Sha256, bytes_of};
 use crate::varint::{Reader, put};
 
+pub use assemble::Copied;
 pub use sharing::Sharing;
 
 /// Bytes of a block's hash: the first of its SHA-256.

@@ -16,7 +16,7 @@ use port_content::fs::Context as _;
 use port_content::{FsError, atomic, fs, sparse};
 use port_model::{Digest, FileName};
 use port_packed::Control;
-use port_packed::block_index::Sharing;
+use port_packed::block_index::{Copied, Sharing};
 
 use super::index_file;
 use crate::backend::{Check, Fetched};
@@ -73,11 +73,8 @@ impl Wanted {
         let next = self.claim()?;
         let mut prepared = Prepared { wanted: self, next, by_blocks: None, index_bytes: 0 };
         let Wanted { source, directory, name, digest, .. } = &prepared.wanted;
-        // What can be cloned needs no looking; the copy is undone here and made again where it is told and hashed.
-        let clones = sparse::reflink(source, &prepared.next);
-        prepared.next.set_len(0).context("size", &prepared.wanted.target)?;
         let seeds = prepared.wanted.open_seeds();
-        if clones || seeds.is_empty() {
+        if seeds.is_empty() {
             return Ok(prepared);
         }
         let size = source.metadata().context("inspect", directory)?.len();
@@ -137,7 +134,7 @@ impl Prepared {
     }
 
     /// Fills the target.
-    pub(super) fn run(self, tell: &mut (dyn FnMut(u64) + Send)) -> Result<Fetched, FsError> {
+    pub(super) fn run(self, tell: &mut (dyn FnMut(Copied) + Send)) -> Result<Fetched, FsError> {
         let Self { wanted, next, by_blocks, index_bytes } = self;
         let fetched = match by_blocks.map(|by_blocks| by_blocks.run(&wanted, &next, tell)) {
             Some(Ok(fetched)) => fetched,
@@ -158,7 +155,12 @@ impl ByBlocks {
     /// # Errors
     /// The bytes that came for nothing, where what came of it is not the file: the index lies, or a seed changed while it
     /// was read.
-    fn run(&self, wanted: &Wanted, next: &File, tell: &mut (dyn FnMut(u64) + Send)) -> Result<Fetched, u64> {
+    fn run(
+        &self,
+        wanted: &Wanted,
+        next: &File,
+        tell: &mut (dyn FnMut(Copied) + Send),
+    ) -> Result<Fetched, u64> {
         let seeds: Vec<&File> = self.seeds.iter().collect();
         let found = self.sharing.found();
         let moved = self.sharing.wanted().data().saturating_sub(found);
@@ -168,10 +170,12 @@ impl ByBlocks {
 }
 
 impl Wanted {
-    fn whole(&self, next: &File, tell: &mut (dyn FnMut(u64) + Send)) -> Result<Fetched, FsError> {
+    fn whole(&self, next: &File, tell: &mut (dyn FnMut(Copied) + Send)) -> Result<Fetched, FsError> {
         next.set_len(0).context("size", &self.target)?;
         let moved = sparse::data_bytes(&self.source).context("read", &self.directory)?;
-        let (found, _) = sparse::copy_hashing_telling(&self.source, next, &self.target, tell)?;
+        let (found, _) = sparse::copy_hashing_telling(&self.source, next, &self.target, &mut |moved| {
+            tell(Copied { found: 0, moved });
+        })?;
         // Something else is for the caller to say: it knows what was expected, and why.
         let check = if found == self.digest { Check::Done } else { Check::Callers };
         Ok(Fetched { check, moved, found: 0 })

@@ -93,7 +93,7 @@ fn by_blocks(
         return None;
     }
     // A predecessor that is not what its index says is found here, and the file is copied as a whole.
-    sharing.assemble(&files, source, target, tell).ok()?;
+    sharing.assemble(&files, source, target, &mut |copied| tell(copied.bytes())).ok()?;
     let moved = index.data().saturating_sub(found);
     Some(Put { digest: index.image_digest().clone(), moved, index: Some(index) })
 }

@@ -14,6 +14,22 @@ use crate::PackedError;
 /// How much is copied before it is told, in bytes.
 const STEP: u64 = 16 * 1024 * 1024;
 
+/// Bytes that came to their place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// From the files that have parts of it.
+    pub found: u64,
+    /// From the image where it is published.
+    pub moved: u64,
+}
+
+impl Copied {
+    /// Both.
+    pub fn bytes(self) -> u64 {
+        self.found + self.moved
+    }
+}
+
 impl Sharing {
     /// Fills the empty file `target`: what was found from `sources`, by their numbers, and the others from `image`, the
     /// same image where it is published. Zeros stay holes. `tell` hears of the bytes that are in their place.
@@ -25,7 +41,7 @@ impl Sharing {
         sources: &[&File],
         image: &File,
         target: &File,
-        tell: &mut (dyn FnMut(u64) + Send),
+        tell: &mut (dyn FnMut(Copied) + Send),
     ) -> Result<(), PackedError> {
         let found = target.metadata().map_err(PackedError::read("the target"))?.len();
         if found != 0 {
@@ -36,8 +52,8 @@ impl Sharing {
         let (sender, arrived) = mpsc::channel();
         let digest = std::thread::scope(|scope| {
             let copying = scope.spawn(move || {
-                self.copy(sources, image, target, &mut |frontier, bytes| {
-                    tell(bytes);
+                self.copy(sources, image, target, &mut |frontier, copied| {
+                    tell(copied);
                     // Nobody listens where hashing failed; that is the error that counts.
                     let _ = sender.send(frontier);
                 })
@@ -56,16 +72,16 @@ impl Sharing {
         Err(PackedError::WrongImage { expected: expected.clone(), found: digest })
     }
 
-    /// Copies every piece; `tell` gets the end of what is complete and the bytes that came to it.
+    /// Copies every piece; `tell` gets the end of what is complete and what came to it.
     fn copy(
         &self,
         sources: &[&File],
         image: &File,
         target: &File,
-        tell: &mut dyn FnMut(u64, u64),
+        tell: &mut dyn FnMut(u64, Copied),
     ) -> Result<(), PackedError> {
         let mut flusher = Flusher::start(target).map_err(PackedError::write("the image"))?;
-        let mut untold = 0;
+        let mut untold = Copied::default();
         for piece in self.pieces() {
             let (file, from) = match piece.from {
                 None => (image, piece.first),
@@ -76,10 +92,12 @@ impl Sharing {
             };
             self.copy_piece(piece, file, from, target, &mut |frontier, bytes| {
                 flusher.written(bytes);
-                untold += bytes;
-                if untold >= STEP {
-                    tell(frontier, untold);
-                    untold = 0;
+                match piece.from {
+                    None => untold.moved += bytes,
+                    Some(_) => untold.found += bytes,
+                }
+                if untold.bytes() >= STEP {
+                    tell(frontier, std::mem::take(&mut untold));
                 }
             })?;
         }
