@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
 use port_content::FsError;
 use port_content::verify::Mismatch;
 use port_model::Digest;
@@ -127,11 +128,18 @@ impl Download<'_> {
         }
     }
 
+    /// Whether ranges are answered, once that is known; not where all is there before, as when the first run was the whole.
     async fn may_join(&self) -> bool {
+        let mut over = std::pin::pin!(self.over.notified());
+        over.as_mut().enable();
+        if self.plan().is_over() {
+            return false;
+        }
         let mut watched = self.ranges.subscribe();
-        match watched.wait_for(|known| *known != Known::Unknown).await {
-            Ok(known) => *known == Known::Yes,
-            Err(_) => false,
+        let known = std::pin::pin!(watched.wait_for(|known| *known != Known::Unknown));
+        match select(known, over).await {
+            Either::Left((known, _)) => known.is_ok_and(|known| *known == Known::Yes),
+            Either::Right(_) => false,
         }
     }
 

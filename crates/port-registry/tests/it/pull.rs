@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use port_content::fs;
 use port_content::hashing::digest_of;
@@ -49,6 +50,21 @@ async fn a_blob_comes_in_ranges_over_several_connections_each_byte_once() {
     assert!(ranges > 6, "{ranges}");
     assert!(registry.requests().iter().all(|request| request.header("accept-encoding").is_empty()));
     assert_eq!(fs::read_dir(directory.path()).unwrap().len(), 0, "nothing is left behind");
+}
+
+/// One run takes it whole and so asks for no range: nobody ever learns whether ranges are answered.
+#[tokio::test]
+async fn a_blob_a_little_larger_than_a_part_does_not_wait_for_what_nobody_learns() {
+    let directory = tempfile::tempdir().unwrap();
+    for size in [65_537, 80_000, 98_304, 98_305, 131_072] {
+        let registry = Registry::start();
+        let bytes = noise(size);
+        registry.add_blob(&bytes);
+        let (repository, partial) = (repository(&registry), directory.path().join(size.to_string()));
+        let pulled = pull(&repository, &bytes, &partial);
+        let pulled = tokio::time::timeout(Duration::from_secs(20), pulled).await;
+        assert!(pulled.is_ok_and(|pulled| pulled.unwrap() == bytes), "{size}");
+    }
 }
 
 #[tokio::test]
