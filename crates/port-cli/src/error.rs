@@ -139,7 +139,7 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
                 "push and pull work for every architecture: `port artifacts pull --artifact {artifact} --architecture …`"
             ),
         ),
-        OpsError::ResearchOnly { .. } => (Exit::Usage, vec![]),
+        OpsError::ResearchOnly { .. } | OpsError::NoReferrers { .. } => (Exit::Usage, vec![]),
         OpsError::StandardInPvm { .. } => one(
             Exit::Failed,
             "build the PVM kernel from `PORT_PVM_BUILD_FLAKE_REF` or a configured path".to_owned(),
@@ -156,8 +156,7 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
                 "add `distribution.{direction} = {{ backend = \"file-system\", root = \"…\" }}` to `{artifact}`"
             ),
         ),
-        OpsError::UnsupportedBackend { .. } => (Exit::Usage, vec![]),
-        OpsError::BasicEnv(_) => (Exit::Usage, vec![]),
+        OpsError::UnsupportedBackend { .. } | OpsError::BasicEnv(_) => (Exit::Usage, vec![]),
         OpsError::AlreadyPublished { .. } => {
             one(Exit::Failed, "publish a new version, or replace this one with `--overwrite`".to_owned())
         }
@@ -166,7 +165,6 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         OpsError::WrongContent { .. } | OpsError::Documents { .. } => {
             one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
         }
-        OpsError::NoReferrers { .. } => (Exit::Usage, vec![]),
         OpsError::NotPacked { .. } => one(
             Exit::NotFound,
             "name a version that was pushed with the encoding `packed`, or `--parent none`".to_owned(),
