@@ -51,6 +51,13 @@ pub fn environment(host: Architecture) -> Environment {
     }
 }
 
+/// Where Port may keep for a user what it could get again: `$XDG_CACHE_HOME/port`, else `~/.cache/port`.
+pub fn cache_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    cache.map(|cache| cache.join("port"))
+}
+
 /// What leads to the credential files of docker and podman.
 fn credential_variables() -> Variables {
     let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

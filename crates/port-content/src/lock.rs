@@ -1,9 +1,11 @@
 //! Locks between processes: `flock` on a file, released by the kernel when its holder dies.
 //!
-//! The lock file stays behind on purpose: removing it would let two holders lock two different inodes.
+//! The file of a [`Lock`] stays behind on purpose: removing it would let two holders lock two different inodes. That of a
+//! [`Claim`], of which there would be many, goes; who waited for it looks whether what it has locked is still there.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use crate::fs::{self, Context as _, FsError};
 
@@ -45,6 +47,39 @@ pub fn try_lock(path: &Path, mode: Mode) -> Result<Option<Lock>, FsError> {
     }
 }
 
+/// The right to gather a file that others may want, too: whoever has it is alone with the file from the first byte until it
+/// has been moved to its place. Dropping it lets the next one in.
+///
+/// Who waited looks first whether the file is at its place by now.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    _file: File,
+}
+
+/// Waits until nobody else gathers the file at `target`. A second claim waits for the first in the same process, too.
+pub fn claim(target: &Path) -> Result<Claim, FsError> {
+    let mut path = target.to_owned().into_os_string();
+    path.push(".claim");
+    let path = PathBuf::from(path);
+    loop {
+        let file = open(&path)?;
+        file.lock().context("lock", &path)?;
+        let ours = file.metadata().context("inspect", &path)?;
+        let there = fs::try_metadata(&path)?;
+        if there.is_some_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+            return Ok(Claim { path, _file: file });
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // CRASH: a kill leaves an empty file, which the next claim takes over. It is still locked here.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
 fn open(path: &Path) -> Result<File, FsError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -55,6 +90,27 @@ fn open(path: &Path) -> Result<File, FsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_gathers_at_a_time_and_nothing_stays_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("partial/blob");
+        let inside = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let claim = claim(&target).unwrap();
+                        assert_eq!(inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        drop(claim);
+                    }
+                });
+            }
+        });
+        assert!(fs::read_dir(target.parent().unwrap()).unwrap().is_empty());
+    }
 
     #[test]
     fn one_writer_or_many_readers() {

@@ -50,6 +50,8 @@ pub struct Surroundings {
     pub access: RegistryAccess,
     /// The root of a store, whose partial files are continued after a kill.
     pub store: Option<PathBuf>,
+    /// The user's cache directory for Port, where partial files are where there is no store.
+    pub cache: Option<PathBuf>,
 }
 
 impl Surroundings {
@@ -175,7 +177,7 @@ pub async fn copy(
     let graph = Graph::read(&from, &root, !options.no_referrers).await?;
     let to = Side::destination(&client, destination)?;
     let store = surroundings.store.as_deref().map(Store::open).transpose()?;
-    let scratch = Scratch::new(store.as_ref())?;
+    let scratch = Scratch::new(store.as_ref(), surroundings.cache.as_deref())?;
     let (from, to) = (&from, &to);
     let copying = Copying { from, to, scratch: &scratch };
     let mut report = copying.all(source, destination, &root, &graph).await?;

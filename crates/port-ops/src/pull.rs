@@ -5,6 +5,7 @@
 
 use port_backend::{Backend, BackendError, Documents, ErrorKind, Found, FoundFile};
 use port_content::hashing::{Hasher, digest_of};
+use port_layout::Descriptor;
 use port_layout::native::{self, Decoded, Stored};
 use port_layout::port_v1::{self, Wanted};
 use port_model::{ArtifactClass, Bundle, Component, ComponentKind, INITRD_FILE_NAME};
@@ -154,6 +155,12 @@ async fn bring_foreign(
         let artifact = target.artifact.name.clone();
         OpsError::ForeignDocuments { location, artifact, source: Box::new(source) }
     })?;
+    for layer in &decoded.ignored {
+        let Descriptor { media_type, digest, .. } = layer;
+        let title = layer.title().map(|title| format!(" `{title}`")).unwrap_or_default();
+        workspace
+            .note(format!("the layer{title} ({media_type}, {digest}) is no part of the variant: left out"));
+    }
     let (mut files, mut moved) = (Vec::new(), Vec::new());
     for component in decoded.bundle.components {
         let digest = Some(component.digest.clone());

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use port_backend::{Backend, Check, FoundFile};
+use port_content::lock::Claim;
 use port_layout::Blob;
 use port_layout::native::Stored;
 use port_model::{Component, Digest, Reference, Variant};
 use port_registry::Repository;
+use port_store::Store;
 
 use crate::error::OpsError;
 use crate::workspace::Workspace;
@@ -33,6 +35,13 @@ pub(crate) struct Source<'a> {
     pub(crate) repository: Option<&'a Repository>,
     pub(crate) reference: &'a Reference,
     pub(crate) variant: Variant,
+}
+
+/// The right to gather a blob in the store, waited for away from the threads that serve connections.
+pub(crate) async fn claim(store: &Store, digest: &Digest) -> Result<Claim, OpsError> {
+    let (store, digest) = (store.clone(), digest.clone());
+    let waiting = tokio::task::spawn_blocking(move || store.claim(&digest));
+    Ok(waiting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
 }
 
 impl Source<'_> {
@@ -128,6 +137,11 @@ impl Source<'_> {
             let blob = ingest.commit(None)?;
             return Ok((blob.digest, Brought { moved: fetched.moved, found: fetched.found }));
         };
+        // Another process may gather the same file: it is waited for, and what it brought is taken.
+        let _claim = claim(store, digest).await?;
+        if store.has_sound(digest)? {
+            return Ok((digest.clone(), Brought { moved: 0, found: size }));
+        }
         let partial = store.partial_path(digest)?;
         let fetched = backend.fetch(reference, variant, file, seeds, &partial, reporter).await?;
         let blob = match fetched.check {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use port_content::atomic::{self, AtomicFile};
 use port_content::fs::Context as _;
 use port_content::verify::Mismatch;
-use port_content::{fs, hashing, sparse};
+use port_content::{fs, hashing, lock, sparse};
 use port_model::Digest;
 
 use crate::error::StoreError;
@@ -97,6 +97,14 @@ impl Store {
         let directory = self.root().join("partial");
         fs::create_dir_all(&directory).map_err(|e| self.files(e))?;
         Ok(directory.join(digest.hex()))
+    }
+
+    /// Waits until nobody else gathers this blob at its [`Store::partial_path`]. Whoever gathers there has a claim until the
+    /// blob is adopted or left to be continued, and looks once more whether the blob is here when it has it.
+    ///
+    /// Blocks for as long as another download takes.
+    pub fn claim(&self, digest: &Digest) -> Result<lock::Claim, StoreError> {
+        lock::claim(&self.partial_path(digest)?).map_err(|e| self.files(e))
     }
 
     /// Makes the file at [`Store::partial_path`] the blob, where whoever wrote it has checked it where it lies.

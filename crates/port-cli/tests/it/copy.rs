@@ -4,7 +4,7 @@ use port_content::hashing::digest_of;
 use port_registry::{Anonymous, Client, Descriptor, HostOptions, Options, Transport};
 use port_testkit::peers::Software;
 use port_testkit::project::{Project, Ran};
-use port_testkit::registry::{Abilities, Action, Registry};
+use port_testkit::registry::{Abilities, Action, Registry, Reply, Request};
 
 use crate::registry::{ANONYMOUS, TAG, forget, noise, open_registry, registry_project};
 
@@ -256,4 +256,35 @@ fn layers_that_only_their_vendor_hands_out_stay_behind_and_are_named() {
     let report = copied(&empty(), &format!("{}/a:v1", one.host()), &format!("{}/a:v1", two.host()), &[]);
     assert_eq!(report["withheld_blobs"][0], *digest_of(b"windows").to_string(), "{report}");
     assert_eq!(two.manifest("a", "v1").unwrap(), text.as_bytes());
+}
+
+/// Without a store, what a copy has on its way lies in the user's cache: a rerun goes on from there.
+#[test]
+fn a_copy_between_registries_that_was_stopped_is_continued_without_a_store() {
+    let source = Registry::start();
+    let published = publish(&source, "team/app");
+    let project = empty();
+    let from = format!("{}/team/app:v1", source.host());
+    // What is small goes through; what is large is refused when it has come here.
+    let full = |request: &Request| match request.header("content-length").parse::<u64>() {
+        Ok(length) if length > 1 << 20 => Action::Answer(Reply::new(403, b"")),
+        _ => Action::Pass,
+    };
+    let refuses = Registry::with(Abilities::default(), Box::new(full));
+    let ran = copy(&project, &from, &format!("{}/team/app:v1", refuses.host()), &[]);
+    assert_ne!(ran.code, 0, "{ran}");
+    let directory = project.path().join(".cache/port/copies");
+    let there = || -> Vec<String> {
+        let names = std::fs::read_dir(&directory).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let digest = digest_of(&published.layer);
+    assert!(there().contains(&format!("{}.copy", digest.hex())), "{:?}", there());
+    let before = source.traffic().1;
+    let takes = Registry::start();
+    copied(&project, &from, &format!("{}/team/app:v1", takes.host()), &[]);
+    assert_eq!(takes.blob(&digest.to_string()).unwrap(), published.layer);
+    let fetched = source.traffic().1 - before;
+    assert!(fetched < 1 << 20, "{fetched} bytes of {} came again", published.layer.len());
+    assert_eq!(there(), Vec::<String>::new(), "nothing stays behind");
 }

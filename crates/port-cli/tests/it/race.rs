@@ -2,7 +2,10 @@
 
 use std::process::Child;
 
+use port_testkit::registry::Registry;
+
 use crate::fixture::*;
+use crate::registry::{ANONYMOUS, TAG, forget, noise, registry_project};
 
 #[test]
 fn eight_processes_that_push_and_pull_one_artifact_all_succeed() {
@@ -47,5 +50,64 @@ fn builds_of_one_project_keep_each_others_lock_entries() {
     let lock = String::from_utf8(project.read("port.lock")).unwrap();
     for n in 0..4 {
         assert!(lock.contains(&format!("artifact = \"k{n}\"")), "{lock}");
+    }
+}
+
+fn all_succeed(project: &port_testkit::project::Project, arguments: &[&str], count: usize) {
+    let start = |_| {
+        let mut command = project.command(arguments);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let children: Vec<Child> = (0..count).map(start).collect();
+    for child in children {
+        let ran = project.ran(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, 0, "{ran}");
+    }
+}
+
+/// Files that are gathered, or were.
+fn gathered(project: &port_testkit::project::Project, directory: &str) -> usize {
+    std::fs::read_dir(project.path().join(directory)).map_or(0, Iterator::count)
+}
+
+#[test]
+fn processes_that_pull_one_blob_from_a_registry_fetch_it_once() {
+    let registry = Registry::start();
+    let project = registry_project(registry.host(), ANONYMOUS);
+    let content = noise(8 << 20);
+    project.write(LOCAL_KERNEL, &content);
+    succeed(&project, "push", "tiny");
+    for round in 0..3 {
+        forget(&project);
+        let before = registry.traffic().1;
+        all_succeed(&project, &[&["artifacts", "pull", "--artifact", "tiny"][..], &X86].concat(), 6);
+        assert!(project.read(LOCAL_KERNEL) == content, "round {round}");
+        let fetched = registry.traffic().1 - before;
+        assert!(fetched < content.len() as u64 * 3 / 2, "round {round}: {fetched} bytes came");
+        assert_eq!(gathered(&project, ".port/store/partial"), 0, "round {round}: nothing stays behind");
+        assert_eq!(project.port(&["store", "verify"]).code, 0, "round {round}");
+    }
+}
+
+#[test]
+fn processes_that_copy_one_blob_into_a_layout_fetch_it_once() {
+    let registry = Registry::start();
+    let project = registry_project(registry.host(), ANONYMOUS);
+    let content = noise(8 << 20);
+    project.write(LOCAL_KERNEL, &content);
+    succeed(&project, "push", "tiny");
+    let from = format!("{}/port/tiny:{TAG}", registry.host());
+    for round in 0..3 {
+        let before = registry.traffic().1;
+        let to = format!("oci:out{round}:v1");
+        // The directory is made first: who finds one half made says that it is none.
+        let manifest = ["artifacts", "copy", "--plain-http", &from, &to];
+        std::fs::create_dir_all(project.path().join(format!("out{round}/blobs"))).unwrap();
+        project.write(&format!("out{round}/oci-layout"), b"{\"imageLayoutVersion\":\"1.0.0\"}");
+        all_succeed(&project, &manifest, 6);
+        let fetched = registry.traffic().1 - before;
+        assert!(fetched < content.len() as u64 * 3 / 2, "round {round}: {fetched} bytes came");
+        assert_eq!(gathered(&project, &format!("out{round}/.partial")), 0, "round {round}");
     }
 }

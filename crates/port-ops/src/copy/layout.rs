@@ -101,9 +101,10 @@ impl Layout {
         fs::create_dir_all(&directory)?;
         let partial = directory.join(digest.hex());
         let journal = directory.join(format!("{}.ranges", digest.hex()));
+        let claim = directory.join(format!("{}.claim", digest.hex()));
         let is_link =
             |path: &Path| fs::exists(path) && fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());
-        if let Some(link) = [&directory, &partial, &journal].into_iter().find(|path| is_link(path)) {
+        if let Some(link) = [&directory, &partial, &journal, &claim].into_iter().find(|path| is_link(path)) {
             return Err(self.refused(format!("`{}` is a symbolic link", link.display())));
         }
         Ok(partial)
@@ -212,7 +213,7 @@ impl Layout {
         Ok(())
     }
 
-    /// Makes the file at [`Layout::partial_path`] the blob; whoever wrote it has checked it where it lies.
+    /// Makes the file at [`Layout::partial_path`] the blob; whoever wrote it has checked it where it lies, and has a claim to it.
     pub(crate) fn adopt(&self, digest: &Digest) -> Result<(), CopyError> {
         let (partial, place) = (self.partial_path(digest)?, self.blob_path(digest));
         if let Some(directory) = place.parent() {
@@ -220,7 +221,6 @@ impl Layout {
         }
         fs::set_mode(&partial, 0o444)?;
         atomic::place(&partial, &place)?;
-        port_registry::forget_partial(&partial)?;
         Ok(())
     }
 

@@ -13,6 +13,8 @@ use crate::copy::CopyError;
 
 /// What an image layout's place starts with.
 const LAYOUT: &str = "oci:";
+/// What a digest behind a name starts with.
+const DIGESTS: [&str; 2] = ["@sha256:", "@sha512:"];
 /// The longest name in a layout, in characters.
 const LONGEST_NAME: usize = 512;
 
@@ -77,10 +79,12 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, CopyError> {
         let wrong = |reason: String| CopyError::Place { text: text.to_owned(), reason };
-        let (name, digest) = match text.rsplit_once('@') {
+        // Names in layouts may have an `@` of their own.
+        let at = DIGESTS.iter().filter_map(|start| text.rfind(start)).max();
+        let (name, digest) = match at.map(|at| text.split_at(at)) {
             Some((name, digest)) => {
-                let digest = digest.parse().map_err(|error| wrong(format!("{error}")))?;
-                (name, Some(digest))
+                let digest = digest.trim_start_matches('@').parse();
+                (name, Some(digest.map_err(|error| wrong(format!("{error}")))?))
             }
             None => (text, None),
         };
@@ -173,6 +177,10 @@ mod tests {
             "oci:out:v1".to_owned(),
             "oci:.port/store:127.0.0.1:5510/port/demo:v1-x86_64-firecracker-standard".to_owned(),
             format!("oci:out@{digest}"),
+            "oci:out:team@home/x:v1".to_owned(),
+            "oci:o@x:v1".to_owned(),
+            format!("oci:out:team@v1@{digest}"),
+            format!("oci:out:v1@sha512:{}", "a".repeat(128)),
         ] {
             assert_eq!(good.parse::<Place>().unwrap().to_string(), good);
         }
@@ -189,6 +197,7 @@ mod tests {
             ("oci:out:a b", "the part `a b`"),
             ("r/a/../b:v1", "must not start with `.`"),
             ("r/a:v1@sha256:xyz", "sha256"),
+            ("r/a:v1@latest", "`r/a:v1@latest`"),
             ("vmlinux", "found no `/`"),
         ] {
             let error = bad.parse::<Place>().unwrap_err().to_string();

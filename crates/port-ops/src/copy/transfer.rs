@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! registry ─► same registry       mount, else as below
-//! registry ─► another registry    small: memory; else a partial file, which a rerun continues where a store is here
+//! registry ─► another registry    small: memory; else a partial file in store or cache, which a rerun continues
 //! registry ─► layout              the layout's partial file, renamed
 //! layout   ─► registry            hashed, then sent
 //! layout   ─► layout              a reflink where possible, hashed where it lies
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use port_content::{fs, lock};
@@ -26,19 +26,26 @@ const SMALL: u64 = 1 << 20;
 /// Where blobs on their way from registry to registry lie.
 pub(crate) struct Scratch {
     directory: PathBuf,
+    /// Where there is neither store nor cache, the files go with this process.
     _temporary: Option<tempfile::TempDir>,
     /// Keeps garbage collection of the store away from the partial files.
     _operation: Option<port_store::Operation>,
 }
 
 impl Scratch {
-    /// In the store, where there is one; else in a directory that goes with this process.
-    pub(crate) fn new(store: Option<&Store>) -> Result<Self, CopyError> {
+    /// In the store, where there is one; else in the user's cache. A temporary directory is often memory, loses what a killed
+    /// copy had, and keeps its bytes: it is taken only where there is nothing else.
+    pub(crate) fn new(store: Option<&Store>, cache: Option<&Path>) -> Result<Self, CopyError> {
         if let Some(store) = store {
             let operation = store.operation()?;
             let directory = store.root().join("partial");
             fs::create_dir_all(&directory)?;
             return Ok(Self { directory, _temporary: None, _operation: Some(operation) });
+        }
+        if let Some(cache) = cache {
+            let directory = cache.join("copies");
+            fs::create_dir_all(&directory)?;
+            return Ok(Self { directory, _temporary: None, _operation: None });
         }
         let temporary = tempfile::tempdir().map_err(|source| {
             fs::FsError::new("create a temporary directory in", &std::env::temp_dir(), source)
@@ -78,10 +85,22 @@ async fn download(from: &Repository, to: &Arc<Layout>, blob: &Descriptor) -> Res
     if blocking(move || layout.has(&wanted)).await? {
         return Ok(Outcome::Found);
     }
-    let partial = to.partial_path(&blob.digest)?;
+    let (partial, layout, wanted) = (to.partial_path(&blob.digest)?, Arc::clone(to), blob.clone());
+    let place = partial.clone();
+    let (_claim, found) = blocking(move || {
+        let claim = lock::claim(&place)?;
+        // Whoever had it before may have brought the blob.
+        let found = layout.has(&wanted)?;
+        Ok((claim, found))
+    })
+    .await?;
+    if found {
+        return Ok(Outcome::Found);
+    }
     let held = Partial::wait(&partial).await?;
     from.blob_to_file(&blob.digest, blob.size, &held).await?;
     to.adopt(&blob.digest)?;
+    held.forget()?;
     Ok(Outcome::Copied)
 }
 
@@ -112,8 +131,8 @@ async fn between(
     }
     let partial = scratch.directory.join(format!("{}.copy", blob.digest.hex()));
     // Held until the blob is sent: another copy of the same blob would take the file away.
-    let lock_path = partial.with_extension("copy.lock");
-    let _lock = blocking(move || Ok(lock::lock(&lock_path, lock::Mode::Exclusive)?)).await?;
+    let place = partial.clone();
+    let _claim = blocking(move || Ok(lock::claim(&place)?)).await?;
     let held = Partial::wait(&partial).await?;
     from.blob_to_file(&blob.digest, blob.size, &held).await?;
     let outcome = push(to, blob, BlobSource::Path(partial.clone())).await?;

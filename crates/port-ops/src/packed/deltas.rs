@@ -22,6 +22,7 @@ use super::pull::{Job, control};
 use crate::copy::CopyError;
 use crate::copy::side::from_registry;
 use crate::error::OpsError;
+use crate::source::claim;
 
 /// Below this many bytes a delta is not looked for: asking costs more than it could save.
 const WORTH_ASKING: u64 = 128 * 1024;
@@ -85,17 +86,21 @@ pub(super) async fn apply(job: &Job<'_>, offer: &Offer, plan: &Plan) -> Result<u
     say(job, plan, &task, &read.blob);
     let made = make(job, offer, &read.blob, (&task, plan.wanted)).await;
     job.source.workspace.reporter.event(Event::Finished { task });
-    made?;
-    Ok(offer.size + manifest.bytes.len() as u64)
+    Ok(made? + manifest.bytes.len() as u64)
 }
 
-/// Fetches the delta's blob and makes the file.
+/// Fetches the delta's blob and makes the file; returns the bytes moved.
 async fn make(
     job: &Job<'_>,
     offer: &Offer,
     blob: &Blob,
     (task, wanted): (&str, u64),
-) -> Result<(), OpsError> {
+) -> Result<u64, OpsError> {
+    // Another process may be at the same: it is waited for, and the file that it made is taken.
+    let _claim = claim(job.store(), &blob.digest).await?;
+    if job.store().has_sound(&job.component.digest)? {
+        return Ok(0);
+    }
     let partial = job.store().partial_path(&blob.digest)?;
     let held = port_registry::Partial::wait(&partial).await?;
     let fetched = job.repository.blob_to_file(&blob.digest, blob.size, &held);
@@ -128,5 +133,6 @@ async fn make(
     });
     let applied = applying.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     applied?;
-    Ok(held.forget()?)
+    held.forget()?;
+    Ok(offer.size)
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use port_content::fs;
+use port_content::lock::Claim;
 use port_layout::Blob;
 use port_model::{Component, Digest, Event};
 use port_packed::{Assembler, Control, Map, PackPlan, PackedError, Plan, Source as Way, Step};
@@ -26,7 +27,7 @@ use super::local::{self, Known};
 use super::{deltas, map_of};
 use crate::copy::CopyError;
 use crate::error::OpsError;
-use crate::source::{Brought, Source};
+use crate::source::{Brought, Source, claim};
 
 /// Brings the component's file into the store.
 pub(crate) async fn bring(
@@ -50,13 +51,21 @@ pub(crate) async fn bring(
             source
                 .workspace
                 .note(format!("{error}; everything that was used is checked, then fetched again"));
-            job.distrust()?;
+            job.distrust().await?;
             job.attempt().await
         }
         other => other,
     };
     let again = again?;
     Ok(Brought { moved: moved + again.moved, ..again })
+}
+
+/// A pack whose frames can be read.
+struct Arrived {
+    pack: usize,
+    path: PathBuf,
+    /// Where it is a part only: kept until it was read, since another process would complete it and take it to its place.
+    claim: Option<Claim>,
 }
 
 /// Whether bytes were wrong, here or there.
@@ -159,16 +168,16 @@ impl Job<'_> {
     async fn fetch_all(
         &self,
         plan: &Plan,
-        arrived: &mpsc::UnboundedSender<(usize, PathBuf)>,
+        arrived: &mpsc::UnboundedSender<Arrived>,
         cancelled: &AtomicBool,
     ) -> Result<u64, OpsError> {
         let mut moved = 0;
         for pack in &plan.packs {
-            let (path, bytes) = self.fetch(pack).await.inspect_err(|_| {
+            let (here, bytes) = self.fetch(pack).await.inspect_err(|_| {
                 cancelled.store(true, Ordering::Relaxed);
             })?;
             moved += bytes;
-            if arrived.send((pack.pack, path)).is_err() {
+            if arrived.send(here).is_err() {
                 // The assembly ended early and says why.
                 break;
             }
@@ -176,33 +185,39 @@ impl Job<'_> {
         Ok(moved)
     }
 
-    /// Brings what is needed of one pack; returns where it is and the bytes moved.
-    async fn fetch(&self, pack: &PackPlan) -> Result<(PathBuf, u64), OpsError> {
+    /// Brings what is needed of one pack; returns it and the bytes moved.
+    async fn fetch(&self, pack: &PackPlan) -> Result<(Arrived, u64), OpsError> {
         let store = self.store();
+        let whole = Arrived { pack: pack.pack, path: store.blob_path(&pack.digest), claim: None };
         match pack.source {
-            Way::Here => Ok((store.blob_path(&pack.digest), 0)),
+            Way::Here => Ok((whole, 0)),
             Way::Whole => {
                 let blob = Blob { digest: pack.digest.clone(), size: pack.size };
                 let moved = self.source.blob(self.component, &blob).await?;
-                Ok((store.blob_path(&pack.digest), moved))
+                Ok((whole, moved))
             }
             Way::Ranges => {
+                let claim = claim(store, &pack.digest).await?;
+                if store.has_sound(&pack.digest)? {
+                    return Ok((whole, 0));
+                }
                 let partial = store.partial_path(&pack.digest)?;
                 let held = port_registry::Partial::wait(&partial).await?;
                 let fetched = self.repository.fetch_ranges(&pack.digest, pack.size, &pack.ranges, &held);
                 fetched.await.map_err(CopyError::from)?;
-                Ok((partial, pack.fetch()))
+                Ok((Arrived { pack: pack.pack, path: partial, claim: Some(claim) }, pack.fetch()))
             }
         }
     }
 
     /// Reads again everything that an attempt used, so that what is damaged is gone at the next.
-    fn distrust(&self) -> Result<(), OpsError> {
+    async fn distrust(&self) -> Result<(), OpsError> {
         let store = self.store();
         for known in local::images(self.source.workspace, &self.map, self.local)? {
             store.check_blob(&known.component.digest)?;
         }
         for pack in self.map.packs() {
+            let _claim = claim(store, &pack.digest).await?;
             store.check_blob(&pack.digest)?;
             port_registry::forget_partial(&store.partial_path(&pack.digest)?)?;
         }
@@ -226,16 +241,17 @@ fn assemble(
     store: &Store,
     component: &Component,
     plan: Arc<Plan>,
-    mut arriving: mpsc::UnboundedReceiver<(usize, PathBuf)>,
+    mut arriving: mpsc::UnboundedReceiver<Arrived>,
     control: &Control,
 ) -> Result<(), OpsError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut ingest = store.ingest(component.file_name.as_str())?;
     let assembler = Assembler::new(plan, ingest.file(), threads, control)?;
     assembler.copy_local()?;
-    while let Some((pack, path)) = arriving.blocking_recv() {
+    while let Some(Arrived { pack, path, claim }) = arriving.blocking_recv() {
         let (file, _): (File, _) = fs::open_regular(&path)?;
         assembler.add_pack(pack, &file)?;
+        drop(claim);
     }
     assembler.finish()?;
     drop(assembler);

@@ -105,6 +105,7 @@ pub(super) fn surroundings(
         reporter: progress::reporter(ui, global.progress),
         access,
         store: there(STORE, "meta.json"),
+        cache: env_vars::cache_directory(),
     })
 }
 
