@@ -291,10 +291,6 @@ fn update(error: &UpdateError) -> (Exit, Option<String>) {
             };
             (registry(error.kind()), hint)
         }
-        UpdateError::Index(error) => {
-            let (exit, hints) = backend(error.kind);
-            (exit, hints.into_iter().next().filter(|_| error.kind == ErrorKind::Denied))
-        }
         UpdateError::Files(_) | UpdateError::Documents(_) | UpdateError::Restless { .. } => {
             (Exit::Failed, None)
         }

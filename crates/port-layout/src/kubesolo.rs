@@ -8,7 +8,7 @@ mod publish;
 mod read;
 
 pub use crate::oci::Blob;
-pub use publish::{IndexPart, PublishError, encode, encode_index, index_tags, single_tag};
+pub use publish::{IndexPart, PublishError, encode, encode_index, extend_index, single_tag};
 pub use read::{Resolved, decode, resolve, select};
 
 use port_model::{Architecture, Component, ComponentFormat, ComponentKind, FileName};

@@ -20,7 +20,7 @@ pub use publish::{PublishReport, PublishRequest, PublishedBlob, publish};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use port_model::{Reference, ReferenceError, Reporter};
+use port_model::{ReferenceError, Reporter};
 use port_registry::credentials::{CredentialFiles, CredentialPaths};
 use port_registry::{Client, Manifest, RegistryHost, Repository, RepositoryName, TagOrDigest};
 
@@ -68,22 +68,6 @@ impl Publisher {
         let client = Client::new(options, credentials, Arc::clone(&self.reporter));
         Ok(client.repository(&place.registry, &place.repository)?)
     }
-
-    /// The same registry for the part that keeps indexes safe from each other's writers.
-    fn backend(&self, place: &RepositoryPlace) -> port_backend::OciRegistry {
-        let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
-        let reporter = Arc::clone(&self.reporter);
-        port_backend::OciRegistry::new(
-            self.access.options([&place.registry]),
-            credentials,
-            reporter,
-            "oci-registry".to_owned(),
-        )
-    }
-}
-
-fn reference(place: &RepositoryPlace, tag: &str) -> Result<Reference, UpdateError> {
-    Ok(Reference::new(place.registry.as_str(), place.repository.as_str(), tag)?)
 }
 
 fn tag(text: &str) -> Result<TagOrDigest, UpdateError> {

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use port_layout::kubesolo::{self, Resolved};
 use port_model::Architecture;
 use port_testkit::peers::{self, Access, Security, Software};
 use port_testkit::project::{Project, Ran};
-use port_testkit::registry::Registry;
+use port_testkit::registry::{Abilities, Action, Registry, Reply, Request};
 use serde_json::Value;
 
 const KERNEL: &str = "application/vnd.kubesolo.os.kernel.v1+octet-stream";
@@ -341,4 +342,75 @@ fn o_48_two_jobs_at_once_are_both_in_the_index() {
         serde_json::from_slice(&registry.manifest("os/kubesolo", "v0.3.0").unwrap()).unwrap();
     assert_eq!(document["manifests"].as_array().unwrap().len(), 2);
     assert_eq!(registry.manifest("os/kubesolo", "stable"), registry.manifest("os/kubesolo", "v0.3.0"));
+}
+
+/// A job of a newer release moves the channel between this job's first look at it and its writing.
+#[test]
+fn o_48_the_channel_is_not_led_back_by_a_job_that_looked_too_early() {
+    let (newer, project) = (Registry::start(), empty());
+    let elsewhere = format!("{}/os/kubesolo", newer.host());
+    assert_eq!(publish(&project, &elsewhere, "v0.3.1", "amd64", &[]).code, 0);
+    assert_eq!(index(&project, &elsewhere, "v0.3.1", &[]).code, 0);
+    let theirs = newer.manifest("os/kubesolo", "stable").unwrap();
+    let indexed = AtomicBool::new(false);
+    let hook = move |request: &Request| {
+        let target = request.target.as_str();
+        if request.method == "PUT" && target == "/v2/os/kubesolo/manifests/v0.3.0" {
+            indexed.store(true, Ordering::SeqCst);
+        }
+        let reading = request.method != "PUT" && target == "/v2/os/kubesolo/manifests/stable";
+        if !reading || !indexed.load(Ordering::SeqCst) {
+            return Action::Pass;
+        }
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let digest = port_content::hashing::digest_of(&theirs).to_string();
+        let reply = Reply::new(200, &theirs).header("content-type", media_type);
+        Action::Answer(reply.header("docker-content-digest", digest))
+    };
+    let registry = Registry::with(Abilities::default(), Box::new(hook));
+    let repository = format!("{}/os/kubesolo", registry.host());
+    assert_eq!(publish(&project, &repository, "v0.3.0", "amd64", &[]).code, 0);
+    let ran = index(&project, &repository, "v0.3.0", &[]);
+    assert!(ran.code == 1 && ran.stderr.contains("`stable` is at the newer release `v0.3.1`"), "{ran}");
+    assert_eq!(registry.manifest("os/kubesolo", "stable"), None, "it was written");
+}
+
+/// What other tools wrote into the index is theirs, and stays as they wrote it.
+#[test]
+fn o_48_what_is_in_the_index_stays_to_the_byte() {
+    const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let (registry, project) = (Registry::start(), empty());
+    let repository = format!("{}/os/kubesolo", registry.host());
+    for architecture in ["amd64", "arm64"] {
+        assert_eq!(publish(&project, &repository, "v0.3.0", architecture, &[]).code, 0);
+    }
+    let digest = port_content::hashing::digest_of(&registry.manifest("os/kubesolo", "v0.3.0-amd64").unwrap());
+    let size = registry.manifest("os/kubesolo", "v0.3.0-amd64").unwrap().len();
+    let attestation = "a".repeat(64);
+    let entries = format!(
+        r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":{size},"digest":"{digest}","platform":{{"os":"linux","architecture":"amd64","variant":"v3","os.version":"6.1"}},"annotations":{{"com.example":"kept <1>"}},"urls":["https://example.com/x"]}},{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:{attestation}","size":7,"platform":{{"architecture":"unknown","os":"unknown"}},"annotations":{{"vnd.docker.reference.type":"attestation-manifest"}}}}"#
+    );
+    let fields = r#""annotations":{"com.example.team":"kernel","io.kubesolo.os.channel":"stable","io.kubesolo.os.version":"v0.3.0"},"x-other":[1, 2]"#;
+    let theirs =
+        format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[{entries}],{fields}}}"#);
+    registry.add_manifest("os/kubesolo", "v0.3.0", OCI_INDEX, theirs.as_bytes());
+    // Nothing is to be added: then nothing is written.
+    let ran = index(&project, &repository, "v0.3.0", &["--architecture", "amd64"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert_eq!(registry.manifest("os/kubesolo", "v0.3.0").unwrap(), theirs.as_bytes());
+    assert_eq!(registry.manifest("os/kubesolo", "stable").unwrap(), theirs.as_bytes());
+    let ran = index(&project, &repository, "v0.3.0", &[]);
+    assert_eq!(ran.code, 0, "{ran}");
+    let now = String::from_utf8(registry.manifest("os/kubesolo", "v0.3.0").unwrap()).unwrap();
+    assert!(now.contains(&entries) && now.contains(fields), "{now}");
+    let document: Value = serde_json::from_str(&now).unwrap();
+    assert_eq!(document["manifests"][2]["platform"]["architecture"], "arm64", "{now}");
+    assert_eq!(registry.manifest("os/kubesolo", "stable").unwrap(), now.as_bytes());
+    // Docker's older form may not list these manifests, and is not turned into another.
+    let docker = "application/vnd.docker.distribution.manifest.list.v2+json";
+    let theirs = theirs.replace(OCI_INDEX, docker);
+    registry.add_manifest("os/kubesolo", "v0.3.0", docker, theirs.as_bytes());
+    let ran = index(&project, &repository, "v0.3.0", &[]);
+    assert!(ran.code == 1 && ran.stderr.contains(&format!("has the media type `{docker}`")), "{ran}");
+    assert_eq!(registry.manifest("os/kubesolo", "v0.3.0").unwrap(), theirs.as_bytes());
 }

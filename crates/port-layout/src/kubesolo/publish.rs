@@ -6,6 +6,7 @@ use port_model::Architecture;
 
 use super::{INITRAMFS_NAME, KERNEL_NAME, Metadata};
 use crate::annotations::{KUBESOLO_CHANNEL, KUBESOLO_VERSION, TITLE};
+use crate::index::{Entry, IndexDocument};
 use crate::media_types::{KUBESOLO_INITRAMFS, KUBESOLO_KERNEL, OCI_INDEX, OCI_MANIFEST, UNKNOWN_ARTIFACT};
 use crate::native::Encoded;
 use crate::oci::{self, Annotations, Blob, Descriptor, Index, Manifest, Platform};
@@ -71,11 +72,6 @@ pub fn single_tag(version: &str, architecture: Architecture) -> String {
     format!("{version}-{}", architecture.oci_name())
 }
 
-/// The tags of the index: version and channel.
-pub fn index_tags(metadata: &Metadata) -> [String; 2] {
-    [metadata.version.clone(), metadata.channel.clone()]
-}
-
 /// Writes one architecture's manifest, in the shape of `oras push`. The architecture's annotation is set here.
 ///
 /// # Errors
@@ -130,11 +126,6 @@ pub fn encode_index(parts: &[IndexPart]) -> Result<Vec<u8>, PublishError> {
         same("version", &first.metadata.version, &part.metadata.version, part)?;
         same("channel", &first.metadata.channel, &part.metadata.channel, part)?;
     }
-    // NOTE: no artifact type here: `skopeo copy` drops it, and the index would get another digest.
-    let entry = |part: &&IndexPart| Descriptor {
-        platform: Some(Platform::linux(part.architecture)),
-        ..Descriptor::new(OCI_MANIFEST, part.manifest.digest.clone(), part.manifest.size)
-    };
     let annotations = Annotations::from([
         (KUBESOLO_VERSION.to_owned(), first.metadata.version.clone()),
         (KUBESOLO_CHANNEL.to_owned(), first.metadata.channel.clone()),
@@ -142,10 +133,36 @@ pub fn encode_index(parts: &[IndexPart]) -> Result<Vec<u8>, PublishError> {
     let index = Index {
         schema_version: 2,
         media_type: OCI_INDEX.to_owned(),
-        manifests: sorted.iter().map(entry).collect(),
+        manifests: sorted.into_iter().map(entry).collect(),
         annotations,
     };
     Ok(oci::to_bytes(&index))
+}
+
+/// Puts manifests into an index that is there, each before those of architectures whose name comes later. What is in the
+/// index stays as it was written, to the byte; a manifest that is in it is not added.
+///
+/// That the index is of the same release, and has no other manifests for these architectures, is for the caller to see.
+pub fn extend_index(existing: IndexDocument, parts: &[IndexPart]) -> IndexDocument {
+    let mut entries = existing.entries().to_vec();
+    for part in parts.iter().filter(|part| !existing.contains(&part.manifest.digest)) {
+        let name = part.architecture.oci_name();
+        let is_later = |known: &Entry| {
+            let platform = known.descriptor().platform.as_ref();
+            platform.is_some_and(|platform| platform.os == "linux" && platform.architecture.as_str() > name)
+        };
+        let at = entries.iter().position(is_later).unwrap_or(entries.len());
+        entries.insert(at, Entry::new(entry(part)));
+    }
+    existing.with_entries(entries)
+}
+
+/// NOTE: no artifact type here: `skopeo copy` drops it, and the index would get another digest.
+fn entry(part: &IndexPart) -> Descriptor {
+    Descriptor {
+        platform: Some(Platform::linux(part.architecture)),
+        ..Descriptor::new(OCI_MANIFEST, part.manifest.digest.clone(), part.manifest.size)
+    }
 }
 
 fn same(field: &'static str, expected: &str, found: &str, part: &IndexPart) -> Result<(), PublishError> {

@@ -68,9 +68,6 @@ pub enum UpdateError {
     /// What is published is no release.
     #[error(transparent)]
     Documents(#[from] KubesoloError),
-    /// The index was not written.
-    #[error(transparent)]
-    Index(#[from] port_backend::BackendError),
     /// Others move the tag without end.
     #[error("`{tag}` was not moved: expected the index to stay for a moment, found it changed {times} times")]
     Restless {

@@ -4,20 +4,22 @@
 //! <version>-<arch> … read, checked ─► <version>: what is there + these ─► <channel>: what <version> has now
 //! ```
 //!
-//! Several jobs may do this at once, each after its own architecture: the index keeps what others put in. Invariant:
-//! what is added was read back and says the version, channel and architecture that it stands for, and what stays is
-//! in an index that says the same version and channel.
+//! Several jobs may do this at once, each after its own architecture: the index keeps what others put in, as they wrote
+//! it. Invariants: what is added was read back and says the version, channel and architecture that it stands for, and what
+//! stays is in an index that says the same version and channel; whether the channel would go back is asked of what the
+//! channel has at the moment of writing.
 
 use bytes::Bytes;
-use port_backend::{Backend as _, Document};
-use port_layout::document::{self, Document as Parsed};
-use port_layout::kubesolo::{self, Blob, IndexPart, Metadata};
+use port_layout::document::{self, Document};
+use port_layout::index::IndexDocument;
+use port_layout::kubesolo::{self, Blob, IndexPart, KubesoloError, Metadata};
 use port_layout::media_types::{OCI_INDEX, OCI_MANIFEST};
+use port_layout::{Descriptor, Index};
 use port_model::{Architecture, Digest};
-use port_registry::{Condition, Manifest, Repository, TagOrDigest};
+use port_registry::{Manifest, MergeError, Repository};
 use serde::Serialize;
 
-use super::{Publisher, RepositoryPlace, UpdateError, check, look, reference, tag};
+use super::{Publisher, RepositoryPlace, UpdateError, check, look, tag};
 
 /// How often the channel is moved after an index that others change.
 const TRIES: u32 = 10;
@@ -66,7 +68,8 @@ pub struct IndexedPart {
 /// Composes the index and moves the channel to it.
 ///
 /// # Errors
-/// [`UpdateError`]; the channel is as it was then.
+/// [`UpdateError`]. This job has not moved the channel then, or others move it at the same time: where to, they say. The
+/// version's tag may have the index already; a rerun goes on from there.
 pub async fn index(publisher: &Publisher, request: IndexRequest) -> Result<IndexReport, UpdateError> {
     check::version_and_channel(&request.version, &request.channel)?;
     let repository = publisher.repository(&request.place)?;
@@ -75,20 +78,8 @@ pub async fn index(publisher: &Publisher, request: IndexRequest) -> Result<Index
     let fresh = kubesolo::encode_index(&parts)?;
     let channel_before = look(&repository, &tag(&request.channel)?).await?;
     refuse_going_back(&request, channel_before.as_ref())?;
-    if let Some(there) = look(&repository, &tag(&request.version)?).await?.filter(|_| !request.overwrite) {
-        merged(&parts, &request, &there.bytes, &there.media_type)?;
-    }
-    let merge = |existing: Option<&Document>| {
-        let bytes = match existing.filter(|_| !request.overwrite) {
-            Some(existing) => merged(&parts, &request, &existing.bytes, &existing.media_type)
-                .map_err(|error| error.to_string())?,
-            None => fresh.clone(),
-        };
-        let same = existing.is_some_and(|existing| existing.bytes == bytes);
-        Ok((!same).then(|| Document { media_type: OCI_INDEX.to_owned(), bytes }))
-    };
-    let backend = publisher.backend(&request.place);
-    backend.update_index(&reference(&request.place, &request.version)?, &merge).await?;
+    let merge = |existing: Option<&Manifest>| merged(&parts, &request, &fresh, existing);
+    change(&repository, &request.version, &merge).await?;
     let index = follow(&repository, &request).await?;
     Ok(IndexReport {
         repository: request.place.to_string(),
@@ -154,56 +145,80 @@ fn same(tag: &str, field: &'static str, expected: &str, found: &str) -> Result<(
     Err(UpdateError::Differs { tag, field, expected, found })
 }
 
-/// The index that is there with `parts` added: nothing that is in it is changed or lost.
+/// An index, as it is written: its media type and its bytes.
+type Written = Option<(String, Bytes)>;
+
+/// Changes what a tag has, whoever else does so at the same time.
+async fn change(
+    repository: &Repository,
+    text: &str,
+    merge: port_registry::Merge<'_, UpdateError>,
+) -> Result<(), UpdateError> {
+    repository.merge_manifest(&tag(text)?, merge).await.map_err(|error| match error {
+        MergeError::Registry(error) => error.into(),
+        MergeError::Refused(refusal) => refusal,
+    })
+}
+
+/// The index that is to be: `fresh`, or what is there with `parts` added; nothing that is in it is changed or lost.
 fn merged(
     parts: &[IndexPart],
     request: &IndexRequest,
-    bytes: &[u8],
-    media_type: &str,
-) -> Result<Vec<u8>, UpdateError> {
-    let version = request.version.as_str();
-    let (mut all, tag) = (parts.to_vec(), || version.to_owned());
-    let read = document::read(bytes, Some(media_type));
-    let Parsed::Index(existing) =
-        read.map_err(|source| kubesolo::KubesoloError::Document { tag: tag(), source })?
-    else {
-        same(version, "document", "an index", "a manifest")?;
-        return Ok(Vec::new());
+    fresh: &[u8],
+    existing: Option<&Manifest>,
+) -> Result<Written, UpdateError> {
+    let Some(there) = existing.filter(|_| !request.overwrite) else {
+        let same = existing.is_some_and(|there| there.bytes == fresh);
+        return Ok((!same).then(|| (OCI_INDEX.to_owned(), Bytes::copy_from_slice(fresh))));
     };
-    let said = Metadata::from_annotations(&existing.annotations);
+    let version = request.version.as_str();
+    let index = read_index(there, version)?;
+    let said = Metadata::from_annotations(&index.annotations);
     same(version, "version", version, &said.version)?;
     same(version, "channel", &request.channel, &said.channel)?;
-    let mut known = 0;
-    for architecture in Architecture::ALL.iter().copied() {
-        let Ok(entry) = kubesolo::select(&existing, version, architecture) else { continue };
-        known += 1;
-        match parts.iter().find(|part| part.architecture == architecture) {
-            Some(part) if part.manifest.digest != entry.digest => {
-                let expected = part.manifest.digest.clone();
-                return Err(UpdateError::Taken { tag: tag(), expected, found: entry.digest.clone() });
-            }
-            Some(_) => {}
-            None => {
-                let manifest = Blob { digest: entry.digest.clone(), size: entry.size };
-                all.push(IndexPart { architecture, manifest, metadata: said.clone() });
+    let mut absent = Vec::new();
+    for part in parts {
+        match entry(&index, version, part.architecture)? {
+            None => absent.push(part.clone()),
+            Some(entry) if entry.digest == part.manifest.digest => {}
+            Some(entry) => {
+                let (expected, found) = (part.manifest.digest.clone(), entry.digest.clone());
+                return Err(UpdateError::Taken { tag: version.to_owned(), expected, found });
             }
         }
     }
-    let others = existing.manifests.len() - known;
-    same(version, "number of entries for other architectures", "0", &others.to_string())?;
-    Ok(kubesolo::encode_index(&all)?)
+    if absent.is_empty() {
+        return Ok(None);
+    }
+    // Docker's older form may only list Docker's manifests, and is not made into another behind its writer's back.
+    let document = IndexDocument::read(&there.bytes, Some(&there.media_type))
+        .map_err(|source| KubesoloError::Document { tag: version.to_owned(), source })?;
+    same(version, "media type", OCI_INDEX, &document.media_type())?;
+    let longer = kubesolo::extend_index(document, &absent);
+    Ok(Some((longer.media_type(), Bytes::from(longer.to_bytes()))))
+}
+
+/// The entry for an architecture, if there is one.
+fn entry<'a>(
+    index: &'a Index,
+    tag: &str,
+    architecture: Architecture,
+) -> Result<Option<&'a Descriptor>, UpdateError> {
+    match kubesolo::select(index, tag, architecture) {
+        Ok(entry) => Ok(Some(entry)),
+        Err(KubesoloError::NoSuchArchitecture { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A publishing job of an old release that runs once more must not lead machines back.
 fn refuse_going_back(request: &IndexRequest, channel: Option<&Manifest>) -> Result<(), UpdateError> {
     let Some(there) = channel.filter(|_| !request.overwrite) else { return Ok(()) };
-    let read = document::read(&there.bytes, Some(&there.media_type));
-    let annotations = match read {
-        Ok(Parsed::Index(index)) => index.annotations,
-        Ok(Parsed::Manifest(manifest)) => manifest.annotations,
+    let annotations = match document::read(&there.bytes, Some(&there.media_type)) {
+        Ok(Document::Index(index)) => index.annotations,
+        Ok(Document::Manifest(manifest)) => manifest.annotations,
         Err(source) => {
-            let tag = request.channel.clone();
-            return Err(kubesolo::KubesoloError::Document { tag, source }.into());
+            return Err(KubesoloError::Document { tag: request.channel.clone(), source }.into());
         }
     };
     let found = Metadata::from_annotations(&annotations).version;
@@ -216,10 +231,18 @@ fn refuse_going_back(request: &IndexRequest, channel: Option<&Manifest>) -> Resu
 
 /// Moves the channel to what the version's tag has, until both are the same.
 async fn follow(repository: &Repository, request: &IndexRequest) -> Result<Manifest, UpdateError> {
-    let (version, channel) = (tag(&request.version)?, tag(&request.channel)?);
+    let version = tag(&request.version)?;
     for _ in 0..TRIES {
         let index = repository.manifest(&version).await?;
-        put(repository, &channel, &index).await?;
+        let entries = read_index(&index, &request.version)?;
+        let merge = |channel: Option<&Manifest>| {
+            refuse_going_back(request, channel)?;
+            let there = channel.is_some_and(|there| {
+                there.digest == index.digest || (!request.overwrite && is_longer(there, &entries, request))
+            });
+            Ok((!there).then(|| (index.media_type.clone(), index.bytes.clone())))
+        };
+        change(repository, &request.channel, &merge).await?;
         // Another job may have added its architecture in between, and moved the channel before us.
         if repository.resolve(&version).await?.digest == index.digest {
             return Ok(index);
@@ -228,17 +251,28 @@ async fn follow(repository: &Repository, request: &IndexRequest) -> Result<Manif
     Err(UpdateError::Restless { tag: request.channel.clone(), times: TRIES })
 }
 
-async fn put(repository: &Repository, name: &TagOrDigest, index: &Manifest) -> Result<(), UpdateError> {
-    let bytes: &Bytes = &index.bytes;
-    repository.put_manifest(name, &index.media_type, bytes, Condition::None).await?;
-    Ok(())
+/// Whether this is the index of the same release with all these entries: then another job added its own, and putting back
+/// what this one has read would lead machines from there and back again.
+fn is_longer(channel: &Manifest, index: &Index, request: &IndexRequest) -> bool {
+    let Ok(there) = read_index(channel, &request.channel) else { return false };
+    let has = |entry: &Descriptor| there.manifests.iter().any(|known| known.digest == entry.digest);
+    Metadata::from_annotations(&there.annotations).version == request.version
+        && index.manifests.iter().all(has)
+}
+
+fn read_index(manifest: &Manifest, tag: &str) -> Result<Index, UpdateError> {
+    let read = document::read(&manifest.bytes, Some(&manifest.media_type));
+    match read.map_err(|source| KubesoloError::Document { tag: tag.to_owned(), source })? {
+        Document::Index(index) => Ok(index),
+        Document::Manifest(_) => {
+            let (expected, found) = ("an index".to_owned(), "a manifest".to_owned());
+            Err(UpdateError::Differs { tag: tag.to_owned(), field: "document", expected, found })
+        }
+    }
 }
 
 fn entries(index: &Manifest, version: &str) -> Result<Vec<IndexedPart>, UpdateError> {
-    let read = document::read(&index.bytes, Some(&index.media_type));
-    let read =
-        read.map_err(|source| kubesolo::KubesoloError::Document { tag: version.to_owned(), source })?;
-    let Parsed::Index(read) = read else { return Ok(Vec::new()) };
+    let read = read_index(index, version)?;
     let entry = |architecture: &Architecture| {
         let entry = kubesolo::select(&read, version, *architecture).ok()?;
         Some(IndexedPart { architecture: architecture.oci_name(), manifest: entry.digest.clone() })
