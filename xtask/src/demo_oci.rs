@@ -256,8 +256,8 @@ mod tests {
     /// The halves themselves, each with a registry process of its own on one folder. What is built is kept between runs, so
     /// that the kernel is fetched once per checkout.
     #[test]
-    fn p_55_the_push_half_and_the_pull_half_prove_the_round_trip_at_a_registry() {
-        let skip = |why: &str| eprintln!("skipped: p_55: {why}");
+    fn p_55_p_56_the_push_half_and_the_pull_half_prove_the_round_trip_at_a_registry() {
+        let skip = |why: &str| eprintln!("skipped: p_55, p_56: {why}");
         if process::find(PROGRAM).is_none() {
             return skip("`docker-registry` is not installed (Debian package `docker-registry`)");
         }
@@ -290,10 +290,55 @@ mod tests {
 
         pull_half(&settings).unwrap();
         assert_eq!(demo::sha256(&kernel).unwrap(), digest);
+        by_hand(&settings, &digest);
         // Other bytes than were pushed are told.
         workspace::write_text(&record, &"0".repeat(64)).unwrap();
         let failure = pull_half(&settings).unwrap_err().to_string();
         assert!(failure.contains(&format!("pulled sha256:{digest}")), "{failure}");
         workspace::write_text(&record, &format!("{digest}\n")).unwrap();
+    }
+
+    /// P-56: push and pull as a person types them, in a directory and at a registry of their own, give what the tasks gave: the
+    /// same tags, the same manifests, the same file.
+    fn by_hand(settings: &Settings, digest: &str) {
+        let Settings { directory, registry, profile } = settings;
+        let own = directory.join("by-hand");
+        remove(&own).unwrap();
+        std::fs::create_dir_all(&own).unwrap();
+        for built in ["artifacts", "port.lock"] {
+            let copied = Command::new("cp").arg("-a").arg(directory.join(built)).arg(&own).status().unwrap();
+            assert!(copied.success(), "{built}");
+        }
+        let sample = workspace::read_text(&workspace::root().join(demo::CONFIGURATION)).unwrap();
+        workspace::write_text(&own.join("port.toml"), &configuration(&sample, registry).unwrap()).unwrap();
+        let _running = Registry::ensure(registry, &own.join("registry")).unwrap();
+        let port = generate::port(profile).unwrap();
+        let type_in = |verb: &str| {
+            let mut command = Command::new(&port);
+            command.current_dir(&own).args(["artifacts", verb, "--artifact", ARTIFACT]);
+            assert!(command.status().unwrap().success(), "{verb}");
+        };
+        type_in("push");
+        let tags = published(&own);
+        assert!(tags.len() == 2, "the version and its variant: {tags:?}");
+        assert_eq!(tags, published(directory), "by hand, and by the task");
+        let kernel = own.join(demo::directory(ARTIFACT)).join("vmlinux");
+        for local in [&own.join(".port"), &own.join("artifacts")] {
+            remove(local).unwrap();
+        }
+        type_in("pull");
+        assert_eq!(demo::sha256(&kernel).unwrap(), digest);
+    }
+
+    /// The manifest of every tag, from the registry's own folder.
+    fn published(directory: &Path) -> std::collections::BTreeMap<String, String> {
+        let tags = "registry/data/docker/registry/v2/repositories/port/demo-kernel/_manifests/tags";
+        let entries = std::fs::read_dir(directory.join(tags)).unwrap();
+        let tags = entries.map(|entry| entry.unwrap().path());
+        let named = |tag: PathBuf| {
+            let digest = workspace::read_text(&tag.join("current/link")).unwrap();
+            (tag.file_name().unwrap().to_string_lossy().into_owned(), digest)
+        };
+        tags.map(named).collect()
     }
 }

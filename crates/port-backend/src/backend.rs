@@ -19,6 +19,9 @@ pub struct PublishedFile {
     pub size: u64,
     /// Where its bytes are, read-only.
     pub path: PathBuf,
+    /// Another publication at the same place that may have the same bytes: a place that can take them from there is not
+    /// sent them.
+    pub elsewhere: Option<Reference>,
 }
 
 /// What describes the files: kept as bytes, since digests are over bytes.
@@ -76,7 +79,17 @@ pub trait Backend: Send + Sync {
     fn location(&self, reference: &Reference, variant: Variant, file: &FileName) -> String;
 
     /// Publishes a variant; returns the bytes moved: those that the place did not have, or could not find in what it has.
-    async fn push(&self, publication: &Publication, reporter: &dyn Reporter) -> Result<u64, BackendError>;
+    ///
+    /// Where the place has an index that stands for all variants of the reference, `merge` puts the variant into it. It gets
+    /// the index that is there and gives the one that should be; it is asked again when another publisher came in
+    /// between, and gives `None` when nothing is to be done. Where it refuses, whoever pulls the variant gets what they got
+    /// before: the name moves last.
+    async fn push(
+        &self,
+        publication: &Publication,
+        merge: MergeIndex<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<u64, BackendError>;
 
     /// Finds out what the backend has of a variant. Absence is [`crate::ErrorKind::NotFound`].
     async fn resolve(&self, reference: &Reference, variant: Variant) -> Result<Found, BackendError>;
@@ -123,16 +136,9 @@ pub trait Backend: Send + Sync {
     async fn index(&self, _: &Reference) -> Result<Option<Document>, BackendError> {
         Ok(None)
     }
-
-    /// Puts the variant into the index that stands for all variants of `reference`, where the backend has such a
-    /// thing. `merge` gets the index that is there and gives the one that should be; it is asked again when
-    /// another publisher came in between, and gives `None` when nothing is to be done.
-    async fn update_index(&self, _: &Reference, _: MergeIndex<'_>) -> Result<(), BackendError> {
-        Ok(())
-    }
 }
 
-/// See [`Backend::update_index`]. An error is a refusal, in words.
+/// See [`Backend::push`]. An error is a refusal, in words.
 pub type MergeIndex<'a> = &'a (dyn Fn(Option<&Document>) -> Result<Option<Document>, String> + Sync);
 
 /// A document and its media type.

@@ -29,7 +29,7 @@ use port_content::{FsError, fs, sparse};
 use port_model::{Event, FileName, Reference, Reporter, Variant};
 use tokio::sync::mpsc;
 
-use crate::backend::{Backend, Check, Fetched, Found, FoundFile, Publication};
+use crate::backend::{Backend, Check, Fetched, Found, FoundFile, MergeIndex, Publication};
 use crate::error::{BackendError, ErrorKind};
 
 const MANIFEST: &str = ".manifest.json";
@@ -156,7 +156,13 @@ impl Backend for FileSystem {
         self.directory(reference, variant).join(file).display().to_string()
     }
 
-    async fn push(&self, publication: &Publication, reporter: &dyn Reporter) -> Result<u64, BackendError> {
+    async fn push(
+        &self,
+        publication: &Publication,
+        // Directories are their own index.
+        _: MergeIndex<'_>,
+        reporter: &dyn Reporter,
+    ) -> Result<u64, BackendError> {
         let directory = self.directory(&publication.reference, publication.variant);
         let error = |operation: &str| failed(operation.to_owned(), &directory);
         let next = AtomicDir::create(&directory).map_err(error("publish"))?;

@@ -5,9 +5,10 @@
 //! <registry>/<repository>:<version>                             the index of all variants
 //! ```
 //!
-//! Blobs go first, then the manifest under the variant's tag, then the index. A kill in between leaves a variant
-//! that is published under its tag and not yet listed; the next push lists it. A variant is found by its tag, or, where
-//! another tool copied the version without it, through the index.
+//! Blobs go first, then the manifest by its digest, then the index, and the variant's tag last: a push that the index
+//! refuses, or that dies on the way, has taken the tag from nobody. A kill between the index and the tag leaves a variant
+//! that is listed and, under its tag, still the old one or absent; the next push moves the tag. A variant is found by
+//! its tag, or, where it has none (another tool copied the version, or such a kill), through the index.
 
 mod index;
 mod lookup;
@@ -21,8 +22,8 @@ use bytes::Bytes;
 use port_content::limit;
 use port_model::{Digest, FileName, Reference, Reporter, Variant};
 use port_registry::{
-    BlobSource, BlobUpload, Client, Condition, CredentialSource, Descriptor, Kind, Options, Partial, Pushed,
-    RegistryError, Repository, Tag, TagOrDigest, media, names_of,
+    BlobSource, BlobUpload, Client, Condition, Descriptor, Kind, Partial, Pushed, RegistryError,
+    RegistryHost, Repository, Tag, TagOrDigest, media, names_of,
 };
 use serde::Deserialize;
 
@@ -48,15 +49,10 @@ struct ConfigOf {
 }
 
 impl OciRegistry {
-    /// The registries that references name, reached by `options`. `description` says how, for reports:
-    /// `oci-registry plain-http anonymous`.
-    pub fn new(
-        options: Options,
-        credentials: Arc<dyn CredentialSource>,
-        reporter: Arc<dyn Reporter>,
-        description: String,
-    ) -> Self {
-        Self { client: Client::new(options, credentials, reporter), description, select: None }
+    /// The registries that references name, by a client that others may use as well. `description` says how they are
+    /// reached, for reports: `oci-registry plain-http anonymous`.
+    pub fn new(client: Client, description: String) -> Self {
+        Self { client, description, select: None }
     }
 
     /// The same, which finds variants without a tag of their own through the index, as `select` reads it.
@@ -109,9 +105,35 @@ fn digest_of<'a>(
 
 /// The file of a download, with nobody else at it.
 async fn hold(target: &Path) -> Result<Partial, BackendError> {
-    Partial::wait(target).await.map_err(|source| {
-        BackendError::new(ErrorKind::Failed, target.display().to_string(), "lock", source)
-    })
+    Partial::wait(target)
+        .await
+        .map_err(|source| BackendError::new(ErrorKind::Failed, target.display().to_string(), "lock", source))
+}
+
+/// The config and the files, each mounted from another repository of the same registry where one may have it.
+fn uploads(publication: &Publication, registry: &RegistryHost) -> Vec<BlobUpload> {
+    let config = Bytes::from(publication.documents.config.clone());
+    let config = BlobUpload {
+        digest: port_content::hashing::digest_of(&config),
+        size: config.len() as u64,
+        source: BlobSource::Bytes(config),
+        mount_from: None,
+    };
+    let files = publication.files.iter().map(|file| {
+        let elsewhere = file.elsewhere.as_ref().map(names_of).filter(|(host, _)| host == registry);
+        BlobUpload {
+            digest: file.digest.clone(),
+            size: file.size,
+            source: BlobSource::Path(file.path.clone()),
+            mount_from: elsewhere.map(|(_, repository)| repository),
+        }
+    });
+    std::iter::once(config).chain(files).collect()
+}
+
+async fn put(repository: &Repository, name: &TagOrDigest, manifest: &Bytes) -> Result<(), BackendError> {
+    let put = repository.put_manifest(name, media::OCI_MANIFEST, manifest, Condition::None);
+    put.await.map(drop).map_err(failed)
 }
 
 #[async_trait]
@@ -124,33 +146,28 @@ impl Backend for OciRegistry {
         reference.variant_name(variant)
     }
 
-    async fn push(&self, publication: &Publication, _: &dyn Reporter) -> Result<u64, BackendError> {
-        let repository = self.repository(&publication.reference)?;
-        let variant_tag =
-            tag(&publication.reference, &publication.reference.variant_tag(publication.variant))?;
-        let config = Bytes::from(publication.documents.config.clone());
-        let mut uploads = vec![BlobUpload {
-            digest: port_content::hashing::digest_of(&config),
-            size: config.len() as u64,
-            source: BlobSource::Bytes(config),
-            mount_from: None,
-        }];
-        uploads.extend(publication.files.iter().map(|file| BlobUpload {
-            digest: file.digest.clone(),
-            size: file.size,
-            source: BlobSource::Path(file.path.clone()),
-            mount_from: None,
-        }));
+    async fn push(
+        &self,
+        publication: &Publication,
+        merge: MergeIndex<'_>,
+        _: &dyn Reporter,
+    ) -> Result<u64, BackendError> {
+        let reference = &publication.reference;
+        let repository = self.repository(reference)?;
+        // Both names are known to be good before anything is sent.
+        let variant_tag = TagOrDigest::Tag(tag(reference, &reference.variant_tag(publication.variant))?);
+        let index_tag = TagOrDigest::Tag(tag(reference, reference.version())?);
         let mut moved = 0;
-        for upload in &uploads {
+        for upload in &uploads(publication, repository.registry()) {
             if repository.push_blob(upload).await.map_err(failed)? == Pushed::Sent {
                 moved += upload.size;
             }
         }
         let manifest = Bytes::from(publication.documents.manifest.clone());
-        let name = TagOrDigest::Tag(variant_tag);
-        let put = repository.put_manifest(&name, media::OCI_MANIFEST, &manifest, Condition::None).await;
-        put.map_err(failed)?;
+        let by_digest = TagOrDigest::Digest(port_content::hashing::digest_of(&manifest));
+        put(&repository, &by_digest, &manifest).await?;
+        index::update(&repository, reference, &index_tag, merge).await?;
+        put(&repository, &variant_tag, &manifest).await?;
         Ok(moved)
     }
 
@@ -210,11 +227,5 @@ impl Backend for OciRegistry {
         let repository = self.repository(reference)?;
         let name = TagOrDigest::Tag(tag(reference, reference.version())?);
         Ok(index::read(&repository, &name).await?.map(|manifest| index::document(&manifest)))
-    }
-
-    async fn update_index(&self, reference: &Reference, merge: MergeIndex<'_>) -> Result<(), BackendError> {
-        let repository = self.repository(reference)?;
-        let name = TagOrDigest::Tag(tag(reference, reference.version())?);
-        index::update(&repository, reference, &name, merge).await
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use port_backend::{Backend as _, ErrorKind, FileSystem, FoundFile, OciRegistry};
 use port_model::progress::Silent;
-use port_registry::{Anonymous, HostOptions, Mirror, Mirrors, Options, RegistryHost, TagsAt, Transport};
+use port_registry::{
+    Anonymous, Client, HostOptions, Mirror, Mirrors, Options, RegistryHost, TagsAt, Transport,
+};
 use port_testkit::backend_contract::{self as contract, publication, reference, variant};
 use port_testkit::registry::{Abilities, Action, Registry};
 
@@ -32,7 +34,8 @@ async fn a_registry_keeps_the_contract_of_ranges_with_and_without_ranges_of_its_
         // The suite's reference names a registry that is not there; its mirror is.
         let mirrors = Mirrors { places: vec![mirror], tags: TagsAt::Origin };
         let options = Options { mirrors: [(host, mirrors)].into(), ..Options::default() };
-        let backend = OciRegistry::new(options, Arc::new(Anonymous), Arc::new(Silent), String::new());
+        let client = Client::new(options, Arc::new(Anonymous), Arc::new(Silent));
+        let backend = OciRegistry::new(client, String::new());
         let content = contract::ranged_content();
         let digest = server.add_blob(&content).parse().unwrap();
         let (name, size) = ("vmlinux".parse().unwrap(), content.len() as u64);
@@ -45,7 +48,10 @@ async fn p_37_p_40_files_lie_where_the_documents_say() {
     let scratch = tempfile::tempdir().unwrap();
     let root = scratch.path().join("artifact-store/demo-fs");
     let backend = FileSystem::new(&root);
-    backend.push(&publication(scratch.path(), &[("vmlinux", b"kernel")]), &Silent).await.unwrap();
+    backend
+        .push(&publication(scratch.path(), &[("vmlinux", b"kernel")]), &contract::unlisted, &Silent)
+        .await
+        .unwrap();
     let path = root.join("demo-fs/port/demo-kernel/v1/x86_64/firecracker/standard/vmlinux");
     assert_eq!(std::fs::read(&path).unwrap(), b"kernel");
     let location = backend.location(&reference(), variant(), &"vmlinux".parse().unwrap());
@@ -66,7 +72,10 @@ async fn c_5_a_store_without_side_cars_is_read_with_digests_unknown() {
 async fn a_broken_side_car_is_corrupt_and_named() {
     let scratch = tempfile::tempdir().unwrap();
     let backend = FileSystem::new(scratch.path());
-    backend.push(&publication(scratch.path(), &[("vmlinux", b"kernel")]), &Silent).await.unwrap();
+    backend
+        .push(&publication(scratch.path(), &[("vmlinux", b"kernel")]), &contract::unlisted, &Silent)
+        .await
+        .unwrap();
     let directory = scratch.path().join(reference().variant_directory(variant()));
     std::fs::write(directory.join("vmlinux.sha256"), "not a digest").unwrap();
     let error = backend.resolve(&reference(), variant()).await.unwrap_err();
@@ -83,7 +92,7 @@ async fn holes_stay_holes() {
     image.files[0].size = 256 * 1024 * 1024;
     image.files[0].digest = port_content::hashing::digest_file(&image.files[0].path).unwrap().0;
     let backend = FileSystem::new(&scratch.path().join("store"));
-    backend.push(&image, &Silent).await.unwrap();
+    backend.push(&image, &contract::unlisted, &Silent).await.unwrap();
     let location = backend.location(&reference(), variant(), &"rootfs.ext4".parse().unwrap());
     let metadata = std::fs::metadata(location).unwrap();
     assert_eq!(metadata.len(), 256 * 1024 * 1024);

@@ -8,9 +8,11 @@ use port_layout::native::{self, Stored};
 use port_model::{Bundle, Component, Encoding};
 
 use crate::error::OpsError;
+use crate::mounts::Mounts;
 use crate::packed::deltas::publish;
 use crate::packed::parent::{self, Parent};
 use crate::packed::{map_of, pack};
+use crate::preflight::Preflight;
 use crate::published::Entry;
 use crate::push::PushOptions;
 use crate::source::Source;
@@ -24,6 +26,10 @@ pub(crate) struct Encoder<'a> {
     pub(crate) target: Target<'a>,
     pub(crate) bundle: &'a Bundle,
     pub(crate) options: &'a PushOptions,
+    /// What need not be sent.
+    pub(crate) mounts: &'a Mounts,
+    /// Whether it may be sent.
+    pub(crate) preflight: &'a Preflight<'a>,
 }
 
 /// The components as they are published.
@@ -49,7 +55,10 @@ impl Encoder<'_> {
                 Encoding::Raw => (Stored::Raw, None),
                 Encoding::Zstd => match self.known(component, Encoding::Zstd).await? {
                     Some(known) => (known, Some(component.size)),
-                    None => (compressed::compress(self.source.workspace, component)?, None),
+                    None => {
+                        self.preflight.ask().await?;
+                        (compressed::compress(self.source.workspace, component)?, None)
+                    }
                 },
                 Encoding::Packed => self.packed(component, &mut encoded).await?,
             };
@@ -68,10 +77,11 @@ impl Encoder<'_> {
         if let Some(known) = self.known(component, Encoding::Packed).await? {
             return Ok((known, Some(component.size)));
         }
+        self.preflight.ask().await?;
         self.check_conflict().await?;
         let parent = parent::find(self.source, &self.options.parent, component.kind).await?;
         encoded.parent = parent.clone();
-        let outcome = pack::pack(self.source.workspace, repository, component, parent).await?;
+        let outcome = pack::pack(self.source.workspace, (repository, self.mounts), component, parent).await?;
         encoded.moved += outcome.moved;
         Ok((outcome.stored, Some(outcome.in_parent)))
     }

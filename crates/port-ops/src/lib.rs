@@ -16,6 +16,7 @@
 //! verified is what is used: digests are taken from bytes that lie where they will be read.
 
 mod build;
+mod clients;
 mod compressed;
 pub mod copy;
 mod describe;
@@ -28,8 +29,10 @@ mod local;
 mod lock_file;
 pub mod login;
 mod mirrors;
+mod mounts;
 mod packed;
 mod paths;
+mod preflight;
 mod published;
 mod pull;
 mod push;

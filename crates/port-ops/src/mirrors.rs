@@ -38,7 +38,7 @@ fn mirror(workspace: &Workspace, config: &MirrorConfig) -> Result<Mirror, OpsErr
         config.prefix.as_deref().map(str::parse).transpose().map_err(invalid)?;
     let credentials: Arc<dyn CredentialSource> =
         match registry::credentials(workspace, &registry, config.access.auth.as_ref()) {
-            Ok((credentials, _)) => credentials,
+            Ok(credentials) => credentials,
             // Who cannot sign in at a mirror gets things elsewhere, and reads why.
             Err(OpsError::BasicEnv(error)) => Arc::new(Unusable(error)),
             Err(error) => return Err(error),

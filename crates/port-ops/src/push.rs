@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use port_backend::{Backend, Documents, FileSystem, Publication, PublishedFile};
+use port_backend::{Backend, Document, Documents, FileSystem, Publication, PublishedFile};
 use port_config::Backend as BackendConfig;
 use port_content::hashing::digest_of;
 use port_layout as layout;
@@ -14,7 +14,9 @@ use serde::Serialize;
 use crate::encode::Encoder;
 use crate::error::OpsError;
 use crate::local::{HashedFile, LocalFile};
+use crate::mounts::Mounts;
 use crate::packed::parent::ParentChoice;
+use crate::preflight::Preflight;
 use crate::published::Entry;
 use crate::registry::Reading;
 use crate::source::Source;
@@ -90,6 +92,10 @@ pub async fn push(
     let repository = registry::repository(workspace, reference, config, Reading::Origin)?;
     let files = local::files(target)?;
     let _operation = workspace.store.operation()?;
+    let preflight = Preflight::new(repository.as_ref());
+    if files.iter().any(|file| workspace.store.known_digest(&file.path).is_none()) {
+        preflight.ask().await?;
+    }
     let ingest = |file: LocalFile| {
         let blob = workspace.store.ingest_file(&file.path)?;
         Ok(HashedFile::stored(workspace, file.kind, file.name, blob))
@@ -106,14 +112,20 @@ pub async fn push(
         reference,
         variant: target.variant(),
     };
-    let encoder = Encoder { source, target, bundle: &bundle, options };
+    let mounts = match &repository {
+        Some(_) => Mounts::of(workspace, reference)?,
+        None => Mounts::default(),
+    };
+    let encoder =
+        Encoder { source, target, bundle: &bundle, options, mounts: &mounts, preflight: &preflight };
     let encoded = encoder.encode().await?;
     let (documents, manifest) = record(workspace, target, &bundle, &encoded.stored)?;
     let files = bundle.components.iter().zip(&encoded.stored);
+    let files = files.flat_map(|(component, stored)| published(workspace, component, stored, &mounts));
     let publication = Publication {
         reference: reference.clone(),
         variant: target.variant(),
-        files: files.flat_map(|(component, stored)| published(workspace, component, stored)).collect(),
+        files: files.collect(),
         documents,
     };
     let entry =
@@ -121,8 +133,8 @@ pub async fn push(
     // Asked before the manifest moves: a conflict leaves what is published as it is.
     published::check(backend.as_ref(), target, &entry).await?;
     workspace.note(format!("publishing manifest {manifest}"));
-    let mut bytes = encoded.moved + backend.push(&publication, workspace.reporter.as_ref()).await?;
-    backend.update_index(reference, &|existing| entry.merge_words(existing)).await?;
+    let merge = |existing: Option<&Document>| entry.merge_words(existing);
+    let mut bytes = encoded.moved + backend.push(&publication, &merge, workspace.reporter.as_ref()).await?;
     let size = publication.documents.manifest.len() as u64;
     bytes += encoder.publish_deltas(&encoded, &layout::Blob { digest: manifest.clone(), size }).await?;
     for component in &bundle.components {
@@ -171,11 +183,17 @@ pub(crate) fn record(
 }
 
 /// The blobs that a component is published as. All go under its name, which matters only where it is one.
-fn published(workspace: &Workspace, component: &Component, stored: &Stored) -> Vec<PublishedFile> {
+fn published(
+    workspace: &Workspace,
+    component: &Component,
+    stored: &Stored,
+    mounts: &Mounts,
+) -> Vec<PublishedFile> {
     let blobs = stored.blobs(component).into_iter();
     let file = |blob: layout::Blob| PublishedFile {
         name: component.file_name.clone(),
         path: workspace.store.blob_path(&blob.digest),
+        elsewhere: mounts.get(&blob.digest).cloned(),
         digest: blob.digest,
         size: blob.size,
     };

@@ -66,7 +66,7 @@ pub async fn referrers_of(
         }
         None => return Err(OpsError::NoBackend { artifact: artifact.name.clone(), direction: "pull" }),
     };
-    let client = registry::client(workspace, &artifact.reference, config)?;
+    let client = registry::client(workspace, &artifact.reference, config, registry::Reading::Origin)?;
     let place = place_of(target, &artifact.reference.variant_tag(target.variant()))?;
     let side = Side::source(&client, &place)?;
     let subject = match side.resolve(&place).await {

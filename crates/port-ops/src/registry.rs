@@ -15,6 +15,7 @@ use port_registry::{
     Secret, names_of,
 };
 
+use crate::clients::Key;
 use crate::copy::CopyError;
 use crate::error::OpsError;
 use crate::mirrors;
@@ -37,16 +38,13 @@ pub(crate) fn backend(
     config: &RegistryConfig,
     reading: Reading,
 ) -> Result<OciRegistry, OpsError> {
-    let (host, _) = names_of(reference);
-    let (credentials, auth) = credentials(workspace, &host, config.auth.as_ref())?;
+    let auth = auth_name(config.auth.as_ref());
     let description = format!("oci-registry {} {auth}", config.transport.as_str());
-    let reporter = Arc::clone(&workspace.reporter);
-    let options = reading_options(workspace, reference, config, reading)?;
-    let backend = OciRegistry::new(options, credentials, reporter, description);
+    let backend = OciRegistry::new(client(workspace, reference, config, reading)?, description);
     Ok(backend.with_select(published::select(&workspace.project, reference)))
 }
 
-/// The repository of `reference`, where `config` is a registry.
+/// The repository of `reference`, where `config` is a registry: for what a backend has no verb for.
 pub(crate) fn repository(
     workspace: &Workspace,
     reference: &Reference,
@@ -55,21 +53,24 @@ pub(crate) fn repository(
 ) -> Result<Option<Repository>, OpsError> {
     let Some(port_config::Backend::OciRegistry(config)) = config else { return Ok(None) };
     let (host, name) = names_of(reference);
-    let (credentials, _) = credentials(workspace, &host, config.auth.as_ref())?;
-    let options = reading_options(workspace, reference, config, reading)?;
-    let client = Client::new(options, credentials, Arc::clone(&workspace.reporter));
+    let client = client(workspace, reference, config, reading)?;
     Ok(Some(client.repository(&host, &name).map_err(CopyError::from)?))
 }
 
-/// A client for what a backend has no verb for: referrers, tags.
+/// The client for the registry of `reference`: the same one for all that this invocation does there.
 pub(crate) fn client(
     workspace: &Workspace,
     reference: &Reference,
     config: &RegistryConfig,
+    reading: Reading,
 ) -> Result<Client, OpsError> {
     let (host, _) = names_of(reference);
-    let (credentials, _) = credentials(workspace, &host, config.auth.as_ref())?;
-    Ok(Client::new(options(workspace, host, config)?, credentials, Arc::clone(&workspace.reporter)))
+    let key = Key { host: host.clone(), config: config.clone(), reading };
+    workspace.registries.get(key, || {
+        let credentials = credentials(workspace, &host, config.auth.as_ref())?;
+        let options = reading_options(workspace, reference, config, reading)?;
+        Ok(Client::new(options, credentials, Arc::clone(&workspace.reporter)))
+    })
 }
 
 /// How this registry is reached, and what is asked before it.
@@ -118,25 +119,31 @@ pub(crate) fn host_options(config: &RegistryConfig) -> Result<HostOptions, OpsEr
     })
 }
 
-/// Who signs in at this host, and how that is called in reports.
+/// Who signs in at this host.
 pub(crate) fn credentials(
     workspace: &Workspace,
     host: &RegistryHost,
     auth: Option<&RegistryAuth>,
-) -> Result<(Arc<dyn CredentialSource>, &'static str), OpsError> {
+) -> Result<Arc<dyn CredentialSource>, OpsError> {
     match auth {
-        Some(RegistryAuth::Anonymous) => Ok((Arc::new(Anonymous), "anonymous")),
+        Some(RegistryAuth::Anonymous) => Ok(Arc::new(Anonymous)),
         Some(RegistryAuth::BasicEnv { username_variable, password_variable }) => {
             let variable = |name: &String| Variable {
                 name: name.clone(),
                 value: (workspace.environment.variable)(name).map(Secret::new),
             };
             let source = basic_env(host, &variable(username_variable), &variable(password_variable))?;
-            Ok((Arc::new(source), "basic-env"))
+            Ok(Arc::new(source))
         }
-        None => {
-            let paths = workspace.environment.credential_paths.clone();
-            Ok((Arc::new(CredentialFiles::new(paths)), "credential-files"))
-        }
+        None => Ok(Arc::new(CredentialFiles::new(workspace.environment.credential_paths.clone()))),
+    }
+}
+
+/// How that is called in reports.
+fn auth_name(auth: Option<&RegistryAuth>) -> &'static str {
+    match auth {
+        Some(RegistryAuth::Anonymous) => "anonymous",
+        Some(RegistryAuth::BasicEnv { .. }) => "basic-env",
+        None => "credential-files",
     }
 }

@@ -85,7 +85,7 @@ async fn in_registry(
     artifact: &Artifact,
     config: &RegistryConfig,
 ) -> Result<Vec<RemoteRow>, OpsError> {
-    let client = registry::client(workspace, &artifact.reference, config)?;
+    let client = registry::client(workspace, &artifact.reference, config, Reading::Origin)?;
     let (host, name) = port_registry::names_of(&artifact.reference);
     let repository = client.repository(&host, &name).map_err(CopyError::from)?;
     let mut rows = Vec::new();

@@ -11,6 +11,7 @@ use port_registry::credentials::CredentialPaths;
 use port_store::Store;
 use port_transport::Client;
 
+use crate::clients::Clients;
 use crate::error::OpsError;
 use crate::{lock_file, paths};
 
@@ -53,6 +54,8 @@ pub struct Workspace {
     pub reporter: Arc<dyn Reporter>,
     /// The HTTP client.
     pub client: Client,
+    /// The registries' clients.
+    pub(crate) registries: Clients,
 }
 
 impl Workspace {
@@ -72,7 +75,16 @@ impl Workspace {
         paths::check(&project, project_path)?;
         let store = Store::open(&project.store_root)?;
         let project_path = project_path.to_owned();
-        Ok(Self { project, project_path, store, host, environment, reporter, client: Client::default() })
+        Ok(Self {
+            project,
+            project_path,
+            store,
+            host,
+            environment,
+            reporter,
+            client: Client::default(),
+            registries: Clients::default(),
+        })
     }
 
     /// What `port.lock` says now.

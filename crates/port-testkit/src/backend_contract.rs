@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use port_backend::{Backend, Documents, ErrorKind, Found, FoundFile, Publication, PublishedFile};
+use port_backend::{Backend, Document, Documents, ErrorKind, Found, FoundFile, Publication, PublishedFile};
 use port_model::progress::Silent;
 use port_model::{Architecture, ProtectionMode, Reference, Substrate, Variant};
 
@@ -24,7 +24,13 @@ pub fn publication(scratch: &Path, files: &[(&str, &[u8])]) -> Publication {
         let digest = port_content::hashing::digest_of(content);
         let path = scratch.join(digest.hex());
         fs::write(&path, content).unwrap();
-        PublishedFile { name: name.parse().unwrap(), digest, size: content.len() as u64, path }
+        PublishedFile {
+            name: name.parse().unwrap(),
+            digest,
+            size: content.len() as u64,
+            path,
+            elsewhere: None,
+        }
     });
     Publication {
         reference: reference(),
@@ -32,6 +38,11 @@ pub fn publication(scratch: &Path, files: &[(&str, &[u8])]) -> Publication {
         files: files.collect(),
         documents: Documents { manifest: b"{\"manifest\":1}".to_vec(), config: b"{\"config\":1}".to_vec() },
     }
+}
+
+/// Leaves the index of all variants as it is.
+pub fn unlisted(_: Option<&Document>) -> Result<Option<Document>, String> {
+    Ok(None)
 }
 
 /// Runs the whole suite over backends that `make` opens; each call opens the same place again.
@@ -52,7 +63,7 @@ async fn absence_is_not_found(backend: &impl Backend) {
 async fn what_was_published_comes_back(backend: &impl Backend) {
     let scratch = tempfile::tempdir().unwrap();
     let publication = publication(scratch.path(), &[("vmlinux", b"kernel"), ("vmlinux.dbg", b"symbols")]);
-    assert_eq!(backend.push(&publication, &Silent).await.unwrap(), 13);
+    assert_eq!(backend.push(&publication, &unlisted, &Silent).await.unwrap(), 13);
     let found = backend.resolve(&reference(), variant()).await.unwrap();
     assert_eq!(found.documents, Some(publication.documents));
     assert_eq!(names(&found), ["vmlinux", "vmlinux.dbg"]);
@@ -65,7 +76,7 @@ async fn what_was_published_comes_back(backend: &impl Backend) {
 
 async fn publishing_again_replaces_everything(backend: &impl Backend) {
     let scratch = tempfile::tempdir().unwrap();
-    backend.push(&publication(scratch.path(), &[("vmlinux", b"newer")]), &Silent).await.unwrap();
+    backend.push(&publication(scratch.path(), &[("vmlinux", b"newer")]), &unlisted, &Silent).await.unwrap();
     let found = backend.resolve(&reference(), variant()).await.unwrap();
     assert_eq!(names(&found), ["vmlinux"], "a companion of the older publication is gone");
     assert_eq!(fetch(backend, &found, "vmlinux").await, b"newer");
@@ -77,7 +88,7 @@ async fn variants_do_not_mix(backend: &impl Backend) {
     let error = backend.resolve(&reference(), pvm).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
     let other = Publication { variant: pvm, ..publication(scratch.path(), &[("vmlinux", b"pvm")]) };
-    backend.push(&other, &Silent).await.unwrap();
+    backend.push(&other, &unlisted, &Silent).await.unwrap();
     let found = backend.resolve(&reference(), variant()).await.unwrap();
     assert_eq!(fetch(backend, &found, "vmlinux").await, b"newer");
 }
@@ -85,14 +96,15 @@ async fn variants_do_not_mix(backend: &impl Backend) {
 async fn ranges_come_to_their_places(backend: &impl Backend) {
     let scratch = tempfile::tempdir().unwrap();
     let content = ranged_content();
-    backend.push(&publication(scratch.path(), &[("vmlinux", &content)]), &Silent).await.unwrap();
+    backend.push(&publication(scratch.path(), &[("vmlinux", &content)]), &unlisted, &Silent).await.unwrap();
     let found = backend.resolve(&reference(), variant()).await.unwrap();
     ranges(backend, &found.files[0], &content).await;
+    seeds(backend, &found.files[0], &content).await;
 }
 
 /// Bytes that differ wherever one looks.
 pub fn ranged_content() -> Vec<u8> {
-    (0..300_000u32).map(|n| (n * 7 + n / 256) as u8).collect()
+    (0..1_200_000u32).map(|n| (n * 7 + n / 256) as u8).collect()
 }
 
 /// What [`Backend::fetch_ranges`] promises, of a file with this content that is published already.
@@ -119,6 +131,36 @@ pub async fn ranges(backend: &impl Backend, file: &FoundFile, content: &[u8]) {
     backend.forget(&target).unwrap();
 }
 
+/// What [`Backend::fetch`] promises of seeds, of a file with this content that is published already: whatever they hold,
+/// the file arrives.
+pub async fn seeds(backend: &impl Backend, file: &FoundFile, content: &[u8]) {
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name);
+    let mut older = content.to_vec();
+    older[10_000..30_000].fill(7);
+    fs::write(at("older"), &older).unwrap();
+    fs::write(at("same"), content).unwrap();
+    fs::write(at("other"), "nothing of it").unwrap();
+    fs::write(at("empty"), "").unwrap();
+    let cases: [&[&str]; 5] = [
+        &[],
+        &["older"],
+        &["other", "same"],
+        &["absent", "empty", "."],
+        &["older", "older", "same", "other"],
+    ];
+    for (number, names) in cases.into_iter().enumerate() {
+        let seeds: Vec<_> = names.iter().map(|name| at(name)).collect();
+        let target = at(&format!("target{number}"));
+        let fetched = backend.fetch(&reference(), variant(), file, &seeds, &target, &Silent).await.unwrap();
+        assert!(fs::read(&target).unwrap() == content, "with {names:?}");
+        assert!(fetched.found <= file.size, "{names:?}: {fetched:?}");
+        assert!(fetched.moved + fetched.found >= file.size, "{names:?}: {fetched:?}");
+        backend.forget(&target).unwrap();
+    }
+    assert!(fs::read(at("older")).unwrap() == older, "a seed stays as it is");
+}
+
 async fn racing_publishers_leave_one_whole_publication<B: Backend + 'static>(make: &impl Fn() -> B) {
     let scratch = tempfile::tempdir().unwrap();
     let mut racers = Vec::new();
@@ -126,7 +168,7 @@ async fn racing_publishers_leave_one_whole_publication<B: Backend + 'static>(mak
         let content = vec![racer; 100_000];
         let publication = publication(scratch.path(), &[("vmlinux", &content), ("vmlinux.dbg", &content)]);
         let backend = make();
-        racers.push(tokio::spawn(async move { backend.push(&publication, &Silent).await }));
+        racers.push(tokio::spawn(async move { backend.push(&publication, &unlisted, &Silent).await }));
     }
     for racer in racers {
         racer.await.unwrap().unwrap();

@@ -1,13 +1,15 @@
 //! Several publishers of one version at once, each with another variant.
 
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use port_testkit::peers::{Access, Registry as Peer, Security, Software};
 use port_testkit::project::Project;
-use port_testkit::registry::{Abilities, Action, Registry};
+use port_testkit::registry::{Abilities, Action, Registry, Reply, Request};
 use serde_json::Value;
 
 use crate::fixture::with_configuration;
+use crate::registry::noise;
 
 /// Every variant that has no PVM in it: eight.
 fn variants() -> Vec<(String, String)> {
@@ -120,4 +122,136 @@ fn an_existing_variant_is_replaced_only_where_that_was_asked_for() {
     assert!(ran.code == 1 && ran.stderr.contains("strategy `exit`"), "{ran}");
     assert_eq!(push(&["--overwrite"]).code, 0);
     assert_eq!(entries(&registry.manifest("port/tiny", "v1").unwrap()), 1);
+}
+
+/// Somebody else publishes the same variant between this push's first look at the index and its writing.
+#[test]
+fn a_push_that_the_index_refuses_in_the_end_takes_the_tag_from_nobody() {
+    const TAG: &str = "v1-x86_64-firecracker-standard";
+    let push = |project: &Project, content: &[u8]| {
+        project.write("x86_64/firecracker/vmlinux", content);
+        let arguments = ["artifacts", "push", "--artifact", "tiny", "--architecture", "x86-64"];
+        project.port(&[&arguments[..], &["--substrate", "firecracker"]].concat())
+    };
+    let faster = Registry::start();
+    assert_eq!(push(&publisher(faster.host()), b"theirs").code, 0);
+    let theirs = faster.manifest("port/tiny", "v1").unwrap();
+    let sent = AtomicBool::new(false);
+    let hook = move |request: &Request| {
+        if request.method == "PUT" && request.target.contains("/blobs/uploads/") {
+            sent.store(true, Ordering::SeqCst);
+        }
+        if request.method != "GET" || request.target != "/v2/port/tiny/manifests/v1" {
+            return Action::Pass;
+        }
+        if !sent.load(Ordering::SeqCst) {
+            return Action::Pass;
+        }
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        Action::Answer(Reply::new(200, &theirs).header("content-type", media_type))
+    };
+    let registry = Registry::with(Abilities::default(), Box::new(hook));
+    let ran = push(&publisher(registry.host()), b"ours");
+    assert!(ran.code == 1 && ran.stderr.contains("already published as sha256:"), "{ran}");
+    assert_eq!(registry.manifest("port/tiny", TAG), None, "who pulls looks at the tag first");
+}
+
+/// Two artifacts with the same content, in two repositories of one registry.
+fn twins(registry: &str) -> Project {
+    let backend =
+        "{ backend = \"oci-registry\", transport = \"plain-http\", auth = { kind = \"anonymous\" } }";
+    let artifact = |name: &str| {
+        format!(
+            "[artifacts.kernels.{name}]\nreference = {{ registry = \"{registry}\", repository = \"port/{name}\", version = \"v1\" }}\n\
+             distribution = {{ push = {backend}, pull = {backend} }}\n\
+             variants = [{{ path = \"{name}/vmlinux\", selector = {{ architecture = \"x86_64\", substrate = \"firecracker\", protection_mode = \"standard\" }} }}]\n"
+        )
+    };
+    let project = with_configuration(&(artifact("one") + &artifact("two")));
+    for name in ["one", "two"] {
+        project.write(&format!("{name}/vmlinux"), noise(3 << 20));
+    }
+    project
+}
+
+fn moved(report: &Value) -> u64 {
+    let transfer = report.get(0).or_else(|| report["artifacts"].get(0)).unwrap_or(report);
+    transfer["moved_bytes"].as_u64().unwrap_or_else(|| panic!("{report}"))
+}
+
+fn push_json(project: &Project, name: &str) -> Value {
+    let ran = project.port(
+        &[&["artifacts", "push", "--artifact", name, "--format", "json"][..], &crate::fixture::X86].concat(),
+    );
+    assert_eq!(ran.code, 0, "{ran}");
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+#[test]
+fn what_another_repository_of_the_registry_has_is_mounted() {
+    // This registry keeps blobs for all repositories, and is made to say that the second has none.
+    let hook = |request: &Request| match request.method.as_str() {
+        "HEAD" if request.target.starts_with("/v2/port/two/blobs/") => Action::Answer(Reply::new(404, b"")),
+        _ => Action::Pass,
+    };
+    let registry = Registry::with(Abilities::default(), Box::new(hook));
+    let project = twins(registry.host());
+    let before = push_json(&project, "one");
+    assert!(moved(&before) >= 3 << 20, "{before}");
+    let after = push_json(&project, "two");
+    assert!(moved(&after) < 64 << 10, "{after}");
+    let asked = registry.requests();
+    let mounts = asked.iter().filter(|request| request.target.contains("from=port%2Fone")).count();
+    assert!(mounts > 0, "{:?}", asked.iter().map(|request| &request.target).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_mount_that_is_refused_is_no_reason_to_fail() {
+    for status in [202, 403, 404] {
+        let hook = move |request: &Request| match request.method.as_str() {
+            "HEAD" if request.target.starts_with("/v2/port/two/blobs/") => {
+                Action::Answer(Reply::new(404, b""))
+            }
+            "POST" if request.target.contains("mount=") && status != 202 => {
+                Action::Answer(Reply::new(status, b""))
+            }
+            _ => Action::Pass,
+        };
+        let registry = Registry::with(Abilities::default(), Box::new(hook));
+        let project = twins(registry.host());
+        push_json(&project, "one");
+        if status == 202 {
+            // It has lost the blob: then a mount begins an upload.
+            let digest = port_content::hashing::digest_of(&noise(3 << 20)).to_string();
+            registry.lose_blob(&digest);
+        }
+        let after = push_json(&project, "two");
+        assert!(moved(&after) >= 3 << 20, "{status}: {after}");
+    }
+}
+
+#[test]
+fn docker_registry_mounts_what_another_repository_has() {
+    let Some(registry) = Peer::start(Software::DockerRegistry, Access::Open, Security::Plain) else { return };
+    let project = twins(registry.address());
+    assert!(moved(&push_json(&project, "one")) >= 3 << 20);
+    let after = push_json(&project, "two");
+    assert!(moved(&after) < 64 << 10, "{after}");
+}
+
+/// Docker's registry says so while somebody pushes one of the index's manifests once more.
+#[test]
+fn an_index_that_lacks_a_manifest_for_a_moment_is_offered_again() {
+    let refused = std::sync::atomic::AtomicUsize::new(0);
+    let hook = move |request: &Request| {
+        let index = request.method == "PUT" && request.target == "/v2/port/one/manifests/v1";
+        if index && refused.fetch_add(1, Ordering::SeqCst) < 2 {
+            let body = br#"{"errors":[{"code":"DIGEST_INVALID"},{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown"}]}"#;
+            return Action::Answer(Reply::new(400, body));
+        }
+        Action::Pass
+    };
+    let registry = Registry::with(Abilities::default(), Box::new(hook));
+    push_json(&twins(registry.host()), "one");
+    assert_eq!(entries(&registry.manifest("port/one", "v1").unwrap()), 1);
 }

@@ -143,7 +143,7 @@ sha256sum --check --status built
 }
 
 #[test]
-fn p_56_only_what_is_missing_moves() {
+fn only_what_is_missing_moves() {
     let Some(registry) = open_registry(Software::DockerRegistry) else { return };
     let proxy = port_testkit::proxy::Proxy::start(registry.address(), Default::default(), &[]);
     let project = registry_project(proxy.address(), ANONYMOUS);
@@ -265,4 +265,65 @@ pub fn noise(length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// Hashing and packing gigabytes for a registry that takes nothing would be for nothing.
+#[test]
+fn who_may_not_push_reads_so_before_anything_is_hashed() {
+    use port_testkit::registry::{Abilities, Action, Registry as InMemory, Reply, Request};
+    let hook = |request: &Request| match request.method.as_str() {
+        "POST" => Action::Answer(Reply::new(403, br#"{"errors":[{"code":"DENIED","message":"read only"}]}"#)),
+        _ => Action::Pass,
+    };
+    let registry = InMemory::with(Abilities::default(), Box::new(hook));
+    let project = registry_project(registry.host(), ANONYMOUS);
+    project.write(LOCAL_KERNEL, noise(1 << 20));
+    let ran = artifacts(&project, "push", "tiny");
+    assert!(ran.code == 1 && ran.stderr.contains("read only"), "{ran}");
+    let asked: Vec<String> =
+        registry.requests().iter().map(|request| format!("{} {}", request.method, request.target)).collect();
+    assert_eq!(asked, ["POST /v2/port/tiny/blobs/uploads/"]);
+    let stored = std::fs::read_dir(project.path().join(".port/store/blobs/sha256"));
+    assert_eq!(stored.map_or(0, Iterator::count), 0, "nothing was taken into the store");
+}
+
+/// A push that has nothing to do asks for nothing.
+#[test]
+fn a_push_of_what_is_published_begins_no_upload() {
+    use port_testkit::registry::Registry as InMemory;
+    let registry = InMemory::start();
+    let project = registry_project(registry.host(), ANONYMOUS);
+    project.write(LOCAL_KERNEL, noise(1 << 20));
+    succeed(&project, "push", "tiny");
+    let before = registry.requests().len();
+    succeed(&project, "push", "tiny");
+    let posts = registry.requests().into_iter().skip(before).filter(|request| request.method == "POST");
+    assert_eq!(posts.count(), 0);
+    assert_eq!(registry.sessions(), 0, "the question left no session");
+}
+
+/// What `oras push` put beside the files of the variant is left out, and that is said (docs/formats/layouts.md).
+#[test]
+fn layers_that_are_no_part_of_the_variant_are_named() {
+    use port_testkit::registry::Registry as InMemory;
+    let registry = InMemory::start();
+    let layer = |title: &str, bytes: &[u8]| {
+        let digest = registry.add_blob(bytes);
+        format!(
+            r#"{{"mediaType":"application/octet-stream","digest":"{digest}","size":{},"annotations":{{"org.opencontainers.image.title":"{title}"}}}}"#,
+            bytes.len()
+        )
+    };
+    let config = registry.add_blob(b"{}");
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/vnd.unknown.artifact.v1","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"{config}","size":2}},"layers":[{},{}]}}"#,
+        layer("vmlinux", &elf_kernel("oras")),
+        layer("README.md", b"read me")
+    );
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    registry.add_manifest("port/tiny", TAG, media_type, manifest.as_bytes());
+    let project = registry_project(registry.host(), ANONYMOUS);
+    let ran = succeed(&project, "pull", "tiny");
+    assert_eq!(project.read(LOCAL_KERNEL), elf_kernel("oras"));
+    assert!(ran.stderr.contains("the layer `README.md` (application/octet-stream, sha256:"), "{ran}");
 }

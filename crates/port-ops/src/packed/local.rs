@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use port_content::fs;
+use port_layout::Descriptor;
 use port_layout::index::name_of;
 use port_layout::native::{self, Stored};
-use port_layout::Descriptor;
 use port_model::{Component, Digest};
 use port_packed::{LocalImage, Map};
 

@@ -13,15 +13,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use port_content::sparse;
 use port_layout::Blob;
 use port_layout::native::Stored;
-use port_model::{Component, Event, Reporter};
+use port_model::{Component, Event, Reference, Reporter};
 use port_packed::{Check, Control, Image, Options, Pack, PackSink, Packed, Step};
-use port_registry::{BlobSource, BlobUpload, Pushed, Repository};
+use port_registry::{BlobSource, BlobUpload, Pushed, Repository, names_of};
 use port_store::{Ingest, Store};
 use tokio::sync::mpsc;
 
 use super::parent::Parent;
 use crate::copy::CopyError;
 use crate::error::OpsError;
+use crate::mounts::Mounts;
 use crate::workspace::Workspace;
 
 /// What became of a component.
@@ -37,7 +38,7 @@ pub(crate) struct Outcome {
 /// Packs a component that is in the store and sends what is new.
 pub(crate) async fn pack(
     workspace: &Workspace,
-    repository: &Repository,
+    (repository, mounts): (&Repository, &Mounts),
     component: &Component,
     parent: Option<Parent>,
 ) -> Result<Outcome, OpsError> {
@@ -53,7 +54,7 @@ pub(crate) async fn pack(
     let packing = tokio::task::spawn_blocking(move || job.run(sender, reporter.as_ref()));
     let mut sent = Ok(0);
     while let Some(blob) = complete.recv().await {
-        match upload(&workspace.store, repository, &blob).await {
+        match upload(&workspace.store, repository, &blob, mounts.get(&blob.digest)).await {
             Ok(bytes) => sent = sent.map(|sum| sum + bytes),
             Err(error) => {
                 sent = Err(error);
@@ -124,10 +125,16 @@ fn say(workspace: &Workspace, component: &Component, packed: &Packed) {
     ));
 }
 
-/// Sends a blob of the store; returns the bytes that it took.
-pub(crate) async fn upload(store: &Store, repository: &Repository, blob: &Blob) -> Result<u64, OpsError> {
+/// Sends a blob of the store, which another publication at the same registry may have; returns the bytes that it took.
+pub(crate) async fn upload(
+    store: &Store,
+    repository: &Repository,
+    blob: &Blob,
+    elsewhere: Option<&Reference>,
+) -> Result<u64, OpsError> {
     let source = BlobSource::Path(store.blob_path(&blob.digest));
-    let upload = BlobUpload { digest: blob.digest.clone(), size: blob.size, source, mount_from: None };
+    let mount_from = elsewhere.map(|reference| names_of(reference).1);
+    let upload = BlobUpload { digest: blob.digest.clone(), size: blob.size, source, mount_from };
     let pushed = repository.push_blob(&upload).await.map_err(CopyError::from)?;
     Ok(if pushed == Pushed::Sent { blob.size } else { 0 })
 }

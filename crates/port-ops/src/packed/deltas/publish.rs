@@ -165,7 +165,7 @@ fn make(
 }
 
 async fn send(source: Source<'_>, repository: &Repository, delta: &Delta) -> Result<u64, OpsError> {
-    let mut moved = pack::upload(&source.workspace.store, repository, &delta.blob).await?;
+    let mut moved = pack::upload(&source.workspace.store, repository, &delta.blob, None).await?;
     let config = Bytes::from_static(port_v1::EMPTY_CONFIG);
     let upload = BlobUpload {
         digest: hashing::digest_of(&config),
