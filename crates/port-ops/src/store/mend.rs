@@ -14,7 +14,7 @@ use super::repair::Repair;
 use crate::copy::CopyError;
 use crate::error::OpsError;
 use crate::packed::local;
-use crate::source::Source;
+use crate::source::{Source, claim};
 use crate::{compressed, packed};
 
 /// One entry of the store's index, being mended.
@@ -125,6 +125,10 @@ impl<'a, 'w> Mend<'a, 'w> {
         let Some(repository) = &origin.repository else {
             return origin.fetch_from_directory(workspace, digest, size, variant).await;
         };
+        let _claim = claim(&workspace.store, digest).await?;
+        if workspace.store.has_sound(digest)? {
+            return Ok((origin.place(), 0));
+        }
         let partial = workspace.store.partial_path(digest)?;
         let held = port_registry::Partial::wait(&partial).await?;
         repository.blob_to_file(digest, size, &held).await.map_err(CopyError::from)?;
