@@ -1,14 +1,11 @@
 //! The contract suite over every backend, and what is particular to each.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests: a panic is the report")]
 
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use port_backend::{Backend as _, ErrorKind, FileSystem, FoundFile, OciRegistry};
 use port_model::progress::Silent;
-use port_registry::{
-    Anonymous, Client, HostOptions, Mirror, Mirrors, Options, RegistryHost, TagsAt, Transport,
-};
+use port_registry::{Anonymous, Client, HostOptions, Mirror, Mirrors, Options, RegistryHost, TagsAt, Transport};
 use port_testkit::backend_contract::{self as contract, publication, reference, variant};
 use port_testkit::registry::{Abilities, Action, Registry};
 
@@ -19,7 +16,7 @@ async fn the_file_system_keeps_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registry_keeps_the_contract_of_ranges_with_and_without_ranges_of_its_own() {
+async fn a_registry_keeps_the_contract_of_fetching_with_and_without_ranges_of_its_own() {
     for ranges in [true, false] {
         let abilities = Abilities { ranges, ..Abilities::default() };
         let server = Registry::with(abilities, Box::new(|_| Action::Pass));
@@ -39,7 +36,9 @@ async fn a_registry_keeps_the_contract_of_ranges_with_and_without_ranges_of_its_
         let content = contract::ranged_content();
         let digest = server.add_blob(&content).parse().unwrap();
         let (name, size) = ("vmlinux".parse().unwrap(), content.len() as u64);
-        contract::ranges(&backend, &FoundFile { name, size, digest: Some(digest) }, &content).await;
+        let file = FoundFile { name, size, digest: Some(digest) };
+        contract::ranges(&backend, &file, &content).await;
+        contract::seeds(&backend, &file, &content).await;
     }
 }
 
