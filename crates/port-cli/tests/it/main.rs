@@ -15,6 +15,7 @@ mod copy_hostile;
 mod copy_peers;
 mod crash;
 mod demo;
+mod file_system_blocks;
 mod fixture;
 mod hostile_shop;
 mod inspect_packed;
