@@ -1,6 +1,7 @@
 //! The edge: the one place where a library's failure becomes advice and an exit code.
 
 use port_backend::ErrorKind;
+use port_layout::kubesolo::KubesoloError;
 use port_ops::copy::CopyError;
 use port_ops::login::LoginError;
 use port_ops::update::UpdateError;
@@ -265,6 +266,9 @@ fn update(error: &UpdateError) -> (Exit, Option<String>) {
     match error {
         UpdateError::Field { .. } | UpdateError::Name(_) | UpdateError::Release(_) => (Exit::Usage, None),
         UpdateError::Files(error) if error.is_not_found() => (Exit::NotFound, None),
+        UpdateError::NoSuchTag { .. } | UpdateError::Documents(KubesoloError::NoSuchArchitecture { .. }) => {
+            (Exit::NotFound, None)
+        }
         UpdateError::Taken { .. } => {
             let hint = "publish a new version, or replace this one with `--overwrite`";
             (Exit::Failed, Some(hint.to_owned()))
@@ -291,9 +295,11 @@ fn update(error: &UpdateError) -> (Exit, Option<String>) {
             };
             (registry(error.kind()), hint)
         }
-        UpdateError::Files(_) | UpdateError::Documents(_) | UpdateError::Restless { .. } => {
-            (Exit::Failed, None)
-        }
+        UpdateError::Gone { .. }
+        | UpdateError::Size { .. }
+        | UpdateError::Files(_)
+        | UpdateError::Documents(_)
+        | UpdateError::Restless { .. } => (Exit::Failed, None),
     }
 }
 

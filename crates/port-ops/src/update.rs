@@ -1,8 +1,9 @@
-//! update: releases of KubeSolo OS, from the publisher's side (acceptance O-47, O-48, Ou-24).
+//! update: releases of KubeSolo OS: how they are published, and what a machine fetches of them (acceptance O-1 … O-57).
 //!
 //! ```text
 //! publish  kernel + initramfs ─► <version>-amd64      index  <version>-amd64 ┐
 //!          kernel + initramfs ─► <version>-arm64             <version>-arm64 ┴─► <version> ─► <channel>
+//! check    <channel> or <version> ─► what it offers     fetch    the same ─► kernel, initramfs in a directory
 //! ```
 //!
 //! Needs no project. Invariants: a published tag of a version keeps its content unless somebody says `overwrite`;
@@ -10,10 +11,12 @@
 
 mod check;
 mod error;
+mod fetch;
 mod index;
 mod publish;
 
 pub use error::UpdateError;
+pub use fetch::{CheckReport, FetchReport, FetchRequest, OfferedBlob, ReleaseFacts, check, fetch};
 pub use index::{IndexReport, IndexRequest, IndexedPart, index};
 pub use publish::{PublishReport, PublishRequest, PublishedBlob, publish};
 

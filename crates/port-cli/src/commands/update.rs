@@ -1,5 +1,6 @@
 //! `port update`: releases of KubeSolo OS.
 
+mod fetch;
 mod index;
 mod publish;
 
@@ -23,6 +24,10 @@ pub enum Command {
     /// Compose the index of a release from what is published, and move its channel there.
     #[command(disable_version_flag = true)]
     Index(index::Arguments),
+    /// Say which release a tag offers; nothing is fetched.
+    Check(fetch::Offer),
+    /// Fetch the kernel and the initramfs of the release that a tag offers.
+    Fetch(fetch::Arguments),
 }
 
 /// Runs a verb; none needs a configuration.
@@ -30,6 +35,8 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), Comman
     match command {
         Command::Publish(arguments) => publish::run(arguments, global, ui).await,
         Command::Index(arguments) => index::run(arguments, global, ui).await,
+        Command::Check(offer) => fetch::check(offer, global, ui).await,
+        Command::Fetch(arguments) => fetch::run(arguments, global, ui).await,
     }
 }
 

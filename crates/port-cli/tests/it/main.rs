@@ -21,6 +21,7 @@ mod hostile_shop;
 mod inspect_packed;
 mod login;
 mod mirrors;
+mod packed;
 mod protection_mode;
 mod publishers;
 mod pull_by_index;
@@ -36,6 +37,7 @@ mod store_repair;
 mod store_space;
 mod transfer;
 mod update;
+mod update_fetch;
 
 /// A file that nobody declared would be a test that nobody runs.
 #[test]

@@ -1,11 +1,11 @@
-//! What can go wrong while a release is published.
+//! What can go wrong while a release is published or fetched.
 
 use port_content::FsError;
 use port_layout::kubesolo::{KubesoloError, PublishError};
 use port_model::{Digest, ReferenceError};
 use port_registry::RegistryError;
 
-/// A release that is not published.
+/// A release that is not published, or not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
     /// A field of the release that cannot be used.
@@ -36,6 +36,34 @@ pub enum UpdateError {
         expected: Digest,
         /// What is there.
         found: Digest,
+    },
+    /// Nothing is published under a tag.
+    #[error("`{repository}` has nothing under the tag `{tag}`")]
+    NoSuchTag {
+        /// The repository.
+        repository: String,
+        /// The tag.
+        tag: String,
+    },
+    /// An index names a manifest that is not there.
+    #[error("the index `{tag}` names the manifest {digest}, which is not there")]
+    Gone {
+        /// The tag.
+        tag: String,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// An index says another size of a manifest than it has.
+    #[error("the manifest {digest} has {found} bytes: expected {expected} by the index `{tag}`")]
+    Size {
+        /// The tag.
+        tag: String,
+        /// The manifest.
+        digest: Digest,
+        /// By the index.
+        expected: u64,
+        /// As it came.
+        found: u64,
     },
     /// There is no manifest to put into the index.
     #[error("nothing is published for the index: expected one of {}, found none", tags.join(", "))]
