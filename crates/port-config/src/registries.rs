@@ -1,4 +1,4 @@
-//! What is said of one registry wherever references name it: its mirrors.
+//! What is said of one registry wherever references name it: its mirrors, and whom it may send to for tokens.
 
 use serde::Serialize;
 
@@ -11,6 +11,8 @@ pub struct RegistrySettings {
     pub mirrors: Vec<MirrorConfig>,
     /// Who says what a tag points to.
     pub tags: TagsAt,
+    /// Hosts, in lower case, of token services elsewhere that may see the registry's credentials.
+    pub trusted_realms: Vec<String>,
 }
 
 /// One mirror.
@@ -22,6 +24,8 @@ pub struct MirrorConfig {
     pub prefix: Option<String>,
     /// How it is reached, and who signs in there. The origin's credentials are not for mirrors.
     pub access: RegistryConfig,
+    /// As for a registry.
+    pub trusted_realms: Vec<String>,
 }
 
 /// Who says what a tag points to; a digest can be checked, a tag cannot.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use port_config::{MirrorConfig, TagsAt};
 use port_model::Reference;
 use port_registry::credentials::Unusable;
-use port_registry::{CredentialSource, Mirror, Mirrors, RegistryHost, RepositoryName, names_of};
+use port_registry::{CredentialSource, HostOptions, Mirror, Mirrors, RegistryHost, RepositoryName, names_of};
 
 use crate::error::OpsError;
 use crate::registry;
@@ -43,5 +43,7 @@ fn mirror(workspace: &Workspace, config: &MirrorConfig) -> Result<Mirror, OpsErr
             Err(OpsError::BasicEnv(error)) => Arc::new(Unusable(error)),
             Err(error) => return Err(error),
         };
-    Ok(Mirror { registry, prefix, options: registry::host_options(&config.access)?, credentials })
+    let options = registry::host_options(&config.access)?;
+    let options = HostOptions { trusted_realms: config.trusted_realms.clone(), ..options };
+    Ok(Mirror { registry, prefix, options, credentials })
 }

@@ -90,7 +90,11 @@ fn reading_options(
 
 /// How this registry is reached. It is named, so that what the file says of its transport holds for no other host.
 fn options(workspace: &Workspace, host: RegistryHost, config: &RegistryConfig) -> Result<Options, OpsError> {
-    let registries = [(host, host_options(config)?)].into();
+    let mut own = host_options(config)?;
+    if let Some(settings) = workspace.project.registries.get(host.as_str()) {
+        own.trusted_realms.clone_from(&settings.trusted_realms);
+    }
+    let registries = [(host, own)].into();
     let state_directory = Some(workspace.work_directory().join("registries"));
     Ok(Options { registries, state_directory, ..Options::default() })
 }

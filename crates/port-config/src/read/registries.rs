@@ -1,4 +1,4 @@
-//! Reads `[registries]`: the mirrors of registries that artifacts are published in.
+//! Reads `[registries]`: the mirrors of registries that artifacts are published in, and whom those trust with credentials.
 
 use std::collections::BTreeMap;
 
@@ -96,22 +96,49 @@ fn settings(node: Node<'_>, origin: &str, context: &Context<'_>) -> Option<Regis
             _ => TagsAt::Origin,
         })
     });
+    let trusted_realms = trusted_realms(&table);
     table.finish();
-    Some(RegistrySettings { mirrors: mirrors?.unwrap_or_default(), tags: tags?.unwrap_or_default() })
+    Some(RegistrySettings {
+        mirrors: mirrors?.unwrap_or_default(),
+        tags: tags?.unwrap_or_default(),
+        trusted_realms: trusted_realms?,
+    })
 }
 
 /// A mirror: its place alone, or a table that says also how it is reached.
 fn mirror(node: Node<'_>, context: &Context<'_>) -> Option<MirrorConfig> {
     if !node.is_table() {
         let (registry, prefix) = location(&node, context)?;
-        return Some(MirrorConfig { registry, prefix, access: Default::default() });
+        return Some(MirrorConfig {
+            registry,
+            prefix,
+            access: Default::default(),
+            trusted_realms: Vec::new(),
+        });
     }
     let table = node.table()?;
     let location = table.required("location").and_then(|node| location(&node, context));
     let access = registry_config(&table, context);
+    let trusted_realms = trusted_realms(&table);
     table.finish();
     let (registry, prefix) = location?;
-    Some(MirrorConfig { registry, prefix, access: access? })
+    Some(MirrorConfig { registry, prefix, access: access?, trusted_realms: trusted_realms? })
+}
+
+/// Hosts of token services: names alone, since they are asked by https whatever port they have.
+fn trusted_realms(table: &Table<'_>) -> Option<Vec<String>> {
+    let read = table.maybe("trusted_realms", |node| {
+        node.each(|node| {
+            let text = node.text()?;
+            match Reference::new(text, VALID, VALID) {
+                Ok(_) if !text.contains(':') => Some(text.to_ascii_lowercase()),
+                _ => node.wrong(format!(
+                    "expected the host of a token service, such as `auth.example.net`, found `{text}`"
+                )),
+            }
+        })
+    });
+    Some(read?.unwrap_or_default())
 }
 
 /// `host[:port][/prefix]`.

@@ -12,24 +12,51 @@ fn mirrors_are_read_in_their_order() {
 reference = { registry = "GHCR.io", repository = "p/k", version = "v1" }
 [registries."ghcr.io"]
 tags = "mirrors"
+trusted_realms = ["Auth.example.net"]
 mirrors = [
   "Mirror.lan:5000/ghcr/all",
-  { location = "127.0.0.1:5001", transport = "plain-http", auth = { kind = "anonymous" } },
+  { location = "127.0.0.1:5001", transport = "plain-http", trusted_realms = ["tokens.lan"], auth = { kind = "anonymous" } },
 ]"#,
     );
     let first = MirrorConfig {
         registry: "mirror.lan:5000".to_owned(),
         prefix: Some("ghcr/all".to_owned()),
         access: RegistryConfig::default(),
+        trusted_realms: Vec::new(),
     };
     let access = RegistryConfig {
         transport: Transport::PlainHttp,
         auth: Some(RegistryAuth::Anonymous),
         ..RegistryConfig::default()
     };
-    let second = MirrorConfig { registry: "127.0.0.1:5001".to_owned(), prefix: None, access };
-    let expected = RegistrySettings { mirrors: vec![first, second], tags: TagsAt::Mirrors };
+    let second = MirrorConfig {
+        registry: "127.0.0.1:5001".to_owned(),
+        prefix: None,
+        access,
+        trusted_realms: vec!["tokens.lan".to_owned()],
+    };
+    let trusted_realms = vec!["auth.example.net".to_owned()];
+    let expected = RegistrySettings { mirrors: vec![first, second], tags: TagsAt::Mirrors, trusted_realms };
     assert_eq!(project.registries, [("ghcr.io".to_owned(), expected)].into());
+}
+
+#[test]
+fn a_trusted_realm_is_the_name_of_a_host() {
+    check(
+        r#"
+[artifacts.kernels.k]
+reference = { registry = "r", repository = "p/k", version = "v1" }
+[registries.r]
+trusted_realms = ["https://auth.lan/token", "auth.lan:443"]"#,
+        r#"
+cannot use `port.toml`: 2 problems
+  port.toml:4:19: `registries.r.trusted_realms[0]`: expected the host of a token service, such as `auth.example.net`, found `https://auth.lan/token`
+      4 | trusted_realms = ["https://auth.lan/token", "auth.lan:443"]
+        |                   ^^^^^^^^^^^^^^^^^^^^^^^^
+  port.toml:4:45: `registries.r.trusted_realms[1]`: expected the host of a token service, such as `auth.example.net`, found `auth.lan:443`
+      4 | trusted_realms = ["https://auth.lan/token", "auth.lan:443"]
+        |                                             ^^^^^^^^^^^^^^"#,
+    );
 }
 
 #[test]
