@@ -1,10 +1,14 @@
-//! Which addresses a registry may send us to: public ones, and those of its own kind.
+//! Which addresses a registry may send us to: public ones, and those of its own kind, if it has one.
 //!
 //! A hostile registry could otherwise make Port ask a cloud's metadata service or a neighbour's admin port. The
 //! check is made on the addresses that are connected to, not on names: a name can resolve to anything.
+//!
+//! Behind a forward proxy it is the proxy that resolves and connects. Port then refuses addresses that are written as such,
+//! and can say nothing of names; the proxy's own name and address are the user's choice and are not judged.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -79,6 +83,13 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// The kind that all these addresses are of. A name with addresses of several kinds, which whoever has the name can give it,
+/// is of none; and from special ones no registry answers.
+fn kind_of_all(mut addresses: impl Iterator<Item = IpAddr>) -> Option<AddressKind> {
+    let kind = kind_of(addresses.next()?);
+    (kind != AddressKind::Special && addresses.all(|address| kind_of(address) == kind)).then_some(kind)
+}
+
 /// Which addresses other than public ones may be connected to.
 #[derive(Debug, Clone)]
 pub(crate) struct Allowed(Vec<AddressKind>);
@@ -92,7 +103,7 @@ impl Allowed {
         if let Some(host) = base.host_str() {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             if let Ok(addresses) = tokio::net::lookup_host((host, port)).await {
-                kinds.extend(addresses.map(|address| kind_of(address.ip())));
+                kinds.extend(kind_of_all(addresses.map(|address| address.ip())));
             }
         }
         Self(kinds)
@@ -123,18 +134,39 @@ pub(crate) struct ForbiddenAddress {
     address: IpAddr,
 }
 
+/// The names of hosts that a registry sent us to. Any other name that is looked up on the way there is the forward proxy's.
+#[derive(Debug, Default)]
+pub(crate) struct Targets(Mutex<HashSet<String>>);
+
+impl Targets {
+    /// To be called before anything is asked for at a URL outside.
+    pub(crate) fn add(&self, url: &Url) {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host);
+    }
+
+    fn hold(&self, name: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+}
+
 /// Resolves names for connections to where a registry sent us.
 #[derive(Debug)]
-pub(crate) struct VettingResolver(pub(crate) Arc<Allowed>);
+pub(crate) struct VettingResolver {
+    pub(crate) allowed: Arc<Allowed>,
+    pub(crate) targets: Arc<Targets>,
+}
 
 impl Resolve for VettingResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let allowed = Arc::clone(&self.0);
+        let (allowed, targets) = (Arc::clone(&self.allowed), Arc::clone(&self.targets));
         Box::pin(async move {
             let name = name.as_str().to_owned();
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             // One forbidden address condemns the name: the connector would be free to choose it.
-            if let Some(address) = found.iter().find(|address| !allowed.allows(address.ip())) {
+            if let Some(address) = found.iter().find(|address| !allowed.allows(address.ip()))
+                && targets.hold(&name)
+            {
                 return Err(ForbiddenAddress { name, address: address.ip() }.into());
             }
             Ok(Box::new(found.into_iter()) as Addrs)
@@ -203,9 +235,25 @@ mod tests {
     #[tokio::test]
     async fn dns_name_of_a_private_address_is_refused() {
         let allowed = Arc::new(Allowed(vec![AddressKind::Public]));
-        let found = VettingResolver(allowed).resolve("localhost".parse().unwrap()).await;
-        let Err(error) = found else { panic!("localhost was resolved") };
+        let resolver = VettingResolver { allowed, targets: Arc::default() };
+        let resolve = || resolver.resolve("localhost".parse().unwrap());
+        assert!(resolve().await.is_ok(), "nobody sent us there: it is the proxy");
+        resolver.targets.add(&Url::parse("https://LOCALHOST:5000/x").unwrap());
+        let Err(error) = resolve().await else { panic!("localhost was resolved") };
         assert!(forbidden_in(&*error).is_some(), "{error}");
+    }
+
+    #[test]
+    fn a_name_with_addresses_of_several_kinds_has_none() {
+        let check = |texts: &[&str], expected: Option<AddressKind>| {
+            assert_eq!(kind_of_all(texts.iter().map(|text| text.parse().unwrap())), expected, "{texts:?}");
+        };
+        check(&["10.0.0.1", "fd00::1"], Some(AddressKind::Private));
+        check(&["127.0.0.1", "::1"], Some(AddressKind::Loopback));
+        check(&["140.82.112.3", "10.0.0.1"], None);
+        check(&["127.0.0.1", "10.0.0.1"], None);
+        check(&["169.254.169.254"], None);
+        check(&[], None);
     }
 
     #[tokio::test]

@@ -28,20 +28,11 @@ pub(crate) struct Capabilities {
     /// Whether it answers ranges of blobs.
     #[serde(default)]
     pub(crate) ranges: Known,
-    /// Whether it has the referrers API.
-    #[serde(default)]
-    pub(crate) referrers: Known,
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Self {
-            version: VERSION,
-            upload: Upload::default(),
-            largest_part: None,
-            ranges: Known::default(),
-            referrers: Known::default(),
-        }
+        Self { version: VERSION, upload: Upload::default(), largest_part: None, ranges: Known::default() }
     }
 }
 
@@ -110,9 +101,7 @@ fn before_asking(registry: &RegistryHost) -> Capabilities {
     let whole =
         host == "ghcr.io" || host.ends_with(".pkg.dev") || host == "gcr.io" || host.ends_with(".gcr.io");
     let upload = if whole { Upload::Whole } else { Upload::Unknown };
-    // ghcr.io answers the referrers API with a redirect to a web page.
-    let referrers = if host == "ghcr.io" { Known::No } else { Known::Unknown };
-    Capabilities { upload, referrers, ..Capabilities::default() }
+    Capabilities { upload, ..Capabilities::default() }
 }
 
 /// `127.0.0.1:5510` becomes `127.0.0.1_5510.json`; the name was validated, so it holds no separator.

@@ -265,7 +265,8 @@ impl Repository {
     ) -> Result<Written, RegistryError> {
         let name = TagOrDigest::Digest(descriptor.digest.clone());
         let written = self.put_manifest(&name, &descriptor.media_type, bytes, Condition::None).await?;
-        if written.subject.is_none() {
+        // A registry that says another subject does not list it at this one.
+        if written.subject.as_ref() != Some(subject) {
             let added = referrers::add_to_tag(&self.site(), subject, descriptor).await;
             added.map_err(self.error(Operation::PushManifest, name.subject()))?;
         }

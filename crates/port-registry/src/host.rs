@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use port_content::fs;
 use port_model::Reporter;
-use reqwest::{Certificate, Client, ClientBuilder, Identity, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, RequestBuilder, Url};
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::address::{Allowed, VettingResolver, forbidden_in, is_loopback};
+use crate::address::{Allowed, Targets, VettingResolver, forbidden_in, is_loopback};
 use crate::auth::Auth;
 use crate::capability::Memory;
 use crate::credential::CredentialSource;
@@ -49,6 +49,7 @@ pub(crate) struct Host {
     home: OnceCell<Client>,
     outside: OnceCell<Client>,
     allowed: OnceCell<Arc<Allowed>>,
+    targets: Arc<Targets>,
 }
 
 impl Host {
@@ -73,6 +74,7 @@ impl Host {
             home: OnceCell::new(),
             outside: OnceCell::new(),
             allowed: OnceCell::new(),
+            targets: Arc::default(),
         })
     }
 
@@ -113,8 +115,21 @@ impl Host {
         Ok(())
     }
 
+    /// A request by one way. Whatever goes outside begins here, so that the resolver knows where a registry sent us.
+    pub(crate) async fn request(
+        &self,
+        way: Way,
+        method: Method,
+        url: Url,
+    ) -> Result<RequestBuilder, Failure> {
+        if way == Way::Outside {
+            self.targets.add(&url);
+        }
+        Ok(self.http(way).await?.request(method, url))
+    }
+
     /// The HTTP client for one way, made at the first use.
-    pub(crate) async fn http(&self, way: Way) -> Result<&Client, Failure> {
+    async fn http(&self, way: Way) -> Result<&Client, Failure> {
         match way {
             Way::Home => self.home.get_or_try_init(|| async { self.build_home() }).await,
             Way::Outside => self.outside.get_or_try_init(|| self.build_outside()).await,
@@ -161,7 +176,9 @@ impl Host {
 
     async fn build_outside(&self) -> Result<Client, Failure> {
         let allowed = Arc::clone(self.allowed().await);
-        let mut builder = self.builder().dns_resolver(Arc::new(VettingResolver(allowed)));
+        let mut builder = self
+            .builder()
+            .dns_resolver(Arc::new(VettingResolver { allowed, targets: Arc::clone(&self.targets) }));
         if let Some(path) = &self.options.certificate_authority {
             let pem = fs::read(path, LARGEST_PEM)?;
             builder = builder.tls_certs_merge(Certificate::from_pem_bundle(&pem).map_err(no_client)?);
@@ -248,4 +265,24 @@ pub(crate) fn host_of(url: &Url) -> String {
     let shown = shown(url);
     let rest = shown.split_once("://").map_or(shown.as_str(), |(_, rest)| rest);
     rest.split('/').next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::Anonymous;
+
+    #[tokio::test]
+    async fn a_public_registry_cannot_send_us_to_a_name_of_this_host() {
+        let options = HostOptions { transport: Transport::PlainHttp, ..HostOptions::default() };
+        let settings = Arc::new(Options { default: options, ..Options::default() });
+        let credentials: Arc<dyn CredentialSource> = Arc::new(Anonymous);
+        let reporter: Arc<dyn Reporter> = Arc::new(port_model::progress::Silent);
+        let registry = "140.82.112.3".parse().unwrap();
+        let host = Host::new(&registry, &settings, &credentials, &reporter).unwrap();
+        let url = Url::parse("http://localhost:1/").unwrap();
+        let request = host.request(Way::Outside, Method::GET, url).await.unwrap();
+        let error = host.once(request, Duration::from_secs(20)).await.unwrap_err();
+        assert!(matches!(error, SendError::Forbidden(_)), "{error:?}");
+    }
 }

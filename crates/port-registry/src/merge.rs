@@ -9,7 +9,8 @@
 //! A registry that honours `If-Match` makes the write safe. Most do not, and do not say so. There, two writers
 //! may read the same document and the later write wins; so each looks again after everybody who had read the
 //! document before its write has had time to write theirs, and puts its part in again where it was lost. How long that
-//! takes is judged by the slowest of one's own writes: what slows one writer down slows the others, too.
+//! takes is judged by the slowest of one's own writes: what slows one writer down slows the others, too. A writer that is
+//! three times slower, or slower than a minute, can still undo what another did.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ use crate::tag::TagOrDigest;
 const TRIES: u32 = 30;
 /// Bounds of the wait before the second look.
 const SHORTEST_WAIT: Duration = Duration::from_millis(150);
-const LONGEST_WAIT: Duration = Duration::from_secs(3);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Gets the document that is there and gives the one that should be, with its media type; `None` when nothing is to be
 /// done. It is asked again whenever another writer came in between. An error is the caller's own refusal.
@@ -87,4 +88,18 @@ async fn read(site: &Site, name: &TagOrDigest) -> Result<Option<Manifest>, Failu
 fn wait(slowest: Duration, turn: u32) -> Duration {
     let spread = Duration::from_millis(u64::from(std::process::id() % 97 + turn * 31));
     (slowest * 3 + spread).clamp(SHORTEST_WAIT, LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_is_longer_than_what_it_waits_for() {
+        for slowest in [0, 50, 2_000, 15_000].map(Duration::from_millis) {
+            let wait = wait(slowest, 0);
+            assert!(wait >= slowest * 3 && wait >= SHORTEST_WAIT, "{slowest:?}: {wait:?}");
+        }
+        assert_eq!(wait(Duration::from_secs(600), 29), LONGEST_WAIT);
+    }
 }

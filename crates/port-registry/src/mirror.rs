@@ -24,6 +24,8 @@ const TRIES: u32 = 2;
 const CONNECT: Duration = Duration::from_secs(4);
 const STALL: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_secs(2);
+/// What a mirror must bring, in bytes per second: one that sends a byte now and then would hold a pull for ever.
+const LEAST_RATE: u64 = 32 << 10;
 
 /// The mirrors of one registry, in the order in which they are asked.
 #[derive(Debug, Clone, Default)]
@@ -100,6 +102,7 @@ impl MirrorHost {
             connect: settings.patience.connect.min(CONNECT),
             stall: settings.patience.stall.min(STALL),
             longest_pause: settings.patience.longest_pause.min(PAUSE),
+            least_rate: LEAST_RATE,
             ..settings.patience.clone()
         };
         let settings = Options {
@@ -148,7 +151,7 @@ impl MirrorSite {
             Kind::Local if matches!(failure, Failure::Local(_)) => return Err(failure),
             Kind::NotFound => format!("the mirror {place} does not have {what}"),
             Kind::Corrupt | Kind::Hostile => format!(
-                "warning: the mirror {place} is not asked any more, nothing of it was kept: {what}: {}",
+                "warning: the mirror {place} is not asked any more, what it sent of this was dropped: {what}: {}",
                 told(&failure)
             ),
             _ => format!("the mirror {place} is passed over: {what}: {}", told(&failure)),

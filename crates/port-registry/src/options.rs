@@ -71,6 +71,9 @@ pub struct Patience {
     pub connect: Duration,
     /// For the next byte, in either direction.
     pub stall: Duration,
+    /// How many bytes per second all connections of a download must bring together, counted over each [`Self::stall`]; 0
+    /// asks for none. Where one is asked for, a try that fails with less than a part counts, too. Mirrors have one.
+    pub least_rate: u64,
     /// For the answer after the last byte of an upload: registries then hash and move what they got.
     pub commit: Duration,
     /// How often a request is tried. A try that got further does not count.
@@ -86,6 +89,7 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(10),
             stall: Duration::from_secs(60),
+            least_rate: 0,
             commit: Duration::from_secs(900),
             tries: 5,
             pause: Duration::from_millis(500),

@@ -82,7 +82,7 @@ async fn get(
         query.extend_pairs(service.map(|service| ("service", service)));
         query.extend_pairs(scopes.texts().map(|scope| ("scope", scope)));
     }
-    Ok(host.http(way(realm)).await?.request(Method::GET, url))
+    host.request(way(realm), Method::GET, url).await
 }
 
 async fn post(
@@ -101,7 +101,7 @@ async fn post(
         query.append_pair("scope", &scopes.texts().collect::<Vec<_>>().join(" "));
     }
     let body = encoder.query().unwrap_or_default().to_owned();
-    let request = host.http(way(realm)).await?.request(Method::POST, realm.url.clone());
+    let request = host.request(way(realm), Method::POST, realm.url.clone()).await?;
     Ok(request.header("content-type", "application/x-www-form-urlencoded").body(body))
 }
 

@@ -11,7 +11,7 @@
 //! precedence is in [`CredentialFiles::look_up`]. Invariant: no text of a secret, and no text that a parser
 //! or helper says about one, gets into an error, `Debug` or `Display`.
 
-mod base64;
+pub(crate) mod base64;
 mod document;
 mod entry;
 mod error;

@@ -14,7 +14,9 @@ const MOST_PAGES: usize = 1000;
 /// The most entries of one list.
 pub(crate) const MOST_ENTRIES: usize = 100_000;
 /// The largest page that is read, in bytes.
-pub(crate) const LARGEST_PAGE: u64 = 4 << 20;
+const LARGEST_PAGE: u64 = 4 << 20;
+/// The most that is read of all pages of one list, in bytes.
+const MOST_BYTES: u64 = 32 << 20;
 /// The longest `Link` that is read, in bytes.
 const LONGEST: usize = 8 * 1024;
 
@@ -22,11 +24,22 @@ const LONGEST: usize = 8 * 1024;
 #[derive(Debug)]
 pub(crate) struct Pages {
     seen: HashSet<Url>,
+    /// How many bytes may still come.
+    left: u64,
 }
 
 impl Pages {
     pub(crate) fn from(first: &Url) -> Self {
-        Self { seen: HashSet::from([first.clone()]) }
+        Self { seen: HashSet::from([first.clone()]), left: MOST_BYTES }
+    }
+
+    /// A page.
+    pub(crate) async fn read(&mut self, host: &Host, reply: Reply) -> Result<Vec<u8>, Failure> {
+        let bytes = reply.bytes(host, LARGEST_PAGE).await?;
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left =
+            left.ok_or_else(|| Failure::Hostile(format!("a list of more than {MOST_BYTES} bytes")))?;
+        Ok(bytes)
     }
 
     /// The page after this one, if there is one.

@@ -10,11 +10,10 @@ use reqwest::Method;
 use reqwest::header::ACCEPT;
 
 use crate::auth::Scopes;
-use crate::capability::Known;
 use crate::descriptor::{Descriptor, Index};
 use crate::error::{Failure, Kind};
 use crate::host::Host;
-use crate::list::page::{LARGEST_PAGE, MOST_ENTRIES, Pages};
+use crate::list::page::{MOST_ENTRIES, Pages};
 use crate::media;
 use crate::merge::{self, Stop};
 use crate::mirror::Site;
@@ -30,14 +29,9 @@ pub(crate) async fn all(
     subject: &Digest,
     artifact_type: Option<&str>,
 ) -> Result<Vec<Descriptor>, Failure> {
-    let known = host.memory.get().referrers;
-    let listed =
-        if known == Known::No { None } else { by_api(host, repository, subject, artifact_type).await? };
-    let mut found = match listed {
-        Some(found) => {
-            host.memory.learn(|known| known.referrers = Known::Yes);
-            found
-        }
+    // The API is asked every time: a registry that gets it lists there what nobody adds to the tag any more.
+    let mut found = match by_api(host, repository, subject, artifact_type).await? {
+        Some(found) => found,
         None => by_tag(host, repository, subject).await?.map(|index| index.manifests).unwrap_or_default(),
     };
     // A registry may ignore the filter.
@@ -75,7 +69,7 @@ async fn by_api(
             _ => return Err(Failure::of_status(reply.refusal(host).await)),
         }
         next = pages.next(host, &reply)?;
-        let bytes = reply.bytes(host, LARGEST_PAGE).await?;
+        let bytes = pages.read(host, reply).await?;
         found.extend(parse(&bytes)?.manifests);
         if found.len() > MOST_ENTRIES {
             return Err(Failure::Hostile(format!("a list of more than {MOST_ENTRIES} referrers")));
@@ -106,7 +100,6 @@ fn parse(bytes: &[u8]) -> Result<Index, Failure> {
 
 /// Adds a referrer to the fallback index of its subject, without losing what others add at the same time.
 pub(crate) async fn add_to_tag(site: &Site, subject: &Digest, referrer: &Descriptor) -> Result<(), Failure> {
-    site.host.memory.learn(|known| known.referrers = Known::No);
     let name = TagOrDigest::Tag(Tag::of_referrers(subject));
     let added = merge::update(site, &name, &|existing| with(existing, referrer)).await;
     added.map_err(|(Stop::Failure(failure) | Stop::Refused(failure))| failure)

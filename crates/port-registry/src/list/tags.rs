@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::auth::Scopes;
 use crate::error::{Failure, quote};
 use crate::host::Host;
-use crate::list::page::{LARGEST_PAGE, MOST_ENTRIES, Pages};
+use crate::list::page::{MOST_ENTRIES, Pages};
 use crate::name::RepositoryName;
 use crate::request::Call;
 use crate::tag::Tag;
@@ -32,7 +32,7 @@ pub(crate) async fn all(host: &Host, repository: &RepositoryName) -> Result<Vec<
         let call = Call::new(Method::GET, url, repository, scopes.clone());
         let reply = host.send(&call).await?.expect(host, &[200]).await?;
         next = pages.next(host, &reply)?;
-        let bytes = reply.bytes(host, LARGEST_PAGE).await?;
+        let bytes = pages.read(host, reply).await?;
         let list: List = serde_json::from_slice(&bytes)
             .map_err(|_| Failure::BadAnswer("the list of tags is not well-formed".to_owned()))?;
         for tag in list.tags.unwrap_or_default() {

@@ -6,14 +6,14 @@
 //! having moved the file to its place, calls [`Partial::forget`].
 
 use std::fs::File;
+use std::io;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use port_content::fs::{self, Context as _, FsError};
+use port_content::fs::{Context as _, FsError};
 use port_content::hashing::Hasher;
 use port_content::verify::{self, Mismatch};
 use port_model::Digest;
@@ -27,8 +27,10 @@ use crate::mirror::{MirrorSite, Site};
 use crate::pull::follower::Follower;
 use crate::pull::journal::{Journal, joined};
 use crate::pull::manifest::refuse_encoding;
+use crate::pull::pace::Pace;
 use crate::pull::partial::Partial;
 use crate::pull::plan::Plan;
+use crate::pull::validator::Validator;
 use crate::pull::worker::{Download, Manner};
 use crate::request::Call;
 use crate::request::body::Progress;
@@ -49,7 +51,8 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Fetches a blob, or ranges of it, into a file (not flushed to the disk yet): from the first mirror that gives it, else
-/// from the origin. What one place gave stays when the next one goes on, unless it was wrong.
+/// from the origin. What one place gave stays when the next one goes on, unless it was wrong; what was there before is
+/// nobody's fault.
 pub(crate) async fn to_file(
     origin: &Site,
     mirrors: &[MirrorSite],
@@ -59,17 +62,23 @@ pub(crate) async fn to_file(
     {
         return Err(Failure::BeyondTheEnd { range: range.clone(), size: wanted.size });
     }
-    let file = wanted.partial.file();
+    let fetching = Fetching::open(wanted).await?;
     for mirror in mirrors.iter().filter(|mirror| mirror.is_good()) {
-        let fetched = fetch(&mirror.site, wanted, Arc::clone(&file), Manner::Ranges).await;
-        let Err(failure) = fetched else { return Ok(()) };
-        if matches!(failure.kind(), Kind::Corrupt | Kind::Hostile) {
-            start_over(wanted.partial.path(), &file)?;
+        let mark = fetching.journal.mark();
+        let Err(failure) = fetching.fetch(&mirror.site, Manner::Ranges).await else { return Ok(()) };
+        match &failure {
+            // It brought nothing, so that what is wrong was there before.
+            Failure::Corrupt(Mismatch::Digest { .. }) if fetching.journal.mark() == mark => {
+                fetching.back_to(0).await?;
+            }
+            _ if matches!(failure.kind(), Kind::Corrupt | Kind::Hostile) => fetching.back_to(mark).await?,
+            _ => {}
         }
         mirror.pass_over(&format!("blob {}", wanted.digest), failure)?;
     }
-    match fetch(origin, wanted, Arc::clone(&file), Manner::Ranges).await {
-        Err(Failure::Corrupt(Mismatch::Digest { .. })) => {}
+    match fetching.fetch(origin, Manner::Ranges).await {
+        // Nobody knows which part is wrong.
+        Err(Failure::Corrupt(Mismatch::Digest { .. })) => fetching.back_to(0).await?,
         fetched => return fetched,
     }
     // A flipped bit passes; so does a proxy that puts ranges together wrongly. A registry that lies does not.
@@ -77,82 +86,131 @@ pub(crate) async fn to_file(
         "blob {} came with other bytes; it is fetched once more, in one stream",
         wanted.digest
     ));
-    let fetched = fetch(origin, wanted, file, Manner::Plain).await;
-    fetched.map_err(|failure| match failure {
-        Failure::Corrupt(mismatch @ Mismatch::Digest { .. }) => Failure::CorruptAgain(mismatch),
-        other => other,
-    })
+    match fetching.fetch(origin, Manner::Plain).await {
+        Err(Failure::Corrupt(mismatch @ Mismatch::Digest { .. })) => {
+            fetching.back_to(0).await?;
+            Err(Failure::CorruptAgain(mismatch))
+        }
+        fetched => fetched,
+    }
 }
 
-/// One fetch: what an earlier one left counts, unless its bytes turned out wrong.
-async fn fetch(site: &Site, wanted: Wanted<'_>, file: Arc<File>, manner: Manner) -> Result<(), Failure> {
-    let Wanted { digest, size, partial, .. } = wanted;
-    let path = partial.path();
-    let host = &*site.host;
-    file.set_len(size).context("size", path)?;
-    let (journal, done) = Journal::open(path, &file, digest, size)?;
-    let transfer = host.transfer();
-    let ranges = match wanted.ranges {
-        Some(ranges) => joined(ranges.to_vec()),
-        None => std::iter::once(0..size).filter(|whole| !whole.is_empty()).collect(),
-    };
-    let plan = Plan::new(&ranges, &done, transfer.part, transfer.connections);
-    let follower = wanted.ranges.is_none().then(|| Follower::start(Arc::clone(&file), digest, size));
-    if let Some(follower) = &follower {
-        follower.written(plan.frontier());
+/// What is fetched, and how far it is.
+struct Fetching<'a> {
+    wanted: Wanted<'a>,
+    file: Arc<File>,
+    journal: Arc<Journal>,
+}
+
+impl<'a> Fetching<'a> {
+    async fn open(wanted: Wanted<'a>) -> Result<Self, Failure> {
+        let (path, digest, size) = (wanted.partial.path().to_owned(), wanted.digest.clone(), wanted.size);
+        let data = wanted.partial.file();
+        let journal = reading(wanted, move || Journal::open(&path, &data, &digest, size));
+        Ok(Self { wanted, file: wanted.partial.file(), journal: Arc::new(journal.await?) })
     }
-    let (left, workers) = (plan.left(), plan.width().min(transfer.connections.max(1)));
-    let total = ranges.iter().map(|range| range.end - range.start).sum();
-    let progress = Progress::start(task(digest), total, &host.reporter);
-    progress.advanced(total - left);
-    // A registry that did not answer ranges before may do so now, but is not asked again in every download.
-    let known = if manner == Manner::Plain { Known::No } else { host.memory.get().ranges };
-    let download = Download {
-        manner,
-        host,
-        repository: &site.repository,
-        digest,
-        size,
-        path,
-        file,
-        journal,
-        plan: Mutex::new(plan),
-        follower,
-        progress,
-        target: Mutex::new(None),
-        ranges: watch::channel(known).0,
-        answered: AtomicBool::new(false),
-        validator: Mutex::default(),
-        started: tokio::time::Instant::now(),
-        over: Notify::new(),
-    };
-    if left > 0 {
-        let workers = if manner == Manner::Plain { 1 } else { workers };
-        try_join_all((0..workers).map(|worker| download.work(worker == 0))).await?;
+
+    /// Forgets the ranges that were done after a mark.
+    async fn back_to(&self, mark: usize) -> Result<(), Failure> {
+        let (journal, data) = (Arc::clone(&self.journal), Arc::clone(&self.file));
+        let path = self.wanted.partial.path().to_owned();
+        reading(self.wanted, move || {
+            journal.back_to(mark, &data)?;
+            match mark {
+                0 => data.set_len(0).context("empty", &path),
+                _ => Ok(()),
+            }
+        })
+        .await
     }
-    finish(download).await
+
+    /// Fetches what is not there, from one place. Where its bytes change under it, what it brought is dropped and fetched anew.
+    async fn fetch(&self, site: &Site, manner: Manner) -> Result<(), Failure> {
+        let (mark, validator) = (self.journal.mark(), Mutex::default());
+        loop {
+            let fetched = self.attempt(site, manner, &validator).await;
+            let changed = validator.lock().unwrap_or_else(PoisonError::into_inner).take_changed();
+            if !changed || fetched.is_ok() {
+                return fetched;
+            }
+            self.back_to(mark).await?;
+        }
+    }
+
+    /// One download: what an earlier one left counts.
+    async fn attempt(
+        &self,
+        site: &Site,
+        manner: Manner,
+        validator: &Mutex<Validator>,
+    ) -> Result<(), Failure> {
+        let Wanted { digest, size, partial, .. } = self.wanted;
+        self.file.set_len(size).context("size", partial.path())?;
+        let host = &*site.host;
+        let transfer = host.transfer();
+        let ranges = match self.wanted.ranges {
+            Some(ranges) => joined(ranges.to_vec()),
+            None => std::iter::once(0..size).filter(|whole| !whole.is_empty()).collect(),
+        };
+        let plan = Plan::new(&ranges, &self.journal.ranges(), transfer.part, transfer.connections);
+        let follower =
+            self.wanted.ranges.is_none().then(|| Follower::start(Arc::clone(&self.file), digest, size));
+        if let Some(follower) = &follower {
+            follower.written(plan.frontier());
+        }
+        let (left, workers) = (plan.left(), plan.width().min(transfer.connections.max(1)));
+        let total = ranges.iter().map(|range| range.end - range.start).sum();
+        let progress = Progress::start(task(digest), total, &host.reporter);
+        progress.advanced(total - left);
+        // A registry that did not answer ranges before may do so now, but is not asked again in every download.
+        let known = if manner == Manner::Plain { Known::No } else { host.memory.get().ranges };
+        let download = Download {
+            manner,
+            host,
+            repository: &site.repository,
+            digest,
+            size,
+            path: partial.path(),
+            file: Arc::clone(&self.file),
+            journal: &self.journal,
+            plan: Mutex::new(plan),
+            follower,
+            progress,
+            target: Mutex::new(None),
+            ranges: watch::channel(known).0,
+            answered: AtomicBool::new(false),
+            validator,
+            pace: Pace::start(host.patience()),
+            started: tokio::time::Instant::now(),
+            over: Notify::new(),
+        };
+        if left > 0 {
+            let workers = if manner == Manner::Plain { 1 } else { workers };
+            try_join_all((0..workers).map(|worker| download.work(worker == 0))).await?;
+        }
+        finish(download).await
+    }
 }
 
 async fn finish(download: Download<'_>) -> Result<(), Failure> {
-    let Download { follower, digest, size, path, file, progress, .. } = download;
+    let Download { follower, digest, size, path, progress, .. } = download;
     if let Some(follower) = follower {
         follower.written(size);
         let hasher = follower.finish().await.map_err(|source| FsError::new("read", path, source))?;
-        if let Err(mismatch) = verify::check(hasher, digest, Some(size)) {
-            // Nobody knows which part is wrong.
-            start_over(path, &file)?;
-            return Err(Failure::Corrupt(mismatch));
-        }
+        verify::check(hasher, digest, Some(size)).map_err(Failure::Corrupt)?;
     }
     progress.finished();
     Ok(())
 }
 
-/// Forgets all bytes that are there.
-fn start_over(path: &Path, file: &File) -> Result<(), Failure> {
-    fs::remove_file(&Journal::path_of(path))?;
-    file.set_len(0).context("empty", path)?;
-    Ok(())
+/// Does what reads much of the partial file, where that holds nobody up.
+async fn reading<T: Send + 'static>(
+    wanted: Wanted<'_>,
+    work: impl FnOnce() -> Result<T, FsError> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let lost = |error| FsError::new("read", wanted.partial.path(), io::Error::other(error));
+    Ok(done.map_err(lost)??)
 }
 
 /// How often a small blob is fetched whose bytes turn out wrong.

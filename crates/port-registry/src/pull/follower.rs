@@ -6,11 +6,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use port_content::flusher::Flusher;
-use port_content::hashing::{BUFFER, Hasher};
+use port_content::hashing::Hasher;
+use port_content::sparse;
 use port_model::Digest;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -36,7 +36,10 @@ impl Follower {
                     };
                 let file = Arc::clone(&file);
                 flusher.written(end.saturating_sub(hasher.size()));
-                let hashed = tokio::task::spawn_blocking(move || hash(&file, hasher, end)).await;
+                let hashed = tokio::task::spawn_blocking(move || {
+                    sparse::hash_to(&file, &mut hasher, end).map(|()| hasher)
+                })
+                .await;
                 hasher = hashed.map_err(io::Error::other)??;
                 if hasher.size() >= size {
                     let flushed = tokio::task::spawn_blocking(move || flusher.finish()).await;
@@ -63,15 +66,4 @@ impl Follower {
         drop(frontier);
         hasher
     }
-}
-
-fn hash(file: &File, mut hasher: Hasher, end: u64) -> io::Result<Hasher> {
-    let mut buffer = vec![0; BUFFER];
-    while hasher.size() < end {
-        let count = usize::try_from(end - hasher.size()).unwrap_or(BUFFER).min(BUFFER);
-        let block = buffer.get_mut(..count).unwrap_or_default();
-        file.read_exact_at(block, hasher.size())?;
-        hasher.update(block);
-    }
-    Ok(hasher)
 }

@@ -10,25 +10,37 @@
 //! counts. The checksum finds accidents, not attacks: the digest of the whole file does that.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use port_content::atomic;
 use port_content::fs::{self, Context as _, FsError};
 use port_model::Digest;
 
+use crate::pull::checksum::checksum_of;
+
 /// The largest journal that is read, in bytes. At 8 MiB a line it covers terabytes.
 const LARGEST: u64 = 16 << 20;
-/// How much is read at once when ranges are checked, in bytes.
-const BLOCK: usize = 256 * 1024;
 
 /// The journal of one partial download.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    file: File,
     path: PathBuf,
+    head: String,
+    state: Mutex<State>,
 }
+
+#[derive(Debug)]
+struct State {
+    file: File,
+    /// What is written down, in the order in which it was.
+    lines: Vec<Line>,
+}
+
+/// A range that is done, and the checksum of its bytes.
+type Line = (Range<u64>, u64);
 
 impl Journal {
     /// Where the journal of a partial download is.
@@ -38,44 +50,80 @@ impl Journal {
         PathBuf::from(name)
     }
 
-    /// Opens or starts the journal; returns the ranges whose bytes are in `data`, sorted and joined.
-    pub(crate) fn open(
-        partial: &Path,
-        data: &File,
-        digest: &Digest,
-        size: u64,
-    ) -> Result<(Self, Vec<Range<u64>>), FsError> {
+    /// Opens or starts the journal; it then holds the ranges whose bytes are in `data`. Reads all of them.
+    pub(crate) fn open(partial: &Path, data: &File, digest: &Digest, size: u64) -> Result<Self, FsError> {
         let path = Self::path_of(partial);
-        let mut file = fs::open_writable(&path)?;
+        let file = fs::open_writable(&path)?;
         let head = format!("port-ranges 1 {digest} {size}\n");
         let mut text = String::new();
         // A journal that is no text, is too long, or is of another blob, is as good as none.
-        let read = (&file).take(LARGEST).read_to_string(&mut text);
-        let lines = match read {
+        let lines = match (&file).take(LARGEST).read_to_string(&mut text) {
             Ok(_) => text.strip_prefix(&head).unwrap_or_default(),
             Err(_) => "",
         };
-        let done = lines.split_inclusive('\n').filter_map(|line| parse(line, size));
-        let mut kept: Vec<Range<u64>> = Vec::new();
-        let mut lines = head.clone();
-        for (range, checksum) in done {
-            if checksum_of(data, &range).ok() == Some(checksum) {
-                lines.push_str(&line(&range, checksum));
-                kept.push(range);
-            }
-        }
-        if lines != text {
-            file.set_len(0).and_then(|()| file.rewind()).context("empty", &path)?;
-            file.write_all(lines.as_bytes()).context("write", &path)?;
-        }
-        file.seek(SeekFrom::End(0)).context("seek in", &path)?;
-        Ok((Self { file, path }, joined(kept)))
+        let lines = lines.split_inclusive('\n').filter_map(|line| parse(line, size));
+        let lines = sound(lines.collect(), data);
+        let journal = Self { path, head, state: Mutex::new(State { file, lines: Vec::new() }) };
+        journal.rewrite(&mut journal.state(), &text, lines)?;
+        Ok(journal)
+    }
+
+    /// The ranges that are done, sorted and joined.
+    pub(crate) fn ranges(&self) -> Vec<Range<u64>> {
+        joined(self.state().lines.iter().map(|(range, _)| range.clone()).collect())
+    }
+
+    /// A mark to go back to.
+    pub(crate) fn mark(&self) -> usize {
+        self.state().lines.len()
     }
 
     /// Writes down that a range is done.
     pub(crate) fn done(&self, range: &Range<u64>, checksum: u64) -> Result<(), FsError> {
-        (&self.file).write_all(line(range, checksum).as_bytes()).context("write", &self.path)
+        let mut state = self.state();
+        (&state.file).write_all(line(range, checksum).as_bytes()).context("write", &self.path)?;
+        state.lines.push((range.clone(), checksum));
+        Ok(())
     }
+
+    /// Forgets what was written down after a mark. What was there before is read again: a plain stream writes over it.
+    pub(crate) fn back_to(&self, mark: usize, data: &File) -> Result<(), FsError> {
+        let mut state = self.state();
+        let before = self.text(&state.lines);
+        let kept = state.lines.iter().take(mark).cloned().collect();
+        self.rewrite(&mut state, &before, sound(kept, data))
+    }
+
+    /// Has these lines from now on, in place of the text that is there.
+    ///
+    /// CRASH: lines that stay are there at every moment: the file is cut behind them, or replaced.
+    fn rewrite(&self, state: &mut State, before: &str, lines: Vec<Line>) -> Result<(), FsError> {
+        let text = self.text(&lines);
+        if before.starts_with(&text) {
+            state.file.set_len(text.len() as u64).context("cut", &self.path)?;
+        } else {
+            atomic::write(&self.path, text.as_bytes())?;
+            state.file = fs::open_writable(&self.path)?;
+        }
+        state.file.seek(SeekFrom::End(0)).context("seek in", &self.path)?;
+        state.lines = lines;
+        Ok(())
+    }
+
+    fn text(&self, lines: &[Line]) -> String {
+        let lines = lines.iter().map(|(range, checksum)| line(range, *checksum));
+        std::iter::once(self.head.clone()).chain(lines).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The lines whose bytes are there.
+fn sound(mut lines: Vec<Line>, data: &File) -> Vec<Line> {
+    lines.retain(|(range, checksum)| checksum_of(data, range).ok() == Some(*checksum));
+    lines
 }
 
 fn line(range: &Range<u64>, checksum: u64) -> String {
@@ -103,120 +151,74 @@ pub(crate) fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     out
 }
 
-fn checksum_of(data: &File, range: &Range<u64>) -> io::Result<u64> {
-    let mut checksum = Checksum::default();
-    let mut buffer = vec![0; BLOCK];
-    let mut position = range.start;
-    while position < range.end {
-        let count = usize::try_from(range.end - position).unwrap_or(BLOCK).min(BLOCK);
-        let block = buffer.get_mut(..count).unwrap_or_default();
-        data.read_exact_at(block, position)?;
-        checksum.update(block);
-        position += count as u64;
-    }
-    Ok(checksum.finish())
-}
-
-/// A fast 64-bit checksum: four lanes of multiply and rotate. It guards our own bytes against a lost write.
-#[derive(Debug, Clone)]
-pub(crate) struct Checksum {
-    lanes: [u64; 4],
-    pending: [u8; 32],
-    pending_length: usize,
-    length: u64,
-}
-
-impl Default for Checksum {
-    fn default() -> Self {
-        Self { lanes: [1, 2, 3, 4], pending: [0; 32], pending_length: 0, length: 0 }
-    }
-}
-
-impl Checksum {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-
-    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
-        self.length += bytes.len() as u64;
-        if self.pending_length > 0 {
-            let (taken, rest) = bytes.split_at(bytes.len().min(32 - self.pending_length));
-            for byte in taken {
-                if let Some(place) = self.pending.get_mut(self.pending_length) {
-                    *place = *byte;
-                }
-                self.pending_length += 1;
-            }
-            bytes = rest;
-            if self.pending_length < 32 {
-                return;
-            }
-            let block = self.pending;
-            self.block(&block);
-            self.pending_length = 0;
-        }
-        let (blocks, rest) = bytes.as_chunks::<32>();
-        for block in blocks {
-            self.block(block);
-        }
-        for (place, byte) in self.pending.iter_mut().zip(rest) {
-            *place = *byte;
-        }
-        self.pending_length = rest.len();
-    }
-
-    fn block(&mut self, block: &[u8; 32]) {
-        let (words, _) = block.as_chunks::<8>();
-        for (lane, word) in self.lanes.iter_mut().zip(words) {
-            *lane = (*lane ^ u64::from_le_bytes(*word)).wrapping_mul(Self::FACTOR).rotate_left(29);
-        }
-    }
-
-    pub(crate) fn finish(mut self) -> u64 {
-        let (pending, length) = (self.pending_length, self.length);
-        self.pending.iter_mut().skip(pending).for_each(|byte| *byte = 0);
-        let block = self.pending;
-        self.block(&block);
-        self.lanes.iter().fold(length, |sum, lane| (sum ^ lane).wrapping_mul(Self::FACTOR).rotate_left(31))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use port_content::hashing::digest_of;
+    use std::os::unix::fs::FileExt as _;
 
-    #[test]
-    fn a_checksum_does_not_depend_on_how_the_bytes_come() {
-        let bytes: Vec<u8> = (0..1000u32).map(|n| (n * 7) as u8).collect();
-        let mut whole = Checksum::default();
-        whole.update(&bytes);
-        for step in [1, 3, 31, 32, 33, 500] {
-            let mut parts = Checksum::default();
-            bytes.chunks(step).for_each(|part| parts.update(part));
-            assert_eq!(parts.finish(), whole.clone().finish(), "{step}");
+    /// A partial file with ten bytes, and what opens its journal.
+    fn start(directory: &Path) -> (File, impl Fn(&[u8]) -> Journal) {
+        let partial = directory.join("blob.partial");
+        let data = fs::open_writable(&partial).unwrap();
+        data.write_all_at(b"0123456789", 0).unwrap();
+        let again = data.try_clone().unwrap();
+        (data, move |blob| Journal::open(&partial, &again, &digest_of(blob), 10).unwrap())
+    }
+
+    fn note(journal: &Journal, data: &File, ranges: &[Range<u64>]) {
+        for range in ranges {
+            journal.done(range, checksum_of(data, range).unwrap()).unwrap();
         }
-        let mut other = Checksum::default();
-        other.update(&bytes[..999]);
-        assert_ne!(other.finish(), whole.finish());
     }
 
     #[test]
     fn only_ranges_whose_bytes_are_there_count() {
         let directory = tempfile::tempdir().unwrap();
-        let partial = directory.path().join("blob.partial");
-        let data = fs::open_writable(&partial).unwrap();
-        data.write_all_at(b"0123456789", 0).unwrap();
-        let digest = digest_of(b"x");
-        let open = || Journal::open(&partial, &data, &digest, 10).unwrap();
-        let (journal, done) = open();
-        assert_eq!(done, []);
-        for range in [0..3, 3..5, 7..9] {
-            journal.done(&range, checksum_of(&data, &range).unwrap()).unwrap();
-        }
-        (&journal.file).write_all(b"9 10 torn").unwrap();
-        assert_eq!(open().1, [0..5, 7..9]);
+        let (data, open) = start(directory.path());
+        let journal = open(b"x");
+        assert_eq!(journal.ranges(), []);
+        note(&journal, &data, &[0..3, 3..5, 7..9]);
+        assert_eq!(journal.ranges(), [0..5, 7..9]);
+        (&journal.state().file).write_all(b"9 10 torn").unwrap();
+        assert_eq!(open(b"x").ranges(), [0..5, 7..9]);
         data.write_all_at(b"X", 4).unwrap();
-        assert_eq!(open().1, [0..3, 7..9], "changed bytes do not count");
-        let other = Journal::open(&partial, &data, &digest_of(b"y"), 10).unwrap();
-        assert_eq!(other.1, [], "another blob");
+        assert_eq!(open(b"x").ranges(), [0..3, 7..9], "changed bytes do not count");
+        assert_eq!(open(b"y").ranges(), [], "another blob");
+    }
+
+    #[test]
+    fn at_no_moment_are_fewer_ranges_there_than_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let (data, open) = start(directory.path());
+        let journal = open(b"x");
+        note(&journal, &data, &[0..3, 3..5, 7..9]);
+        let path = directory.path().join("blob.partial.ranges");
+        // What a process that is killed leaves is what this name shows, unless the journal is another file by then.
+        let seen = directory.path().join("seen");
+        fs::hard_link(&path, &seen).unwrap();
+        let before = fs::read(&seen, LARGEST).unwrap();
+        data.write_all_at(b"X", 4).unwrap();
+        assert_eq!(open(b"x").ranges(), [0..3, 7..9]);
+        assert_eq!(fs::read(&seen, LARGEST).unwrap(), before, "it was not written over");
+        assert_eq!(open(b"x").ranges(), [0..3, 7..9]);
+    }
+
+    #[test]
+    fn what_came_after_a_mark_is_forgotten_and_what_was_written_over_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let (data, open) = start(directory.path());
+        let journal = open(b"x");
+        note(&journal, &data, &[0..3, 3..5]);
+        let mark = journal.mark();
+        note(&journal, &data, &[5..10, 6..7]);
+        data.write_all_at(b"XX", 2).unwrap();
+        journal.back_to(mark, &data).unwrap();
+        assert_eq!((journal.ranges(), journal.mark()), (vec![], 0));
+        note(&journal, &data, &[0..4]);
+        journal.back_to(1, &data).unwrap();
+        note(&journal, &data, &[8..9]);
+        assert_eq!(journal.ranges(), [0..4, 8..9]);
+        assert_eq!(open(b"x").ranges(), [0..4, 8..9]);
     }
 }

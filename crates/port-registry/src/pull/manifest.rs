@@ -69,11 +69,15 @@ pub(crate) async fn resolve(
     let reply = host.send(&call(host, Method::HEAD, repository, name)).await?;
     // HEAD is not everywhere; the registry's reason is in the body of a GET only.
     if reply.status() != 200 {
+        // It counts as a running request until then, and the next one may have to wait for it.
+        drop(reply);
         return fetch(host, repository, name).await.map(Resolved::from);
     }
     let digest = stated_digest(&reply)?;
     let size = reply.header("content-length").and_then(|text| text.parse().ok()).filter(|size| *size > 0);
     let media_type = reply.header("content-type").map(media::plain);
+    let etag = reply.header("etag").map(str::to_owned);
+    drop(reply);
     let (Some(digest), Some(size), Some(media_type)) = (digest, size, media_type) else {
         return fetch(host, repository, name).await.map(Resolved::from);
     };
@@ -93,7 +97,7 @@ pub(crate) async fn resolve(
         )));
     }
     let digest = if let TagOrDigest::Digest(asked) = name { asked.clone() } else { digest };
-    Ok(Resolved { digest, media_type, size, etag: reply.header("etag").map(str::to_owned) })
+    Ok(Resolved { digest, media_type, size, etag })
 }
 
 pub(crate) async fn fetch(

@@ -1,9 +1,11 @@
 //! Reading: manifests into memory, blobs into files. Nothing is returned whose digest was not checked.
 
 pub(crate) mod blob;
+mod checksum;
 mod follower;
 mod journal;
 pub(crate) mod manifest;
+mod pace;
 pub(crate) mod partial;
 mod plan;
 mod validator;

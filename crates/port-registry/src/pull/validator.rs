@@ -1,8 +1,9 @@
 //! The strong ETag of a blob's first answer, sent as `If-Range` with every later range (RFC 9110, section 13.1.5).
 //!
 //! A blob is named by its digest and does not change; its bytes at one address may. A server that honours `If-Range`
-//! then sends the whole instead of a range of something else, so that a mixture is found at its first range and not
-//! after the last. What decides is the digest, always: an ETag is a hint.
+//! then sends the whole instead of a range of something else. That answer is given up, what came from there before is
+//! dropped, and the ranges are asked for anew, so that a mixture ends at its first range and not after the last. What
+//! decides is the digest, always: an ETag is a hint.
 
 use reqwest::header::{ETAG, HeaderMap};
 
@@ -18,6 +19,7 @@ pub(crate) struct Validator {
     answered: bool,
     etag: Option<String>,
     surprises: u32,
+    changed: bool,
 }
 
 impl Validator {
@@ -35,9 +37,20 @@ impl Validator {
         }
         // Of several requests with the same ETag only the first that is answered so counts.
         if status == 200 && sent.is_some() && sent == self.etag.as_deref() {
+            self.changed = true;
             self.surprises += 1;
             self.etag = if self.surprises < SURPRISES { strong(headers) } else { None };
         }
+    }
+
+    /// Whether the bytes changed: a range was asked for on condition, and the whole came.
+    pub(crate) fn changed(&self) -> bool {
+        self.changed
+    }
+
+    /// As [`Self::changed`], and forgets it: what came before is dropped.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 }
 
@@ -80,6 +93,7 @@ mod tests {
         validator.answered(200, &headers("\"c\""), Some("\"a\""));
         validator.answered(200, &headers("\"d\""), Some("\"a\""));
         assert_eq!(validator.get().as_deref(), Some("\"c\""), "two requests, one surprise");
+        assert!(validator.take_changed() && !validator.changed());
         validator.answered(200, &headers("\"d\""), Some("\"c\""));
         assert_eq!(validator.get(), None);
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! take run ─► GET Range ─► 206: check Content-Range, write ─► every part: journal, frontier
+//!                    ├───► 200 to `If-Range`: the bytes changed; what came is dropped, the download begins anew
 //!                    ├───► 200, 416, 501: the registry does not do ranges: one plain stream, the other connections end
 //!                    └───► cut: what came is kept, the rest waits again ─► pause ─► take …
 //! ```
@@ -28,9 +29,11 @@ use crate::capability::Known;
 use crate::error::{Failure, quote};
 use crate::host::{Host, SendError, Way};
 use crate::name::RepositoryName;
+use crate::pull::checksum::Checksum;
 use crate::pull::follower::Follower;
-use crate::pull::journal::{Checksum, Journal};
+use crate::pull::journal::Journal;
 use crate::pull::manifest::refuse_encoding;
+use crate::pull::pace::Pace;
 use crate::pull::plan::Plan;
 use crate::pull::validator::Validator;
 use crate::request::body::Progress;
@@ -57,7 +60,7 @@ pub(crate) struct Download<'a> {
     pub(crate) size: u64,
     pub(crate) path: &'a Path,
     pub(crate) file: Arc<File>,
-    pub(crate) journal: Journal,
+    pub(crate) journal: &'a Journal,
     pub(crate) plan: Mutex<Plan>,
     /// Hashes the whole; absent where only ranges are wanted.
     pub(crate) follower: Option<Follower>,
@@ -68,7 +71,8 @@ pub(crate) struct Download<'a> {
     pub(crate) ranges: watch::Sender<Known>,
     /// Whether one was answered in this download. What is remembered of a registry need not hold for where it sends us.
     pub(crate) answered: AtomicBool,
-    pub(crate) validator: Mutex<Validator>,
+    pub(crate) validator: &'a Mutex<Validator>,
+    pub(crate) pace: Pace,
     pub(crate) started: tokio::time::Instant,
     /// Wakes idle workers when all is done.
     pub(crate) over: Notify,
@@ -101,9 +105,15 @@ impl Download<'_> {
                 failures = 0;
                 continue;
             };
-            failures = if run.position > from { 1 } else { failures + 1 };
+            failures = if self.got_further(from, run.position) { 1 } else { failures + 1 };
             self.host.wait(stumble, failures).await?;
         }
+    }
+
+    /// Whether a try that failed got far enough not to count. Where a least rate is asked for, that is a part.
+    fn got_further(&self, from: u64, to: u64) -> bool {
+        let least = if self.pace.least() > 0 { self.host.transfer().part } else { 1 };
+        to.saturating_sub(from) >= least
     }
 
     /// The next run. While others still run and may turn out slow, an idle worker waits.
@@ -159,6 +169,9 @@ impl Download<'_> {
         let asked = (!plain).then_some(&range);
         let reply = self.open(asked).await?;
         refuse_encoding(&reply)?;
+        if self.validator().changed() {
+            return Err(Failure::BadAnswer("its bytes changed while they were fetched".to_owned()).into());
+        }
         let unknown = !self.answered.load(Ordering::Relaxed);
         match (reply.status(), asked) {
             (206, Some(asked)) => {
@@ -226,11 +239,13 @@ impl Download<'_> {
         }
         let known = self.target().clone();
         if let Some(target) = known {
-            if let Some(reply) = self.host.attempt_at(&call, &target, Way::Outside).await? {
+            let asked = self.host.attempt_at(&call, &target, Way::Outside).await;
+            if let Ok(Some(reply)) = asked {
                 return Ok(reply);
             }
-            // Such addresses expire: the registry gives a new one.
-            *self.target() = None;
+            // Such addresses expire, and what is behind them goes away: the registry gives a new one.
+            self.target().take_if(|known| *known == target);
+            asked?;
         }
         let reply = self.host.attempt(&call).await?;
         if !self.host.is_home(&reply.url) && matches!(reply.status(), 200 | 206) {
@@ -266,6 +281,10 @@ impl Download<'_> {
                     let fresh = chunk.get(skipped.min(chunk.len())..).unwrap_or_default();
                     if self.write(run, fresh)? {
                         return Ok(());
+                    }
+                    if self.pace.is_too_slow_with(at - before) {
+                        self.write_down(run)?;
+                        return Err(self.too_slow(&url));
                     }
                     continue;
                 }
@@ -321,6 +340,11 @@ impl Download<'_> {
             follower.written(frontier);
         }
         Ok(())
+    }
+
+    fn too_slow(&self, url: &Url) -> Stumble {
+        let reason = format!("it sends less than {} bytes per second", self.pace.least());
+        Stumble { failure: SendError::Broken(reason.into()).into_failure(url, 1), again: Again::Never }
     }
 
     fn too_much(&self, to: u64) -> Failure {

@@ -156,7 +156,7 @@ impl Pushing<'_> {
             };
             // The answer to the last request may be all that was lost.
             let host = self.uploads.host;
-            if has(host, self.uploads.repository, &self.upload.digest, self.uploads.scopes.clone()).await? {
+            if self.is_there().await? {
                 return Ok(());
             }
             let mut altered = None;
@@ -201,12 +201,36 @@ impl Pushing<'_> {
                 let (uploads, journal, progress) = (self.uploads, self.journal, self.progress);
                 let mut parts = Parts { uploads, source, journal, progress, part };
                 let session = parts.send(session).await?;
-                self.end(&session, Body::Empty).await
+                self.close(session).await
             }
             // A session that has a part of the bytes cannot take all of them.
             _ if session.offset > 0 => Err(Lost::StartOver),
             (body, _) => self.end(&session, body.clone()).await,
         }
+    }
+
+    /// Ends a session that has all the bytes. Where the answer is lost, the bytes are still there: the same is asked again, and
+    /// nothing is sent anew, as long as the registry knows the session.
+    async fn close(&self, mut session: Session) -> Result<(), Lost> {
+        let (host, mut tries) = (self.uploads.host, 0);
+        loop {
+            let stumble = match self.end(&session, Body::Empty).await {
+                Err(Lost::Broken(stumble)) => stumble,
+                ended => return ended,
+            };
+            tries += 1;
+            host.wait(stumble, tries).await?;
+            if self.is_there().await? {
+                return Ok(());
+            }
+            let known = self.uploads.status(&session.location).await?;
+            session = known.filter(|known| known.offset == self.upload.size).ok_or(Lost::StartOver)?;
+        }
+    }
+
+    async fn is_there(&self) -> Result<bool, Failure> {
+        let Uploads { host, repository, scopes } = self.uploads;
+        has(host, repository, &self.upload.digest, scopes.clone()).await
     }
 
     /// How large parts are; `None` where the blob goes up in one request.
@@ -228,7 +252,8 @@ impl Pushing<'_> {
         url.query_pairs_mut().append_pair("digest", &self.upload.digest.to_string());
         let whole = body.length() > 0;
         let call = self.uploads.call(Method::PUT, url);
-        let call = call.header(CONTENT_TYPE, "application/octet-stream").body(body, Some(self.progress));
+        let call =
+            call.header(CONTENT_TYPE, "application/octet-stream").body(body, Some(self.progress)).commits();
         let host = self.uploads.host;
         // A session may be used up by a try that failed, so that each try has a session of its own.
         let reply = host.attempt(&call).await.map_err(Lost::Broken)?;

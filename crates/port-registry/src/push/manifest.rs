@@ -67,7 +67,8 @@ pub(crate) async fn put(
     let scopes = Scopes::push(&host.endpoint.repository(repository));
     let mut call = Call::new(Method::PUT, host.endpoint.manifest(repository, name), repository, scopes)
         .header(CONTENT_TYPE, media_type)
-        .body(Body::Bytes(bytes.clone()), None);
+        .body(Body::Bytes(bytes.clone()), None)
+        .commits();
     call = match condition {
         Condition::None => call,
         Condition::Unchanged(etag) => call.header(IF_MATCH, etag),

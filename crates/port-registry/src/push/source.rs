@@ -5,12 +5,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use port_content::FsError;
-use port_content::hashing::{BUFFER, Hasher};
+use port_content::hashing::Hasher;
+use port_content::sparse;
 use port_content::verify::{self, Mismatch};
 use port_model::Digest;
 
@@ -38,15 +38,9 @@ fn compare(bytes: &[u8], digest: &Digest) -> Option<Mismatch> {
     verify::check(hasher, digest, None).err()
 }
 
-/// A file that became shorter meanwhile is an error of reading.
+/// A file that became shorter meanwhile has zeros for what is gone, and another digest.
 fn check_file(file: &File, size: u64, digest: &Digest) -> io::Result<Option<Mismatch>> {
     let mut hasher = Hasher::of(digest.algorithm());
-    let mut buffer = vec![0; BUFFER];
-    while hasher.size() < size {
-        let count = usize::try_from(size - hasher.size()).unwrap_or(BUFFER).min(BUFFER);
-        let block = buffer.get_mut(..count).unwrap_or_default();
-        file.read_exact_at(block, hasher.size())?;
-        hasher.update(block);
-    }
+    sparse::hash_to(file, &mut hasher, size)?;
     Ok(verify::check(hasher, digest, Some(size)).err())
 }

@@ -23,6 +23,16 @@ pub(crate) struct Call<'a> {
     pub(crate) scopes: Scopes,
     pub(crate) redirects: Redirects,
     pub(crate) progress: Option<Arc<Progress>>,
+    pub(crate) answer: Answer,
+}
+
+/// How long the answer may take, once all is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// As long as nothing may move.
+    Soon,
+    /// As long as a registry may take to hash and move what it got.
+    Committed,
 }
 
 /// Where redirects may lead.
@@ -41,7 +51,8 @@ impl<'a> Call<'a> {
             _ => Redirects::Returned,
         };
         let (headers, body) = (HeaderMap::new(), Body::Empty);
-        Self { method, url, headers, body, repository, scopes, redirects, progress: None }
+        let answer = Answer::Soon;
+        Self { method, url, headers, body, repository, scopes, redirects, progress: None, answer }
     }
 
     #[must_use]
@@ -50,6 +61,12 @@ impl<'a> Call<'a> {
             self.headers.insert(name, value);
         }
         self
+    }
+
+    /// This request ends something that the registry then commits.
+    #[must_use]
+    pub(crate) fn commits(self) -> Self {
+        Self { answer: Answer::Committed, ..self }
     }
 
     #[must_use]

@@ -19,7 +19,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use crate::error::{Failure, Refusal};
 use crate::host::{Host, SendError, Way};
 use crate::request::body::{Activity, Body};
-pub(crate) use crate::request::call::{Call, Redirects, Reply};
+pub(crate) use crate::request::call::{Answer, Call, Redirects, Reply};
 pub(crate) use crate::request::refusal::refusal;
 
 /// How many redirects are followed.
@@ -168,7 +168,7 @@ impl Host {
         way: Way,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response, Stumble> {
-        let mut request = self.http(way).await?.request(call.method.clone(), url.clone());
+        let mut request = self.request(way, call.method.clone(), url.clone()).await?;
         request = request.headers(call.headers.clone());
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value.clone());
@@ -180,6 +180,7 @@ impl Host {
         }
         let sent = match &call.body {
             Body::Part(_) => self.watched(request, &activity).await,
+            _ if call.answer == Answer::Committed => self.once(request, self.patience().commit).await,
             _ => self.once(request, self.patience().stall).await,
         };
         sent.map_err(|error| {

@@ -1,14 +1,15 @@
 //! Tags and referrers, in pages, by API and by the tag that stands in for it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_model::Digest;
-use port_registry::{Descriptor, Kind, Repository, media};
+use port_registry::{Anonymous, Descriptor, Kind, Options, Repository, media};
 use port_testkit::registry::{Abilities, Action, Registry, Reply};
 
-use crate::support::repository;
+use crate::support::{chain, options, repository, repository_with};
 
 fn with(abilities: Abilities) -> Registry {
     Registry::with(abilities, Box::new(|_| Action::Pass))
@@ -74,6 +75,54 @@ async fn without_the_api_an_index_stands_in_and_no_writer_loses() {
         put(&repository, &subject, "application/x1").await;
         assert_eq!(repository.referrers(&subject, None).await.unwrap().len(), kinds.len());
     }
+}
+
+/// What one answer did not say is no reason to look past the API for ever.
+#[tokio::test]
+async fn the_api_is_asked_whatever_an_earlier_answer_said() {
+    for subject_said in ["", "sha256:0000000000000000000000000000000000000000000000000000000000000000"] {
+        let puts = AtomicUsize::new(0);
+        let registry = Registry::with(
+            Abilities::default(),
+            Box::new(move |request| {
+                let is_first = request.method == "PUT" && puts.fetch_add(1, Ordering::Relaxed) == 0;
+                match is_first {
+                    true => Action::Answer(Reply::new(201, b"").header("oci-subject", subject_said)),
+                    false => Action::Pass,
+                }
+            }),
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { state_directory: Some(directory.path().to_owned()), ..options() };
+        let open = || repository_with(registry.host(), options.clone(), Arc::new(Anonymous));
+        let (repository, subject) = (open(), digest_of(b"subject"));
+        put(&repository, &subject, "application/first").await;
+        let fallback = registry.manifest("port/demo", &format!("sha256-{}", subject.hex()));
+        assert!(fallback.is_some(), "it did not say that it lists it there");
+        put(&repository, &subject, "application/signature").await;
+        for repository in [repository, open()] {
+            let found = repository.referrers(&subject, Some("application/signature")).await.unwrap();
+            assert_eq!(found.len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_is_no_longer_than_memory_bears() {
+    let pages = AtomicUsize::new(0);
+    let registry = Registry::with(
+        Abilities::default(),
+        Box::new(move |_| {
+            let page = pages.fetch_add(1, Ordering::Relaxed);
+            let body = format!(r#"{{"schemaVersion":2,"manifests":[],"x":"{}"}}"#, "x".repeat(4_000_000));
+            let reply = Reply::new(200, body.as_bytes()).header("content-type", media::OCI_INDEX);
+            Action::Answer(reply.header("link", format!("<?page={page}>; rel=\"next\"")))
+        }),
+    );
+    let error = repository(&registry).referrers(&digest_of(b"subject"), None).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Hostile);
+    assert!(chain(&error).contains("a list of more than 33554432 bytes"), "{}", chain(&error));
+    assert_eq!(registry.requests().len(), 9);
 }
 
 #[tokio::test]

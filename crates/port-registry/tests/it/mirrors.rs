@@ -1,7 +1,10 @@
 //! Mirrors: asked first, believed in nothing but bytes that have their digest, told no secret of the origin's.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use port_content::fs;
 use port_content::hashing::digest_of;
@@ -24,9 +27,18 @@ fn mirror(place: &str, credentials: Arc<dyn CredentialSource>) -> Mirror {
 
 /// `port/demo` of the origin, with these mirrors; who signs in at the origin is `user`.
 fn with(origin: &Registry, places: Vec<Mirror>, tags: TagsAt) -> (Repository, Arc<Notes>) {
+    with_options(origin, places, tags, options())
+}
+
+fn with_options(
+    origin: &Registry,
+    places: Vec<Mirror>,
+    tags: TagsAt,
+    options: Options,
+) -> (Repository, Arc<Notes>) {
     let notes = Arc::new(Notes::default());
     let host = origin.host().parse().unwrap();
-    let options = Options { mirrors: [(host, Mirrors { places, tags })].into(), ..options() };
+    let options = Options { mirrors: [(host, Mirrors { places, tags })].into(), ..options };
     let client = Client::new(options, user(), Arc::clone(&notes) as Arc<dyn Reporter>);
     let repository = client.repository(&origin.host().parse().unwrap(), &"port/demo".parse().unwrap());
     (repository.unwrap(), notes)
@@ -234,6 +246,106 @@ async fn what_a_mirror_sent_before_it_was_found_out_is_not_kept_either() {
     assert!(notes.text().starts_with("warning: "), "{}", notes.text());
     assert_eq!(pull(&repository, &bytes, &path).await.unwrap(), bytes);
     assert_eq!(origin.traffic().1, 600_000);
+}
+
+/// A registry that answers ranges out of `bytes`, whatever their digest.
+fn sending(bytes: Vec<u8>, total: usize) -> Registry {
+    hooked(move |request| {
+        let range = request.header("range").strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+        let Some((from, to)) = range else { return Action::Answer(Reply::new(200, &bytes)) };
+        let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+        let reply = Reply::new(206, &bytes[from..=to]);
+        Action::Answer(reply.header("content-range", format!("bytes {from}-{to}/{total}")))
+    })
+}
+
+#[tokio::test]
+async fn a_mirror_that_is_wrong_takes_nothing_away_that_others_brought() {
+    let bytes = noise(600_000);
+    let mut wrong = bytes.clone();
+    wrong[500_000] ^= 1;
+    // One contradicts itself before it sends a byte, one sends wrong bytes.
+    for (name, liar) in [("total", sending(bytes.clone(), 600_001)), ("bytes", sending(wrong, 600_000))] {
+        let origin = Registry::start();
+        origin.add_blob(&bytes);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p");
+        let (alone, _) = with(&origin, Vec::new(), TagsAt::Origin);
+        let partial = Partial::wait(&path).await.unwrap();
+        let there = std::slice::from_ref(&(0..400_000));
+        alone.fetch_ranges(&digest_of(&bytes), 600_000, there, &partial).await.unwrap();
+        drop(partial);
+        let (repository, notes) = with(&origin, anonymous(&[&liar]), TagsAt::Origin);
+        assert_eq!(pull(&repository, &bytes, &path).await.unwrap(), bytes);
+        assert_eq!(origin.traffic().1, 600_000, "{name}: each byte once: {}", notes.text());
+        assert!(notes.text().starts_with("warning: "), "{name}: {}", notes.text());
+        assert!(!notes.text().contains("once more"), "{name}: {}", notes.text());
+    }
+}
+
+/// A server that answers ranges, and sends each byte by byte; returns where it is. Its threads end with their connections.
+fn dripping() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut head = String::new();
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).is_ok_and(|count| count > 0)
+                {
+                }
+                let (_, range) = head.split_once("range: bytes=").unwrap();
+                let range = range.lines().next().unwrap();
+                let (from, to) = range.split_once('-').unwrap();
+                let length = to.parse::<u64>().unwrap() + 1 - from.parse::<u64>().unwrap();
+                let head = format!(
+                    "HTTP/1.1 206 X\r\ncontent-length: {length}\r\ncontent-range: bytes {range}/600000\r\n\r\n"
+                );
+                let mut alive = stream.write_all(head.as_bytes()).is_ok();
+                while alive {
+                    std::thread::sleep(Duration::from_millis(20));
+                    alive = stream.write_all(b"x").is_ok();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_mirror_that_sends_a_byte_now_and_then_is_passed_over() {
+    let origin = Registry::start();
+    let bytes = noise(600_000);
+    origin.add_blob(&bytes);
+    let mut quick = options();
+    quick.patience.stall = Duration::from_millis(700);
+    let places = vec![mirror(&dripping(), Arc::new(Anonymous))];
+    let (repository, notes) = with_options(&origin, places, TagsAt::Origin, quick);
+    let path = tempfile::tempdir().unwrap();
+    let partial = Partial::wait(&path.path().join("p")).await.unwrap();
+    let (digest, wanted) = (digest_of(&bytes), [0..600_000]);
+    let fetching = repository.fetch_ranges(&digest, 600_000, &wanted, &partial);
+    let fetched = tokio::time::timeout(Duration::from_secs(60), fetching).await;
+    fetched.expect("it waits for the mirror for ever").unwrap();
+    assert!(origin.traffic().1 > 500_000, "{:?}", origin.traffic());
+    assert!(notes.text().contains("less than 32768 bytes per second"), "{}", notes.text());
+}
+
+#[tokio::test]
+async fn a_mirror_that_breaks_off_within_every_part_is_tried_as_often_as_any_other() {
+    let origin = Registry::start();
+    let bytes = noise(2_000_000);
+    origin.add_blob(&bytes);
+    let dripping = hooked(|_| Action::CutAnswer(1000));
+    dripping.add_blob(&bytes);
+    let (repository, notes) = with(&origin, anonymous(&[&dripping]), TagsAt::Origin);
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(pull(&repository, &bytes, &directory.path().join("p")).await.unwrap(), bytes);
+    // Each of the connections may be tried twice.
+    assert!(dripping.requests().len() <= 12, "{}", dripping.requests().len());
+    assert!(notes.text().contains("is passed over"), "{}", notes.text());
 }
 
 const OLD: &[u8] = br#"{"schemaVersion":2,"config":{},"layers":[],"annotations":{"state":"old"}}"#;

@@ -67,6 +67,28 @@ async fn a_blob_a_little_larger_than_a_part_does_not_wait_for_what_nobody_learns
     }
 }
 
+/// The registry has no HEAD, or says too little there: the second request must not wait for the first one's place.
+#[tokio::test]
+async fn one_request_at_a_time_is_enough_to_resolve() {
+    for status in [405, 200] {
+        let registry = Registry::with(
+            Abilities::default(),
+            Box::new(move |request| match request.method.as_str() {
+                "HEAD" => Action::Answer(Reply::new(status, b"")),
+                _ => Action::Pass,
+            }),
+        );
+        let document = br#"{"config":{},"layers":[]}"#;
+        registry.add_manifest("port/demo", "v1", media::OCI_MANIFEST, document);
+        let mut single = options();
+        single.transfer.requests = 1;
+        let repository = repository_with(registry.host(), single, Arc::new(Anonymous));
+        let name = tag("v1");
+        let resolved = tokio::time::timeout(Duration::from_secs(20), repository.resolve(&name)).await;
+        assert_eq!(resolved.expect("it waits for itself").unwrap().digest, digest_of(document));
+    }
+}
+
 #[tokio::test]
 async fn a_cut_connection_goes_on_where_it_was() {
     let cuts = AtomicUsize::new(0);

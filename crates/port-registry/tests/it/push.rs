@@ -176,6 +176,52 @@ async fn a_lost_confirmation_is_found_by_looking() {
 }
 
 #[tokio::test]
+async fn a_registry_that_takes_its_time_to_commit_is_waited_for_and_sent_nothing_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = noise(300_000);
+    let upload = upload(&bytes, &directory.path().join("blob"));
+    // The first is slower than anything may stand still; the second is given up by something on the way.
+    for (name, late, status) in [("slow", 1_500, 0), ("gateway", 0, 504)] {
+        let first = AtomicUsize::new(0);
+        let registry = Registry::with(
+            Abilities::default(),
+            Box::new(move |request| {
+                if request.method != "PUT" || first.fetch_add(1, Ordering::Relaxed) > 0 {
+                    return Action::Pass;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(late));
+                if status == 0 { Action::Pass } else { Action::Answer(Reply::new(status, b"")) }
+            }),
+        );
+        let mut quick = options();
+        quick.patience.stall = std::time::Duration::from_millis(500);
+        let repository = repository_with(registry.host(), quick, Arc::new(Anonymous));
+        assert_eq!(repository.push_blob(&upload).await.unwrap(), Pushed::Sent, "{name}");
+        assert_eq!(registry.blob(&upload.digest.to_string()).unwrap(), bytes);
+        assert_eq!(registry.traffic().0, 300_000, "{name}: no byte is sent again");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_is_waited_for_as_long_as_a_registry_takes_to_commit_it() {
+    let registry = Registry::with(
+        Abilities::default(),
+        Box::new(|request| {
+            if request.method == "PUT" {
+                std::thread::sleep(std::time::Duration::from_millis(1_500));
+            }
+            Action::Pass
+        }),
+    );
+    let mut quick = options();
+    quick.patience.stall = std::time::Duration::from_millis(500);
+    let repository = repository_with(registry.host(), quick, Arc::new(Anonymous));
+    let bytes = Bytes::from_static(br#"{"schemaVersion":2,"config":{},"layers":[]}"#);
+    repository.put_manifest(&tag("v1"), media::OCI_MANIFEST, &bytes, Condition::None).await.unwrap();
+    assert_eq!(registry.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a_blob_is_mounted_where_the_registry_does_it() {
     let registry = Registry::start();
     let bytes = noise(1000);

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use port_content::fs;
 use port_content::hashing::digest_of;
-use port_registry::{Anonymous, Kind, Options, Partial, RegistryError, Repository};
+use port_model::Reporter;
+use port_registry::{Anonymous, Client, Kind, Options, Partial, RegistryError, Repository};
 use port_testkit::registry::{Abilities, Action, BlobEtags, Registry, Reply, Request};
 
-use crate::support::{chain, noise, options, pull, repository, repository_with};
+use crate::support::{Notes, chain, noise, options, pull, repository, repository_with};
 
 const SIZE: usize = 2_000_000;
 /// Three places, the middle one longer than a part.
@@ -208,32 +209,88 @@ async fn a_plain_answer_that_is_cut_goes_on_with_its_etag() {
 
 /// One connection, so that the order of requests is known.
 fn one_connection(registry: &Registry) -> Repository {
-    let mut options: Options = options();
-    options.transfer.connections = 1;
-    repository_with(registry.host(), options, Arc::new(Anonymous))
+    repository_with(registry.host(), single(), Arc::new(Anonymous))
 }
 
-#[tokio::test]
-async fn a_200_for_a_range_that_was_conditional_is_taken_as_the_whole() {
-    let (bytes, directory) = (noise(SIZE), tempfile::tempdir().unwrap());
+fn single() -> Options {
+    let mut options: Options = options();
+    options.transfer.connections = 1;
+    options
+}
+
+/// A registry whose bytes change after the first range was answered: the first ones have an ETag that no later one has.
+fn changing(bytes: &[u8]) -> Registry {
     let asked = AtomicUsize::new(0);
-    let copy = bytes.clone();
-    // The first answer has an ETag that no other has: the thing was put there anew.
-    let registry = answering(&bytes, Abilities::default(), move |request| {
+    answering(bytes, Abilities::default(), move |request| {
         if asked.fetch_add(1, Ordering::Relaxed) > 0 {
             return Action::Pass;
         }
-        let last: usize = request.header("range").rsplit('-').next().unwrap().parse().unwrap();
-        let content_range = format!("bytes 0-{last}/{SIZE}");
-        let reply = Reply::new(206, &copy[..=last]).header("content-range", content_range);
+        let (first, last) = request.header("range").trim_start_matches("bytes=").split_once('-').unwrap();
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+        let content_range = format!("bytes {first}-{last}/{SIZE}");
+        let reply = Reply::new(206, &vec![7; last + 1 - first]).header("content-range", content_range);
         Action::Answer(reply.header("etag", "\"older\""))
-    });
+    })
+}
+
+#[tokio::test]
+async fn bytes_that_change_under_a_download_are_noticed_at_once_and_not_mixed() {
+    let (bytes, directory) = (noise(SIZE), tempfile::tempdir().unwrap());
+    let newer = format!("\"{}\"", digest_of(&bytes));
+    let registry = changing(&bytes);
+    let notes = Arc::new(Notes::default());
+    let client = Client::new(single(), Arc::new(Anonymous), Arc::clone(&notes) as Arc<dyn Reporter>);
+    let repository = client.repository(&registry.host().parse().unwrap(), &"port/demo".parse().unwrap());
+    assert_eq!(pull(&repository.unwrap(), &bytes, &directory.path().join("p")).await.unwrap(), bytes);
+    assert_eq!(notes.text(), "", "not found out by the digest of the whole");
+    let sent = conditions(&registry);
+    assert_eq!(sent[..2], [String::new(), "\"older\"".to_owned()]);
+    assert!(sent.len() > 3 && sent[2..].iter().all(|etag| *etag == newer), "{sent:?}");
+    // Of ranges alone nobody would find it out later.
+    let (registry, path) = (changing(&bytes), directory.path().join("ranges"));
+    fetch(&one_connection(&registry), &bytes, &WANTED, &path).await.unwrap();
+    assert_there(&bytes, &WANTED, &path);
+}
+
+#[tokio::test]
+async fn what_was_there_before_a_download_stays_when_its_bytes_change() {
+    let (bytes, directory) = (noise(SIZE), tempfile::tempdir().unwrap());
+    let (before, path) = (Registry::start(), directory.path().join("p"));
+    before.add_blob(&bytes);
+    let there = [1_000_000..1_500_000];
+    fetch(&repository(&before), &bytes, &there, &path).await.unwrap();
+    let registry = changing(&bytes);
+    assert_eq!(pull(&one_connection(&registry), &bytes, &path).await.unwrap(), bytes);
+    let again = |request: &Request| {
+        let range = request.header("range").trim_start_matches("bytes=").split_once('-');
+        range.is_some_and(|(first, _)| (1_000_000..1_500_000).contains(&first.parse::<u64>().unwrap()))
+    };
+    assert!(!registry.requests().iter().any(again), "{:?}", registry.requests());
+}
+
+#[tokio::test]
+async fn where_a_redirect_led_is_not_asked_again_when_nobody_is_there() {
+    let (bytes, directory) = (noise(SIZE), tempfile::tempdir().unwrap());
+    let uses = AtomicUsize::new(0);
+    let dying =
+        answering(&bytes, Abilities::default(), move |_| match uses.fetch_add(1, Ordering::Relaxed) {
+            0 => Action::Pass,
+            _ => Action::Answer(Reply::new(503, b"")),
+        });
+    let alive = answering(&bytes, Abilities::default(), |_| Action::Pass);
+    let targets =
+        [&dying, &alive].map(|storage| format!("http://{}/v2/x/blobs/{}", storage.host(), digest_of(&bytes)));
+    let asked = AtomicUsize::new(0);
+    let registry = Registry::with(
+        Abilities::default(),
+        Box::new(move |_| {
+            let target = &targets[asked.fetch_add(1, Ordering::Relaxed).min(1)];
+            Action::Answer(Reply::new(307, b"").header("location", target.clone()))
+        }),
+    );
     let path = directory.path().join("p");
     assert_eq!(pull(&one_connection(&registry), &bytes, &path).await.unwrap(), bytes);
-    let newer = format!("\"{}\"", digest_of(&bytes));
-    let conditions = conditions(&registry);
-    assert_eq!(conditions[..2], [String::new(), "\"older\"".to_owned()]);
-    assert!(conditions.len() > 3 && conditions[2..].iter().all(|etag| *etag == newer), "{conditions:?}");
+    assert_eq!(dying.requests().len(), 2, "it answered once and failed once");
 }
 
 #[tokio::test]
