@@ -32,6 +32,7 @@ impl<'a> Preflight<'a> {
                 asked => asked.map_err(CopyError::from),
             }
         };
-        Ok(self.asked.get_or_try_init(ask).await.map(|()| ())?)
+        self.asked.get_or_try_init(ask).await?;
+        Ok(())
     }
 }
