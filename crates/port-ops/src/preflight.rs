@@ -2,11 +2,17 @@
 //!
 //! Asked once, and only where there is such work: a push that finds everything done asks nobody.
 
+use port_content::fs;
 use port_registry::{Kind, Repository};
 use tokio::sync::OnceCell;
 
 use crate::copy::CopyError;
 use crate::error::OpsError;
+use crate::local::LocalFile;
+use crate::workspace::Workspace;
+
+/// So many bytes take longer to hash than the question.
+const WORTH_ASKING: u64 = 32 << 20;
 
 /// See the module.
 pub(crate) struct Preflight<'a> {
@@ -18,6 +24,22 @@ pub(crate) struct Preflight<'a> {
 impl<'a> Preflight<'a> {
     pub(crate) fn new(repository: Option<&'a Repository>) -> Self {
         Self { repository, asked: OnceCell::new() }
+    }
+
+    /// Asks where files are about to be hashed that take a while; small ones are as quick as the question.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(crate) async fn ask_before_hashing(
+        &self,
+        workspace: &Workspace,
+        files: &[LocalFile],
+    ) -> Result<(), OpsError> {
+        let mut bytes = 0u64;
+        for file in files.iter().filter(|file| workspace.store.known_digest(&file.path).is_none()) {
+            bytes = bytes.saturating_add(fs::metadata(&file.path)?.len());
+        }
+        if bytes < WORTH_ASKING { Ok(()) } else { self.ask().await }
     }
 
     /// Work is about to begin.

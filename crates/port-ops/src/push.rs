@@ -93,9 +93,7 @@ pub async fn push(
     let files = local::files(target)?;
     let _operation = workspace.store.operation()?;
     let preflight = Preflight::new(repository.as_ref());
-    if files.iter().any(|file| workspace.store.known_digest(&file.path).is_none()) {
-        preflight.ask().await?;
-    }
+    preflight.ask_before_hashing(workspace, &files).await?;
     let ingest = |file: LocalFile| {
         let blob = workspace.store.ingest_file(&file.path)?;
         Ok(HashedFile::stored(workspace, file.kind, file.name, blob))

@@ -277,7 +277,8 @@ fn who_may_not_push_reads_so_before_anything_is_hashed() {
     };
     let registry = InMemory::with(Abilities::default(), Box::new(hook));
     let project = registry_project(registry.host(), ANONYMOUS);
-    project.write(LOCAL_KERNEL, noise(1 << 20));
+    let kernel = project.write(LOCAL_KERNEL, noise(1 << 20));
+    std::fs::File::options().write(true).open(kernel).unwrap().set_len(40 << 20).unwrap();
     let ran = artifacts(&project, "push", "tiny");
     assert!(ran.code == 1 && ran.stderr.contains("read only"), "{ran}");
     let asked: Vec<String> =

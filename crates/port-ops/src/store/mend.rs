@@ -126,9 +126,6 @@ impl<'a, 'w> Mend<'a, 'w> {
             return origin.fetch_from_directory(workspace, digest, size, variant).await;
         };
         let _claim = claim(&workspace.store, digest).await?;
-        if workspace.store.has_sound(digest)? {
-            return Ok((origin.place(), 0));
-        }
         let partial = workspace.store.partial_path(digest)?;
         let held = port_registry::Partial::wait(&partial).await?;
         repository.blob_to_file(digest, size, &held).await.map_err(CopyError::from)?;
