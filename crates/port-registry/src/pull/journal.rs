@@ -215,9 +215,9 @@ mod tests {
         data.write_all_at(b"XX", 2).unwrap();
         journal.back_to(mark, &data).unwrap();
         assert_eq!((journal.ranges(), journal.mark()), (vec![], 0));
-        note(&journal, &data, &[0..4]);
+        note(&journal, &data, std::slice::from_ref(&(0..4)));
         journal.back_to(1, &data).unwrap();
-        note(&journal, &data, &[8..9]);
+        note(&journal, &data, std::slice::from_ref(&(8..9)));
         assert_eq!(journal.ranges(), [0..4, 8..9]);
         assert_eq!(open(b"x").ranges(), [0..4, 8..9]);
     }
