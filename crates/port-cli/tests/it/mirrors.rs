@@ -108,3 +108,18 @@ fn credentials_in_the_clear_are_warned_of_where_plain_http_was_asked_for() {
     let warning = format!("warning: credentials go to `{address}` in the clear");
     assert_eq!(ran.stderr.matches(&warning).count(), 1, "{ran}");
 }
+
+#[test]
+fn a_mirror_that_is_down_is_tried_once_in_a_command_however_many_variants_it_pulls() {
+    let origin = Registry::start();
+    let content = noise(1 << 20);
+    let project = published(&origin, &content, &["127.0.0.1:1"]);
+    project.write("k/aarch64/standard/vmlinux", b"arm");
+    let ran = project.port(&["artifacts", "push", "--artifact", "tiny", "--architecture", "aarch64"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    forget(&project);
+    let ran = project.port(&["artifacts", "pull", "--artifact", "tiny", "--all-variants"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(project.read(LOCAL_KERNEL) == content && project.read("k/aarch64/standard/vmlinux") == b"arm");
+    assert_eq!(ran.stderr.matches("is passed over").count(), 1, "{ran}");
+}
