@@ -141,6 +141,21 @@ pub fn link(original: &Path, target: &Path) -> Result<(), FsError> {
     fs::sync_dir(directory)
 }
 
+/// Makes `link` a symbolic link to `target`, in place of what was there.
+pub fn symlink(target: &Path, link: &Path) -> Result<(), FsError> {
+    let directory = parent(link);
+    fs::create_dir_all(directory)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(&prefix(link))
+        .suffix(SUFFIX)
+        .make_in(directory, |path| fs::symlink(target, path).map_err(|error| error.source))
+        .context("link into", directory)?;
+    failpoint("atomic.before-rename").context("write", link)?;
+    rustix::fs::rename(temporary.path(), link).context("rename onto", link)?;
+    failpoint("atomic.after-rename").context("write", link)?;
+    fs::sync_dir(directory)
+}
+
 /// A directory being prepared, which takes the place of `target` only with [`AtomicDir::commit`].
 #[derive(Debug)]
 pub struct AtomicDir {
@@ -273,9 +288,23 @@ mod tests {
         for _ in 0..2 {
             link(&original, &target).unwrap();
             assert_eq!(fs::read(&target, 10).unwrap(), b"new");
-            assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), [target.clone()]);
+            assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), std::slice::from_ref(&target));
         }
         assert!(link(&directory.path().join("absent"), &target).unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn a_symbolic_link_takes_the_place_of_what_was_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("indexes/hello/latest");
+        for target in ["../../digests/one", "../../digests/two", "../../digests/two"] {
+            symlink(Path::new(target), &link).unwrap();
+            assert_eq!(fs::read_link(&link).unwrap(), Path::new(target));
+            assert_eq!(fs::read_dir(link.parent().unwrap()).unwrap(), std::slice::from_ref(&link));
+        }
+        write(&directory.path().join("file"), b"x").unwrap();
+        symlink(Path::new("elsewhere"), &directory.path().join("file")).unwrap();
+        assert_eq!(fs::read_link(&directory.path().join("file")).unwrap(), Path::new("elsewhere"));
     }
 
     #[test]
