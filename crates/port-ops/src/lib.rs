@@ -9,6 +9,7 @@
 //! copy      registry or layout ─► registry or layout, without a project
 //! run       local path ─► driver ─► guest agent
 //! login     credentials ─► their registry ─► docker's or podman's file
+//! packages  kernel, initrd ─► store ◄─► registry: unikernels as kraft has them, without a project
 //! update    kernel and initramfs ─► registry: a release of KubeSolo OS
 //! ```
 //!
@@ -30,6 +31,7 @@ mod lock_file;
 pub mod login;
 mod mirrors;
 mod mounts;
+pub mod packages;
 mod packed;
 mod paths;
 mod preflight;

@@ -1,0 +1,191 @@
+//! What can go wrong with packages.
+
+use std::path::PathBuf;
+
+use port_content::FsError;
+use port_content::verify::Mismatch;
+use port_layout::DocumentError;
+use port_layout::kraftkit::{EncodeError, KraftkitError, PackageConflict};
+use port_model::Digest;
+use port_registry::RegistryError;
+use port_store::StoreError;
+
+/// A package that is not packed, found, moved or unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// A name or a document that is no package's.
+    #[error(transparent)]
+    Kraftkit(#[from] KraftkitError),
+    /// A package that kraft could not read.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The strategy forbids it.
+    #[error(transparent)]
+    Conflict(#[from] PackageConflict),
+    /// Something is wanted that nobody gave.
+    #[error("the package `{reference}` needs {what}: expected {expected}, found nothing")]
+    Missing {
+        /// The package.
+        reference: String,
+        /// What.
+        what: &'static str,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// A line of a kernel configuration.
+    #[error("`{}` line {line} is `{found}`: expected `CONFIG_NAME=value` or a comment", path.display())]
+    Kconfig {
+        /// The file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is there.
+        found: String,
+    },
+    /// A file that cannot be a layer.
+    #[error("`{}` cannot be a layer: expected {expected}, found {found}", path.display())]
+    Layer {
+        /// The file.
+        path: PathBuf,
+        /// What would do.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
+    /// No package of this name.
+    #[error("there is no package `{reference}` in {place}")]
+    NotFound {
+        /// The package.
+        reference: String,
+        /// The store, or the registry.
+        place: String,
+    },
+    /// Not exactly the targets that are needed.
+    #[error("`{reference}`: expected {expected}, found {}", listed(found))]
+    Targets {
+        /// The package.
+        reference: String,
+        /// What was asked for.
+        expected: String,
+        /// What there is.
+        found: Vec<String>,
+    },
+    /// A digest that the package's index does not have (acceptance K-59).
+    #[error("the index of `{reference}` has no manifest {digest}")]
+    NoManifest {
+        /// The package.
+        reference: String,
+        /// The digest.
+        digest: Digest,
+    },
+    /// The index names something that is not there.
+    #[error("`{reference}` names {digest}, which is not in {place}")]
+    Gone {
+        /// The package.
+        reference: String,
+        /// What is missing.
+        digest: Digest,
+        /// The store, or the registry.
+        place: String,
+    },
+    /// A document that is none.
+    #[error("{subject} cannot be read")]
+    Document {
+        /// Which document.
+        subject: String,
+        /// What is wrong with it.
+        #[source]
+        source: DocumentError,
+    },
+    /// Bytes that are not the ones that were named.
+    #[error("{subject} is not what it should be")]
+    Mismatch {
+        /// Which bytes.
+        subject: String,
+        /// Expected and found.
+        #[source]
+        source: Mismatch,
+    },
+    /// A manifest for another target than its index says.
+    #[error("the manifest {digest} is for {found}: expected {expected} by the index of `{reference}`")]
+    OtherTarget {
+        /// The package.
+        reference: String,
+        /// The manifest.
+        digest: Digest,
+        /// By the index.
+        expected: String,
+        /// By its config.
+        found: String,
+    },
+    /// A layer of a kind that is not read here.
+    #[error("the layer {digest} is a `{found}`: expected {expected}")]
+    LayerType {
+        /// The layer.
+        digest: Digest,
+        /// What would do.
+        expected: &'static str,
+        /// Its media type.
+        found: String,
+    },
+    /// An entry of a layer that could do harm (acceptance C-18).
+    #[error(
+        "the layer {layer} has the entry `{entry}`: expected a plain file below the directory, found {found}"
+    )]
+    Entry {
+        /// The layer.
+        layer: Digest,
+        /// Its name, as it stands there.
+        entry: String,
+        /// What is wrong with it.
+        found: String,
+    },
+    /// A layer that is no archive.
+    #[error("the layer {layer} cannot be read as a tar archive")]
+    Archive {
+        /// The layer.
+        layer: Digest,
+        /// What the reader says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A manifest that would lose something if it were written again.
+    #[error(
+        "the manifest {digest} of `{reference}` has what Port would lose: expected one in the form of Go's encoder"
+    )]
+    NotCanonical {
+        /// The package.
+        reference: String,
+        /// The manifest.
+        digest: Digest,
+    },
+    /// Two names that kraft's directory cannot tell apart (acceptance C-11).
+    #[error("`{}` is the package `{found}`: expected none or `{expected}`, since kraft's directory has one place for both", path.display())]
+    Taken {
+        /// The place.
+        path: PathBuf,
+        /// Whose it was to become.
+        expected: String,
+        /// Whose it is.
+        found: String,
+    },
+    /// The same package twice.
+    #[error("`{reference}` is both source and destination: expected two names")]
+    Same {
+        /// The name.
+        reference: String,
+    },
+    /// A file.
+    #[error(transparent)]
+    Files(#[from] FsError),
+    /// Port's store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+fn listed(found: &[String]) -> String {
+    if found.is_empty() { "none".to_owned() } else { found.join(", ") }
+}

@@ -1,0 +1,79 @@
+//! The package that a new one is made from: one of the store or, where it is not there, of its registry. It is copied,
+//! never changed (acceptance K-4, C-16).
+
+use port_layout::kraftkit::ImageConfig;
+use port_layout::{Blob, Descriptor};
+use port_model::Reference;
+use port_registry::Repository;
+
+use crate::packages::load::{self, Target};
+use crate::packages::push::Origin;
+use crate::packages::{PackageError, Packages, Selection, fetch, pull};
+
+pub(super) struct Original {
+    target: Target,
+    /// The registry that it came from, where it is not the store's.
+    repository: Option<Repository>,
+}
+
+/// Finds the one target that is meant. From a registry, only its documents are fetched.
+pub(super) async fn load(packages: &Packages, selection: &Selection) -> Result<Original, PackageError> {
+    let name = selection.name();
+    if let Some(named) = packages.store.find(&name)? {
+        let found = load::select_one(selection, &named.index, &named.digest)?;
+        let target = load::load(&packages.store, &name, &found)?;
+        return Ok(Original { target, repository: None });
+    }
+    let repository = packages.repository(&name)?;
+    let remote = fetch::index(&repository, selection).await?;
+    let found = load::select_one(selection, &remote.index, &remote.digest)?;
+    let target = fetch::target(packages, &repository, &name, &found).await?;
+    Ok(Original { target, repository: Some(repository) })
+}
+
+impl Original {
+    pub(super) fn config(&self) -> &ImageConfig {
+        &self.target.decoded.package.config
+    }
+
+    pub(super) fn layers(&self) -> &[Descriptor] {
+        &self.target.decoded.package.layers
+    }
+
+    /// Makes sure that the adopted layers are here or, where the new package is published to the same registry, there: it
+    /// takes them from the original's repository, and nothing moves (acceptance K-74).
+    pub(super) async fn bring(
+        &self,
+        packages: &Packages,
+        name: &Reference,
+        push: bool,
+    ) -> Result<(), PackageError> {
+        let Some(repository) = &self.repository else { return Ok(()) };
+        if push && *repository.registry() == port_registry::names_of(name).0 {
+            return Ok(());
+        }
+        pull::layers(packages, repository, std::slice::from_ref(&self.target)).await?;
+        Ok(())
+    }
+
+    /// An original of the store whose layers are not here could only make a package that nobody can start.
+    pub(super) fn check(&self, packages: &Packages) -> Result<(), PackageError> {
+        if self.repository.is_some() {
+            return Ok(());
+        }
+        let absent: Option<Blob> =
+            self.layers().iter().map(Descriptor::blob).find(|layer| !packages.store.has(layer));
+        match absent {
+            None => Ok(()),
+            Some(Blob { digest, .. }) => Err(PackageError::Gone {
+                reference: self.target.decoded.package.reference.to_string(),
+                digest,
+                place: packages.store.describe(),
+            }),
+        }
+    }
+
+    pub(super) fn into_origin(self) -> Option<Origin> {
+        self.repository.map(|repository| Origin { repository })
+    }
+}

@@ -1,0 +1,222 @@
+//! push: a package of the store to its registry (acceptance K-74 … K-76, Ku-22).
+//!
+//! ```text
+//! layers, configs (mounted where the registry has them) ─► manifests, by digest ─► index, by tag
+//! ```
+//!
+//! The index goes last. With `merge` what others published for other targets stays in it; with `overwrite` the tag becomes
+//! the local index.
+
+use bytes::Bytes;
+use port_content::hashing::digest_of;
+use port_layout::kraftkit::{self, PackageConflict};
+use port_layout::media_types::OCI_INDEX;
+use port_layout::{Blob, IndexDocument, Strategy};
+use port_model::{Digest, Reference};
+use port_registry::{
+    BlobSource, BlobUpload, Condition, Kind, MergeError, Pushed, Repository, RepositoryName, TagOrDigest,
+};
+use serde::Serialize;
+
+use super::load::{self, Target};
+use super::store::Named;
+use super::{PackageError, Packages, fetch, plain};
+
+/// What is published now.
+#[derive(Debug, Serialize)]
+pub struct PackagePushReport {
+    /// The package.
+    pub reference: String,
+    /// The index below the tag.
+    pub index: Digest,
+    /// The manifests that were pushed.
+    pub manifests: Vec<Digest>,
+    /// Bytes that were sent.
+    pub sent_bytes: u64,
+    /// Bytes that the registry took from another of its repositories.
+    pub mounted_bytes: u64,
+    /// Bytes that were there.
+    pub found_bytes: u64,
+}
+
+/// Where the layers of an original are that are not in the store.
+pub(super) struct Origin {
+    pub(super) repository: Repository,
+}
+
+/// Publishes all targets that the store has of a package.
+///
+/// # Errors
+/// [`PackageError`]; the tag is what it was then.
+pub async fn push(
+    packages: &Packages,
+    reference: &Reference,
+    strategy: Strategy,
+) -> Result<PackagePushReport, PackageError> {
+    push_from(packages, reference, strategy, None).await
+}
+
+pub(super) async fn push_from(
+    packages: &Packages,
+    reference: &Reference,
+    strategy: Strategy,
+    origin: Option<&Origin>,
+) -> Result<PackagePushReport, PackageError> {
+    let name = plain(reference);
+    let named = packages.store.get(&name)?;
+    let targets = load::load_all(&packages.store, &named)?;
+    let repository = packages.repository(&name)?;
+    if strategy == Strategy::Exit {
+        refuse_existing(&repository, &name).await?;
+    }
+    let mut report = PackagePushReport {
+        reference: name.to_string(),
+        index: named.digest.clone(),
+        manifests: Vec::new(),
+        sent_bytes: 0,
+        mounted_bytes: 0,
+        found_bytes: 0,
+    };
+    let pushing = Pushing { packages, repository: &repository, origin, reference: &name };
+    for target in &targets {
+        for layer in &target.decoded.package.layers {
+            pushing.layer(&layer.blob(), &mut report).await?;
+        }
+        pushing.bytes(&target.documents.config, &mut report).await?;
+        let manifest = TagOrDigest::Digest(target.entry.digest.clone());
+        let bytes = Bytes::from(target.documents.manifest.clone());
+        repository.put_manifest(&manifest, &target.entry.media_type, &bytes, Condition::None).await?;
+        report.manifests.push(target.entry.digest.clone());
+    }
+    report.index = index(&repository, &name, &named, &targets, strategy).await?;
+    Ok(report)
+}
+
+/// One conflict error, before anything is sent (C-14).
+pub(super) async fn refuse_existing(repository: &Repository, name: &Reference) -> Result<(), PackageError> {
+    match repository.manifest(&fetch::tag_of(name)?).await {
+        Ok(found) => {
+            let index = IndexDocument::read(&found.bytes, Some(&found.media_type)).ok();
+            let found = index.map_or(1, |index| index.entries().len());
+            Err(PackageConflict::Exists { reference: name.to_string(), found }.into())
+        }
+        Err(error) if error.kind() == Kind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+struct Pushing<'a> {
+    packages: &'a Packages,
+    repository: &'a Repository,
+    origin: Option<&'a Origin>,
+    reference: &'a Reference,
+}
+
+impl Pushing<'_> {
+    /// A layer: from the store or, where it is not there, from where its original is (acceptance K-74).
+    async fn layer(&self, blob: &Blob, report: &mut PackagePushReport) -> Result<(), PackageError> {
+        let store = &self.packages.store;
+        if !store.has(blob) {
+            if self.repository.has_blob(&blob.digest).await? {
+                report.found_bytes += blob.size;
+                return Ok(());
+            }
+            let gone = || PackageError::Gone {
+                reference: self.reference.to_string(),
+                digest: blob.digest.clone(),
+                place: store.describe(),
+            };
+            let origin = self.origin.ok_or_else(gone)?;
+            if let Some(from) = self.mount_from()
+                && self.repository.mount(&blob.digest, &from).await?
+            {
+                report.mounted_bytes += blob.size;
+                return Ok(());
+            }
+            fetch::blob(self.packages, &origin.repository, blob).await?;
+        }
+        let source = BlobSource::Path(store.blob_path(&blob.digest));
+        self.send(blob, source, report).await
+    }
+
+    async fn bytes(&self, bytes: &[u8], report: &mut PackagePushReport) -> Result<(), PackageError> {
+        let blob = Blob { digest: digest_of(bytes), size: bytes.len() as u64 };
+        self.send(&blob, BlobSource::Bytes(Bytes::copy_from_slice(bytes)), report).await
+    }
+
+    async fn send(
+        &self,
+        blob: &Blob,
+        source: BlobSource,
+        report: &mut PackagePushReport,
+    ) -> Result<(), PackageError> {
+        let (digest, size) = (blob.digest.clone(), blob.size);
+        let upload = BlobUpload { digest, size, source, mount_from: self.mount_from() };
+        let sum = match self.repository.push_blob(&upload).await? {
+            Pushed::Sent => &mut report.sent_bytes,
+            Pushed::Mounted => &mut report.mounted_bytes,
+            Pushed::AlreadyThere => &mut report.found_bytes,
+        };
+        *sum += blob.size;
+        Ok(())
+    }
+
+    /// The original's repository, where it is one of the same registry.
+    fn mount_from(&self) -> Option<RepositoryName> {
+        let origin = &self.origin?.repository;
+        let is_other = origin.name() != self.repository.name();
+        (origin.registry() == self.repository.registry() && is_other).then(|| origin.name().clone())
+    }
+}
+
+/// Publishes the index; says which one is below the tag then.
+async fn index(
+    repository: &Repository,
+    name: &Reference,
+    named: &Named,
+    targets: &[Target],
+    strategy: Strategy,
+) -> Result<Digest, PackageError> {
+    let tag = fetch::tag_of(name)?;
+    if strategy == Strategy::Overwrite {
+        let bytes = Bytes::from(named.index.to_bytes());
+        return Ok(repository.put_manifest(&tag, OCI_INDEX, &bytes, Condition::None).await?.digest);
+    }
+    let wanted = std::sync::Mutex::new(named.digest.clone());
+    let merge = |existing: Option<&port_registry::Manifest>| {
+        let bytes = match existing {
+            // The local one, as it is.
+            None => named.index.to_bytes(),
+            Some(existing) => merged(name, existing, targets)?,
+        };
+        let digest = digest_of(&bytes);
+        let is_there = existing.is_some_and(|existing| existing.digest == digest);
+        if let Ok(mut wanted) = wanted.lock() {
+            *wanted = digest;
+        }
+        Ok((!is_there).then(|| (OCI_INDEX.to_owned(), Bytes::from(bytes))))
+    };
+    repository.merge_manifest(&tag, &merge).await.map_err(|error| match error {
+        MergeError::Refused(refusal) => refusal,
+        MergeError::Registry(error) => PackageError::Registry(error),
+    })?;
+    Ok(wanted.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// What is published, with these targets in. An index that has them already stays as it is.
+fn merged(
+    name: &Reference,
+    existing: &port_registry::Manifest,
+    targets: &[Target],
+) -> Result<Vec<u8>, PackageError> {
+    let mut index = IndexDocument::read(&existing.bytes, Some(&existing.media_type))
+        .map_err(|source| PackageError::Document { subject: format!("the published `{name}`"), source })?;
+    if targets.iter().all(|target| index.contains(&target.entry.digest)) {
+        return Ok(existing.bytes.to_vec());
+    }
+    for target in targets {
+        let package = target.package(name);
+        index = kraftkit::merge(Some(&index), &package, &target.documents, Strategy::Merge)?.index;
+    }
+    Ok(index.to_bytes())
+}

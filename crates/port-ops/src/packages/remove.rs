@@ -1,0 +1,54 @@
+//! remove: targets out of their index, and the index with the last of them (acceptance K-89 … K-93).
+
+use port_layout::index::Entry;
+use port_model::Digest;
+use serde::Serialize;
+
+use super::{PackageError, Packages, Selection, load};
+
+/// What was removed.
+#[derive(Debug, Serialize)]
+pub struct RemoveReport {
+    /// The package.
+    pub reference: String,
+    /// Manifests that are no longer in its index.
+    pub removed: Vec<Digest>,
+    /// Manifests that still are.
+    pub remaining: usize,
+    /// Blobs that nothing led to any more.
+    pub blobs: u64,
+    /// Their sizes together.
+    pub bytes: u64,
+}
+
+/// Takes the selected targets out. What other names lead to stays (C-12); what is gone already is no error.
+///
+/// # Errors
+/// [`PackageError`] where there is no such package or no such target.
+pub fn remove(packages: &Packages, selection: &Selection) -> Result<RemoveReport, PackageError> {
+    let store = &packages.store;
+    let _change = store.change()?;
+    let named = store.get(&selection.name())?;
+    let removed: Vec<Digest> = if selection.is_whole() {
+        named.index.entries().iter().map(|entry| entry.descriptor().digest.clone()).collect()
+    } else {
+        let chosen = load::select(selection, &named.index, &named.digest)?;
+        chosen.into_iter().map(|found| found.descriptor.digest).collect()
+    };
+    let kept = named.index.entries().iter().filter(|entry| !removed.contains(&entry.descriptor().digest));
+    let kept: Vec<Entry> = kept.cloned().collect();
+    let remaining = kept.len();
+    let swept = if kept.is_empty() {
+        store.forget(&named)?
+    } else {
+        let index = named.index.clone().with_entries(kept);
+        store.save(&named.reference, &index, Some(&named))?.1
+    };
+    Ok(RemoveReport {
+        reference: named.reference.to_string(),
+        removed,
+        remaining,
+        blobs: swept.blobs,
+        bytes: swept.bytes,
+    })
+}

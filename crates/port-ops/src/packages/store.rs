@@ -1,0 +1,250 @@
+//! Where packages are kept: kraft's own directory, or Port's store. One interface, so that no verb asks which.
+//!
+//! containerd, kraft's third place (acceptance K-8), is not one yet.
+//!
+//! Invariant: names are changed by whoever holds [`PackageStore::change`]; a name leads to documents that were there
+//! before it.
+
+mod kraft;
+mod own;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use port_content::hashing::{self, Hasher};
+use port_content::lock::Lock;
+use port_content::{fs, limit, verify};
+use port_layout::document::{self, Document};
+use port_layout::{Blob, Descriptor, DocumentError, IndexDocument, Manifest};
+use port_model::{Digest, Reference};
+use port_registry::Partial;
+use port_store::Operation;
+
+use super::PackageError;
+use kraft::KraftDirectory;
+use own::OwnStore;
+
+/// See the module.
+pub struct PackageStore {
+    form: Box<dyn Form>,
+}
+
+/// A package's index, as a name leads to it.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    /// The name.
+    pub(super) reference: Reference,
+    /// The index.
+    pub(super) index: IndexDocument,
+    /// The digest of its bytes.
+    pub(super) digest: Digest,
+    /// The blob that it lies in. kraft rewrites indexes in place, so its name need not be their digest.
+    blob: Option<Digest>,
+    /// Where the name is, in kraft's directory.
+    place: PathBuf,
+}
+
+/// All packages.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    pub(super) named: Vec<Named>,
+    /// Names that lead to no index, and why.
+    pub(super) unreadable: Vec<(PathBuf, String)>,
+}
+
+/// What a name leads to.
+struct Reached {
+    digests: Vec<Digest>,
+    /// Whether that is all: a manifest that cannot be read may lead to more.
+    whole: bool,
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Swept {
+    pub(super) blobs: u64,
+    pub(super) bytes: u64,
+}
+
+/// The right to change names; dropping it gives it back.
+pub(super) struct Change {
+    _lock: Lock,
+    _operation: Option<Operation>,
+}
+
+/// What a place must be able to do.
+trait Form: Send + Sync {
+    /// Its name in messages.
+    fn describe(&self) -> String;
+    fn blob_path(&self, digest: &Digest) -> PathBuf;
+    /// Whether the bytes are there and are what the name says.
+    fn is_sound(&self, blob: &Blob) -> Result<bool, PackageError>;
+    /// Adds what `write` writes.
+    fn add(&self, subject: &str, write: Write<'_>) -> Result<Blob, PackageError>;
+    /// Where a download is gathered.
+    fn partial_path(&self, digest: &Digest) -> Result<PathBuf, PackageError>;
+    /// Names a download that was checked where it lies.
+    fn adopt(&self, partial: &Path, blob: &Blob) -> Result<(), PackageError>;
+    fn change(&self) -> Result<Change, PackageError>;
+    fn listing(&self) -> Result<Listing, PackageError>;
+    fn find(&self, reference: &Reference) -> Result<Option<Named>, PackageError>;
+    fn save(&self, name: &Reference, index: &[u8], before: Option<&Named>) -> Result<Digest, PackageError>;
+    fn forget(&self, named: &Named) -> Result<(), PackageError>;
+    /// Removes those of these blobs that nothing leads to.
+    fn sweep(&self, candidates: &[Digest], store: &PackageStore) -> Result<Swept, PackageError>;
+}
+
+type Write<'a> = &'a mut dyn FnMut(&mut File) -> std::io::Result<()>;
+
+impl PackageStore {
+    /// kraft's directory, below its runtime directory (acceptance K-10). Made by the first write.
+    pub fn kraft(runtime_directory: &Path) -> Self {
+        Self { form: Box::new(KraftDirectory::new(runtime_directory)) }
+    }
+
+    /// Port's store.
+    ///
+    /// # Errors
+    /// [`PackageError`] where it is a newer Port's.
+    pub fn port(root: &Path) -> Result<Self, PackageError> {
+        Ok(Self { form: Box::new(OwnStore::open(root)?) })
+    }
+
+    /// Its name in messages.
+    pub(super) fn describe(&self) -> String {
+        self.form.describe()
+    }
+
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.form.blob_path(digest)
+    }
+
+    /// Whether a file of the right size is there. What it holds is checked where it is used.
+    pub(super) fn has(&self, blob: &Blob) -> bool {
+        fs::metadata(&self.blob_path(&blob.digest)).is_ok_and(|found| found.len() == blob.size)
+    }
+
+    pub(super) fn is_sound(&self, blob: &Blob) -> Result<bool, PackageError> {
+        self.form.is_sound(blob)
+    }
+
+    /// When a blob came here.
+    pub(super) fn time_of(&self, blob: &Blob) -> Option<SystemTime> {
+        if !self.has(blob) {
+            return None;
+        }
+        fs::metadata(&self.blob_path(&blob.digest)).ok()?.modified().ok()
+    }
+
+    /// A document, checked; `None` where it is not there.
+    pub(super) fn read(&self, blob: &Blob) -> Result<Option<Vec<u8>>, PackageError> {
+        let path = self.blob_path(&blob.digest);
+        let bytes = match fs::read(&path, limit::DOCUMENT) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            other => other?,
+        };
+        let mut hasher = Hasher::of(blob.digest.algorithm());
+        hasher.update(&bytes);
+        let subject = || path.display().to_string();
+        verify::check(hasher, &blob.digest, Some(blob.size))
+            .map_err(|source| PackageError::Mismatch { subject: subject(), source })?;
+        Ok(Some(bytes))
+    }
+
+    pub(super) fn add(&self, subject: &str, write: Write<'_>) -> Result<Blob, PackageError> {
+        self.form.add(subject, write)
+    }
+
+    /// Adds a document, unless it is there.
+    pub(super) fn add_bytes(&self, subject: &str, bytes: &[u8]) -> Result<Blob, PackageError> {
+        let blob = Blob { digest: hashing::digest_of(bytes), size: bytes.len() as u64 };
+        if self.is_sound(&blob)? {
+            return Ok(blob);
+        }
+        self.add(subject, &mut |file| std::io::Write::write_all(file, bytes))
+    }
+
+    pub(super) fn partial_path(&self, digest: &Digest) -> Result<PathBuf, PackageError> {
+        self.form.partial_path(digest)
+    }
+
+    pub(super) fn adopt(&self, partial: Partial, blob: &Blob) -> Result<(), PackageError> {
+        self.form.adopt(partial.path(), blob)?;
+        Ok(partial.forget()?)
+    }
+
+    pub(super) fn change(&self) -> Result<Change, PackageError> {
+        self.form.change()
+    }
+
+    pub(super) fn listing(&self) -> Result<Listing, PackageError> {
+        self.form.listing()
+    }
+
+    pub(super) fn find(&self, reference: &Reference) -> Result<Option<Named>, PackageError> {
+        self.form.find(reference)
+    }
+
+    /// As [`Self::find`], where it must be there.
+    pub(super) fn get(&self, reference: &Reference) -> Result<Named, PackageError> {
+        self.find(reference)?.ok_or_else(|| PackageError::NotFound {
+            reference: reference.to_string(),
+            place: self.describe(),
+        })
+    }
+
+    /// Gives an index the name, and removes what its predecessor alone led to. Call it with [`Self::change`] held.
+    pub(super) fn save(
+        &self,
+        reference: &Reference,
+        index: &IndexDocument,
+        before: Option<&Named>,
+    ) -> Result<(Digest, Swept), PackageError> {
+        let candidates = before.map(|before| self.reach(before).digests).unwrap_or_default();
+        let digest = self.form.save(reference, &index.to_bytes(), before)?;
+        Ok((digest, self.form.sweep(&candidates, self)?))
+    }
+
+    /// Takes the name away, and removes what it alone led to. Call it with [`Self::change`] held.
+    pub(super) fn forget(&self, named: &Named) -> Result<Swept, PackageError> {
+        let candidates = self.reach(named).digests;
+        self.form.forget(named)?;
+        self.form.sweep(&candidates, self)
+    }
+
+    /// All blobs that a name leads to. Manifests that are not here lead nowhere (acceptance K-89).
+    fn reach(&self, named: &Named) -> Reached {
+        let mut reached = Reached { digests: named.blob.iter().cloned().collect(), whole: true };
+        for entry in named.index.entries() {
+            let entry = entry.descriptor();
+            reached.digests.push(entry.digest.clone());
+            match self.manifest(entry) {
+                Ok(None) => {}
+                Ok(Some(manifest)) => {
+                    reached.digests.push(manifest.config.digest);
+                    reached.digests.extend(manifest.layers.into_iter().map(|layer| layer.digest));
+                }
+                Err(_) => reached.whole = false,
+            }
+        }
+        reached
+    }
+
+    /// The manifest of an index's entry; `None` where it is not here.
+    pub(super) fn manifest(&self, entry: &Descriptor) -> Result<Option<Manifest>, PackageError> {
+        let Some(bytes) = self.read(&entry.blob())? else { return Ok(None) };
+        let subject = || format!("the manifest {}", entry.digest);
+        match document::read(&bytes, Some(&entry.media_type)) {
+            Ok(Document::Manifest(manifest)) => Ok(Some(*manifest)),
+            Ok(Document::Index(_)) => {
+                let source = DocumentError::Confused {
+                    expected: "`layers`",
+                    found: "an index, not a manifest".to_owned(),
+                };
+                Err(PackageError::Document { subject: subject(), source })
+            }
+            Err(source) => Err(PackageError::Document { subject: subject(), source }),
+        }
+    }
+}

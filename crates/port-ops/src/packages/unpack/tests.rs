@@ -1,0 +1,192 @@
+//! Archives that do harm elsewhere, and the good ones of other tools.
+
+use std::sync::Arc;
+
+use port_layout::kraftkit::{ImageConfig, LayerRole, Package, encode, merge, parse_name};
+use port_layout::{Platform, Strategy};
+use port_model::progress::Silent;
+use tar::{Builder, Header};
+
+use super::*;
+use crate::packages::PackageStore;
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    packages: Packages,
+    selection: Selection,
+}
+
+/// A package with these layers, in kraft's directory.
+fn package(layers: &[Vec<u8>]) -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let packages = Packages {
+        store: PackageStore::kraft(&directory.path().join("runtime")),
+        access: crate::login::RegistryAccess::default(),
+        credential_paths: port_registry::credentials::CredentialPaths::from_variables(
+            &port_registry::credentials::Variables::default(),
+        ),
+        reporter: Arc::new(Silent),
+    };
+    let reference = parse_name("hello").unwrap();
+    let descriptors = layers.iter().map(|layer| {
+        let blob = packages.store.add_bytes("layer", layer).unwrap();
+        LayerRole::Kernel.descriptor(blob.digest, blob.size)
+    });
+    let platform =
+        Platform { architecture: "x86_64".to_owned(), os: "qemu".to_owned(), ..Platform::default() };
+    let package = Package {
+        reference: reference.clone(),
+        packer_version: "port".to_owned(),
+        created: None,
+        config: ImageConfig { platform, ..ImageConfig::default() },
+        layers: descriptors.collect(),
+    };
+    let documents = encode(&package, port_content::hashing::digest_of).unwrap();
+    packages.store.add_bytes("config", &documents.config).unwrap();
+    packages.store.add_bytes("manifest", &documents.manifest).unwrap();
+    let index = merge(None, &package, &documents, Strategy::Merge).unwrap().index;
+    packages.store.save(&reference, &index, None).unwrap();
+    let selection = Selection { reference, query: Default::default() };
+    Fixture { directory, packages, selection }
+}
+
+impl Fixture {
+    fn unpack(&self) -> Result<UnpackReport, PackageError> {
+        unpack(&self.packages, &self.selection, &self.target())
+    }
+
+    fn target(&self) -> PathBuf {
+        self.directory.path().join("out/deep")
+    }
+}
+
+fn header(kind: EntryType, size: usize) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(0o4755);
+    header.set_size(size as u64);
+    header
+}
+
+/// A header with a name that a careful writer would refuse.
+fn raw(name: &str, kind: EntryType, link: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = header(kind, content.len());
+    let old = header.as_old_mut();
+    old.name[..name.len()].copy_from_slice(name.as_bytes());
+    old.linkname[..link.len()].copy_from_slice(link.as_bytes());
+    header.set_cksum();
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend_from_slice(content);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+fn archive(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = entries.concat();
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
+
+/// One file with PAX records before it.
+fn with_pax(records: &[(&str, &str)], name: &str) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    builder.append_pax_extensions(records.iter().map(|(key, value)| (*key, value.as_bytes()))).unwrap();
+    let mut header = header(EntryType::Regular, 4);
+    builder.append_data(&mut header, name, &b"data"[..]).unwrap();
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn c_18_hostile_entries_are_refused_before_anything_is_written() {
+    let good = raw("unikraft/bin/kernel", EntryType::Regular, "", b"kernel");
+    let file = |name: &str| raw(name, EntryType::Regular, "", b"data");
+    let long = |name: &str| {
+        let mut bytes = raw("././@LongLink", EntryType::GNULongName, "", format!("{name}\0").as_bytes());
+        bytes.extend(file("harmless"));
+        bytes
+    };
+    let global = raw("pax_global_header", EntryType::XGlobalHeader, "", b"15 path=../evil\n");
+    let cases: [(Vec<u8>, &str); 16] = [
+        (file("/etc/passwd"), "an absolute path"),
+        (file("../evil"), "a path that leads up"),
+        (file("unikraft/../../evil"), "a path that leads up"),
+        (long("../../evil"), "a path that leads up"),
+        (long("/evil"), "an absolute path"),
+        (raw("up", EntryType::Symlink, "../..", b""), "a link"),
+        (raw("hard", EntryType::Link, "/etc/passwd", b""), "a link"),
+        (raw("tty", EntryType::Char, "", b""), "a device"),
+        (raw("disk", EntryType::Block, "", b""), "a device"),
+        (raw("pipe", EntryType::Fifo, "", b""), "a device"),
+        (raw("holes", EntryType::Continuous, "", b""), "an entry of type '7'"),
+        (raw(".", EntryType::Regular, "", b"data"), "a file without a name"),
+        (global, "an entry of type 'g'"),
+        (with_pax(&[("path", "../evil")], "harmless"), "a path that leads up"),
+        (with_pax(&[("linkpath", "/etc/passwd")], "harmless"), "the PAX record `linkpath`"),
+        (with_pax(&[("GNU.sparse.name", "/etc/passwd")], "harmless"), "the PAX record `GNU.sparse.name`"),
+    ];
+    for (bad, expected) in cases {
+        let fixture = package(&[archive(std::slice::from_ref(&good)), archive(&[good.clone(), bad])]);
+        let error = fixture.unpack().unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+        assert!(!fs::exists(&fixture.directory.path().join("out")), "{expected}: something was written");
+    }
+}
+
+#[test]
+fn c_18_an_archive_that_is_cut_off_or_damaged_writes_nothing() {
+    let whole = archive(&[raw("unikraft/bin/kernel", EntryType::Regular, "", &[7; 3000])]);
+    let fixture = package(&[whole[..1024].to_vec()]);
+    assert!(matches!(fixture.unpack().unwrap_err(), PackageError::Archive { .. }));
+    assert!(!fs::exists(&fixture.target()));
+    let fixture = package(std::slice::from_ref(&whole));
+    let layer = fixture.packages.store.listing().unwrap().named[0].index.entries()[0].descriptor().blob();
+    let manifest = fixture.packages.store.read(&layer).unwrap().unwrap();
+    let manifest: port_layout::Manifest = serde_json::from_slice(&manifest).unwrap();
+    let path = fixture.packages.store.blob_path(&manifest.layers[0].digest);
+    let mut damaged = whole;
+    damaged[600] ^= 1;
+    port_content::atomic::write(&path, &damaged).unwrap();
+    assert!(matches!(fixture.unpack().unwrap_err(), PackageError::Mismatch { .. }));
+    assert!(!fs::exists(&fixture.target()));
+}
+
+#[test]
+fn c_18_a_symbolic_link_in_the_directory_is_not_followed() {
+    let fixture = package(&[archive(&[raw("unikraft/bin/kernel", EntryType::Regular, "", b"kernel")])]);
+    let outside = fixture.directory.path().join("outside");
+    fs::create_dir_all(&outside).unwrap();
+    fs::create_dir_all(&fixture.target()).unwrap();
+    fs::symlink(&outside, &fixture.target().join("unikraft")).unwrap();
+    let error = fixture.unpack().unwrap_err().to_string();
+    assert!(error.contains("unpack to"), "{error}");
+    assert_eq!(fs::read_dir(&outside).unwrap(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn c_18_modes_are_kept_without_what_lends_rights_and_directories_are_made() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut bytes = raw("./", EntryType::Directory, "", b"");
+    bytes.extend(raw("./unikraft/", EntryType::Directory, "", b""));
+    bytes.extend(with_pax(&[("mtime", "1.5"), ("uid", "7")], "./unikraft/bin/kernel"));
+    let fixture = package(&[bytes, archive(&[raw("unikraft/bin/initrd", EntryType::Regular, "", b"")])]);
+    let report = fixture.unpack().unwrap();
+    assert_eq!((report.files, report.bytes, &report.initrd), (2, 4, &None));
+    let mode = fs::metadata(&report.kernel).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode, fs::read(&report.kernel, 10).unwrap()), (0o755, b"data".to_vec()));
+    assert_eq!(fs::metadata(&fixture.target().join("unikraft/bin/initrd")).unwrap().len(), 0);
+}
+
+#[test]
+fn ku_6_a_compressed_layer_is_refused_by_its_type() {
+    let mut fixture = package(&[archive(&[raw("unikraft/bin/kernel", EntryType::Regular, "", b"k")])]);
+    let named = fixture.packages.store.get(&fixture.selection.reference).unwrap();
+    let found = load::select_one(&fixture.selection, &named.index, &named.digest).unwrap();
+    let mut target = load::load(&fixture.packages.store, &named.reference, &found).unwrap();
+    target.decoded.package.layers[0].media_type.push_str("+gzip");
+    let directory = fixture.target();
+    let error = unpack_target(&fixture.packages, "hello", &target, &directory).unwrap_err().to_string();
+    assert!(error.contains("expected an uncompressed tar"), "{error}");
+    fixture.selection.query.platform = Some("fc".to_owned());
+    let error = fixture.unpack().unwrap_err().to_string();
+    assert!(error.contains("expected a target that fits, found qemu/x86_64 ("), "{error}");
+}
