@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use port_backend::{Backend as _, ErrorKind, FileSystem, FoundFile, OciRegistry};
 use port_model::progress::Silent;
-use port_registry::{Anonymous, Client, HostOptions, Mirror, Mirrors, Options, RegistryHost, TagsAt, Transport};
+use port_registry::{
+    Anonymous, Client, HostOptions, Mirror, Mirrors, Options, RegistryHost, TagsAt, Transport,
+};
 use port_testkit::backend_contract::{self as contract, publication, reference, variant};
 use port_testkit::registry::{Abilities, Action, Registry};
 
