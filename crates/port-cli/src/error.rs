@@ -166,6 +166,11 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         OpsError::WrongContent { .. } | OpsError::Documents { .. } => {
             one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
         }
+        OpsError::Incomplete { .. } => one(
+            Exit::NotFound,
+            "nothing was changed; push the same content again with `--overwrite`: the registry lost a part of it"
+                .to_owned(),
+        ),
         OpsError::NotPacked { .. } => one(
             Exit::NotFound,
             "name a version that was pushed with the encoding `packed`, or `--parent none`".to_owned(),

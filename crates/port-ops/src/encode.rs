@@ -6,11 +6,13 @@ use port_backend::ErrorKind;
 use port_layout::Blob;
 use port_layout::native::{self, Stored};
 use port_model::{Bundle, Component, Encoding};
+use port_packed::PackedError;
 
+use crate::copy::CopyError;
 use crate::error::OpsError;
 use crate::mounts::Mounts;
 use crate::packed::deltas::publish;
-use crate::packed::parent::{self, Parent};
+use crate::packed::parent::{self, Parent, ParentChoice};
 use crate::packed::{map_of, pack};
 use crate::preflight::Preflight;
 use crate::published::Entry;
@@ -79,15 +81,33 @@ impl Encoder<'_> {
         }
         self.preflight.ask().await?;
         self.check_conflict().await?;
-        let parent = parent::find(self.source, &self.options.parent, component.kind).await?;
-        encoded.parent = parent.clone();
-        let outcome = pack::pack(self.source.workspace, (repository, self.mounts), component, parent).await?;
+        let find = async || parent::find(self.source, &self.options.parent, component.kind).await;
+        encoded.parent = find().await?;
+        let pack = async |parent| {
+            pack::pack(self.source.workspace, (repository, self.mounts), component, parent).await
+        };
+        let mut outcome = pack(encoded.parent.clone()).await;
+        if let Err(OpsError::Packed(error @ PackedError::OtherImage { .. })) = &outcome
+            && let Some(parent) = &encoded.parent
+        {
+            let workspace = self.source.workspace;
+            workspace.note(format!("{}: {error}; it is removed here and brought anew", parent.name));
+            workspace.store.check_blob(&parent.component.digest)?;
+            encoded.parent = find().await?;
+            outcome = pack(encoded.parent.clone()).await;
+        }
+        let outcome = outcome?;
         encoded.moved += outcome.moved;
         Ok((outcome.stored, Some(outcome.in_parent)))
     }
 
-    /// How the same file was encoded before, here or by whoever published it, if all blobs can be had without doing it again.
+    /// How the same file was encoded before, here or by whoever published it, if what that takes is still to be had.
+    ///
+    /// A parent that was asked for is a wish to pack: nothing else repairs a published map that lies.
     async fn known(&self, component: &Component, encoding: Encoding) -> Result<Option<Stored>, OpsError> {
+        if encoding == Encoding::Packed && self.options.parent != ParentChoice::Auto {
+            return Ok(None);
+        }
         let same = |decoded: native::Decoded| {
             let pairs = decoded.bundle.components.into_iter().zip(decoded.stored);
             let mut fits = pairs
@@ -103,15 +123,39 @@ impl Encoder<'_> {
             return Ok(Some(stored));
         }
         let documents = match self.source.backend.resolve(self.source.reference, self.source.variant).await {
-            Err(error) if error.kind == ErrorKind::NotFound => None,
+            // What is damaged there is what a push repairs.
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Corrupt) => None,
             other => other?.documents,
         };
         let decoded = documents.and_then(|found| native::decode_stored(&found.manifest, &found.config).ok());
         let Some(stored) = decoded.and_then(same) else { return Ok(None) };
-        for blob in stored.blobs(component) {
-            self.source.blob(component, &blob).await?;
+        match self.is_published(component, &stored).await {
+            Ok(there) => Ok(Some(stored).filter(|_| there)),
+            Err(error) => {
+                let reason = crate::error::chain(&error);
+                let name = &component.file_name;
+                self.source.workspace.note(format!("{name}: what is published is encoded anew: {reason}"));
+                Ok(None)
+            }
         }
-        Ok(Some(stored))
+    }
+
+    /// Whether everything that `component` was published as is still there. Only the map is fetched: the rest is not needed
+    /// here, and a blob that the registry lost cannot be had from it.
+    async fn is_published(&self, component: &Component, stored: &Stored) -> Result<bool, OpsError> {
+        let Source { workspace, repository, .. } = self.source;
+        let Some(repository) = repository else { return Ok(false) };
+        for blob in stored.blobs(component) {
+            let here = workspace.store.has_sound(&blob.digest)?;
+            if !here && !repository.has_blob(&blob.digest).await.map_err(CopyError::from)? {
+                return Ok(false);
+            }
+        }
+        if let Stored::Packed { map, packs } = stored {
+            self.source.blob(component, map).await?;
+            map_of(workspace, component, map, packs)?;
+        }
+        Ok(true)
     }
 
     fn has_all(&self, component: &Component, stored: &Stored) -> Result<bool, OpsError> {

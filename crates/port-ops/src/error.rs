@@ -159,6 +159,17 @@ pub enum OpsError {
         #[source]
         source: Box<port_layout::port_v1::PortV1Error>,
     },
+    /// A registry that has a manifest and not what it names.
+    #[error("`{name}` is not whole: its blob {digest} is not there")]
+    Incomplete {
+        /// The published name.
+        name: String,
+        /// Of the blob.
+        digest: Digest,
+        /// What the registry said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Only registries know what refers to a manifest.
     #[error(
         "`{artifact}` is pulled from the backend `{kind}`, which knows of no referrers: expected `oci-registry`"

@@ -1,15 +1,17 @@
 //! Where one published variant is fetched from, and how one of its files comes into the store.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use port_backend::{Backend, Check, FoundFile};
+use port_backend::{Backend, Check, ErrorKind, FoundFile};
 use port_content::lock::Claim;
 use port_layout::Blob;
 use port_layout::native::Stored;
 use port_model::{Component, Digest, Reference, Variant};
-use port_registry::Repository;
+use port_registry::{Kind, RegistryError, Repository};
 use port_store::Store;
 
+use crate::copy::CopyError;
 use crate::error::OpsError;
 use crate::workspace::Workspace;
 use crate::{compressed, packed};
@@ -143,12 +145,30 @@ impl Source<'_> {
             return Ok((digest.clone(), Brought { moved: 0, found: size }));
         }
         let partial = store.partial_path(digest)?;
-        let fetched = backend.fetch(reference, variant, file, seeds, &partial, reporter).await?;
+        let fetched = backend.fetch(reference, variant, file, seeds, &partial, reporter).await;
+        let fetched = fetched.map_err(|error| match error.kind {
+            // A directory may have been swapped in between; a registry has what it names, or has lost it.
+            ErrorKind::NotFound if self.repository.is_some() => self.incomplete(digest, error),
+            _ => error.into(),
+        })?;
         let blob = match fetched.check {
             Check::Done => store.adopt(digest, size)?,
             Check::Callers => store.adopt_unchecked(&location, digest, size)?,
         };
         backend.forget(&partial)?;
         Ok((blob.digest, Brought { moved: fetched.moved, found: fetched.found }))
+    }
+
+    /// An error of the registry for a blob that its manifest names.
+    pub(crate) fn lost(&self, digest: &Digest, error: RegistryError) -> OpsError {
+        match error.kind() {
+            Kind::NotFound => self.incomplete(digest, error),
+            _ => CopyError::from(error).into(),
+        }
+    }
+
+    fn incomplete(&self, digest: &Digest, error: impl Error + Send + Sync + 'static) -> OpsError {
+        let (name, digest) = (self.reference.variant_name(self.variant), digest.clone());
+        OpsError::Incomplete { name, digest, source: Box::new(error) }
     }
 }

@@ -53,6 +53,9 @@ pub(super) async fn cheaper(job: &Job<'_>, plan: &Plan) -> Result<Option<Offer>,
 }
 
 fn parent(job: &Job<'_>, offer: &Offer) -> Result<Option<File>, OpsError> {
+    if job.local_digest.as_ref() == Some(&offer.parent) {
+        return Ok(Some(fs::open_regular(job.local)?.0));
+    }
     local::open(job.source.workspace, &offer.parent, job.local)
 }
 
@@ -86,7 +89,12 @@ pub(super) async fn apply(job: &Job<'_>, offer: &Offer, plan: &Plan) -> Result<u
     say(job, plan, &task, &read.blob);
     let made = make(job, offer, &read.blob, (&task, plan.wanted)).await;
     job.source.workspace.reporter.event(Event::Finished { task });
-    Ok(made? + manifest.bytes.len() as u64)
+    let made = made?;
+    job.source.workspace.note(format!(
+        "{}: made from an earlier version with a delta of {} bytes",
+        job.component.file_name, offer.size
+    ));
+    Ok(made + manifest.bytes.len() as u64)
 }
 
 /// Fetches the delta's blob and makes the file; returns the bytes moved.
@@ -110,10 +118,6 @@ async fn make(
         reason: "its parent is gone".to_owned(),
     })?;
     let (workspace, component) = (job.source.workspace, job.component.clone());
-    workspace.note(format!(
-        "{}: made from an earlier version with a delta of {} bytes",
-        component.file_name, offer.size
-    ));
     workspace.reporter.event(Event::Started { task: task.to_owned(), total: Some(wanted) });
     let control = control(job.source, task, &Arc::new(AtomicBool::new(false)));
     let (store, path) = (job.store().clone(), partial.clone());

@@ -163,7 +163,8 @@ impl Job {
         let parent = parent.map(|(parent, image)| port_packed::Parent {
             map: &parent.map,
             image,
-            check: Check::Known,
+            // A map that takes a rotten block for the parent's would be published for good.
+            check: Check::Hash,
         });
         let mut sink = Sink { store: &store, current: None, complete };
         Ok(port_packed::pack(image, parent, &Options::default(), &control, &mut sink)?)

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use port_backend::ErrorKind;
+use port_layout::Blob;
 use port_layout::index::name_of;
 use port_layout::native::{self, Stored};
 use port_model::{Component, ComponentKind, Reference};
@@ -91,13 +92,14 @@ async fn candidates(source: Source<'_>) -> Result<Vec<Reference>, OpsError> {
     if found.len() == 1
         && let Some(repository) = source.repository
     {
-        let tags = match repository.tags().await {
-            // A repository that does not exist yet, or a registry that lists nothing.
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Unsupported | Kind::Forbidden) => {
-                Vec::new()
+        // A repository that does not exist yet, or a registry that lists nothing: a parent is a saving, not a need.
+        let tags = repository.tags().await.unwrap_or_else(|error| {
+            if error.kind() != Kind::NotFound {
+                let reason = crate::error::chain(&error);
+                source.workspace.note(format!("no parent is looked for in the registry: {reason}"));
             }
-            other => other.map_err(CopyError::from)?,
-        };
+            Vec::new()
+        });
         let suffix = format!("-{}", source.variant.tag_suffix());
         let versions = tags.iter().filter_map(|tag| tag.as_str().strip_suffix(&suffix));
         found.extend(references(source.reference, versions).into_iter().take(1));
@@ -174,9 +176,32 @@ async fn look(source: Source<'_>, kind: ComponentKind) -> Result<Option<Parent>,
     source.workspace.note(format!("packing against {name}"));
     source.blob(component, map).await?;
     let read = map_of(source.workspace, component, map, packs)?;
+    check_packs(source, component, map, packs).await?;
     let manifest = port_content::hashing::digest_of(&documents.manifest);
     source.bring(component, stored, &manifest, Path::new("")).await?;
     Ok(Some(Parent { name, component: component.clone(), map: Arc::new(read) }))
+}
+
+/// What the new map takes from the parent's packs must be there for whoever pulls it: at the registry, or here to be sent.
+async fn check_packs(
+    source: Source<'_>,
+    component: &Component,
+    map: &Blob,
+    packs: &[Blob],
+) -> Result<(), OpsError> {
+    let Some(repository) = source.repository else { return Ok(()) };
+    for pack in packs {
+        if !source.workspace.store.has_sound(&pack.digest)?
+            && !repository.has_blob(&pack.digest).await.map_err(CopyError::from)?
+        {
+            return Err(OpsError::WrongMap {
+                file_name: component.file_name.clone(),
+                digest: map.digest.clone(),
+                reason: format!("its pack {} is neither at the registry nor here", pack.digest),
+            });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

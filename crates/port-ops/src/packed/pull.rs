@@ -25,7 +25,6 @@ use tokio::sync::mpsc;
 
 use super::local::{self, Known};
 use super::{deltas, map_of};
-use crate::copy::CopyError;
 use crate::error::OpsError;
 use crate::source::{Brought, Source, claim};
 
@@ -44,7 +43,10 @@ pub(crate) async fn bring(
     })?;
     let moved = source.blob(component, map).await?;
     let map = Arc::new(map_of(source.workspace, component, map, packs)?);
-    let job = Job { source, repository, component, manifest, local, map };
+    let mut job = Job { source, repository, component, manifest, local, local_digest: None, map };
+    if job.look_at_local()? {
+        return Ok(Brought { moved, found: component.size });
+    }
     let first = job.attempt().await;
     let again = match first {
         Err(OpsError::Packed(error)) if is_damage(&error) => {
@@ -52,6 +54,8 @@ pub(crate) async fn bring(
                 .workspace
                 .note(format!("{error}; everything that was used is checked, then fetched again"));
             job.distrust().await?;
+            // Nor is the local file believed, which the store cannot read again for us.
+            (job.local, job.local_digest) = (Path::new(""), None);
             job.attempt().await
         }
         other => other,
@@ -85,12 +89,35 @@ pub(super) struct Job<'a> {
     pub(super) manifest: &'a Digest,
     /// Where the component is locally, in this version or another.
     pub(super) local: &'a Path,
+    /// Of what lies there, where the store knew nothing that gives blocks.
+    pub(super) local_digest: Option<Digest>,
     map: Arc<Map>,
 }
 
 impl Job<'_> {
     pub(super) fn store(&self) -> &Store {
         &self.source.workspace.store
+    }
+
+    /// Reads the local file where the store has nothing that helps, as when the store was removed: it may be the version
+    /// that is wanted, or the parent of a delta. Says whether it is the one that is wanted, which is in the store then.
+    fn look_at_local(&mut self) -> Result<bool, OpsError> {
+        let (store, local) = (self.store(), self.local);
+        let unknown = fs::metadata(local).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
+            && store.known_digest(local).is_none();
+        if !unknown || self.map.packs().iter().all(|pack| store.has(&pack.digest)) {
+            return Ok(false);
+        }
+        if !local::images(self.source.workspace, &self.map, local)?.is_empty() {
+            return Ok(false);
+        }
+        let (digest, _) = store.digest_of_file(local)?;
+        if digest == self.component.digest {
+            store.ingest_file(local)?;
+            return Ok(store.has_sound(&digest)?);
+        }
+        self.local_digest = Some(digest);
+        Ok(false)
     }
 
     async fn attempt(&self) -> Result<Brought, OpsError> {
@@ -204,7 +231,7 @@ impl Job<'_> {
                 let partial = store.partial_path(&pack.digest)?;
                 let held = port_registry::Partial::wait(&partial).await?;
                 let fetched = self.repository.fetch_ranges(&pack.digest, pack.size, &pack.ranges, &held);
-                fetched.await.map_err(CopyError::from)?;
+                fetched.await.map_err(|error| self.source.lost(&pack.digest, error))?;
                 Ok((Arrived { pack: pack.pack, path: partial, claim: Some(claim) }, pack.fetch()))
             }
         }
