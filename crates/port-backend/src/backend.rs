@@ -1,6 +1,5 @@
 //! The trait and the plain data that it speaks.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -108,24 +107,6 @@ pub trait Backend: Send + Sync {
         reporter: &dyn Reporter,
     ) -> Result<Fetched, BackendError>;
 
-    /// Brings at least these ranges of one file to the same places of `target`, which is then as long as the file; what
-    /// lies there from an earlier call stays, and a later [`Backend::fetch`] may continue it.
-    ///
-    /// [`Check::Callers`] says that nothing was checked, since no digest is known of a part: the caller checks what it
-    /// uses. Where its check fails, it removes `target`, calls [`Backend::forget`], and fetches the whole, which is checked.
-    async fn fetch_ranges(
-        &self,
-        reference: &Reference,
-        variant: Variant,
-        file: &FoundFile,
-        ranges: &[Range<u64>],
-        target: &Path,
-        reporter: &dyn Reporter,
-    ) -> Result<Fetched, BackendError> {
-        let _ = ranges;
-        self.fetch(reference, variant, file, &[], target, reporter).await
-    }
-
     /// Removes what [`Backend::fetch`] keeps beside `target` to continue after a kill; the file itself has been moved
     /// to its place.
     fn forget(&self, _: &Path) -> Result<(), BackendError> {
@@ -164,8 +145,8 @@ pub struct Fetched {
 /// How far fetched bytes may be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
-    /// They were checked against [`FoundFile::digest`] and size where they lie.
+    /// They were checked against [`FoundFile::digest`] and size: where they lie, or on the way there by whoever wrote them.
     Done,
-    /// The caller checks them.
+    /// The caller checks them, and removes them where they are others.
     Callers,
 }

@@ -20,7 +20,6 @@ mod publish;
 mod published;
 
 use std::fs::File;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -232,31 +231,6 @@ impl Backend for FileSystem {
             }
         };
         fetched.map_err(error())
-    }
-
-    async fn fetch_ranges(
-        &self,
-        reference: &Reference,
-        variant: Variant,
-        file: &FoundFile,
-        ranges: &[Range<u64>],
-        target: &Path,
-        reporter: &dyn Reporter,
-    ) -> Result<Fetched, BackendError> {
-        let (source, directory) = self.open(reference, variant, file)?;
-        let error = || failed(format!("fetch ranges of `{}`", file.name), &directory);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(error())?;
-        }
-        let partial = fs::open_writable(target).map_err(error())?;
-        let (path, ranges) = (target.to_owned(), ranges.to_vec());
-        let total = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
-        let task = format!("fetch {}", file.name);
-        let copy = move |tell: &mut (dyn FnMut(u64) + Send)| {
-            sparse::copy_ranges(&source, &partial, &path, &ranges, tell)
-        };
-        copying(task, total, reporter, copy).await.map_err(error())?;
-        Ok(Fetched { check: Check::Callers, moved: total, found: 0 })
     }
 
     fn forget(&self, target: &Path) -> Result<(), BackendError> {

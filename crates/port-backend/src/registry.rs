@@ -13,7 +13,6 @@
 mod index;
 mod lookup;
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -199,22 +198,6 @@ impl Backend for OciRegistry {
         let partial = hold(target).await?;
         repository.blob_to_file(digest, file.size, &partial).await.map_err(failed)?;
         Ok(Fetched { check: Check::Done, moved: file.size, found: 0 })
-    }
-
-    async fn fetch_ranges(
-        &self,
-        reference: &Reference,
-        variant: Variant,
-        file: &FoundFile,
-        ranges: &[Range<u64>],
-        target: &Path,
-        _: &dyn Reporter,
-    ) -> Result<Fetched, BackendError> {
-        let (repository, digest) = (self.repository(reference)?, digest_of(reference, variant, file)?);
-        let partial = hold(target).await?;
-        repository.fetch_ranges(digest, file.size, ranges, &partial).await.map_err(failed)?;
-        let moved = ranges.iter().map(|range| range.end.saturating_sub(range.start)).sum();
-        Ok(Fetched { check: Check::Callers, moved, found: 0 })
     }
 
     fn forget(&self, target: &Path) -> Result<(), BackendError> {

@@ -31,6 +31,19 @@ impl FsError {
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
+
+    /// Whether a disk could not give back what it holds: another copy is the remedy, not another attempt.
+    pub fn is_damage(&self) -> bool {
+        self.operation == "read" && is_damage(&self.source)
+    }
+}
+
+/// Whether reading failed because of what lies on the disk: EIO, ENODATA (a bad sector), EBADMSG, EUCLEAN or EILSEQ (sums of
+/// the file system or the disk that do not match).
+pub fn is_damage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let damage = [Errno::IO, Errno::NODATA, Errno::BADMSG, Errno::UCLEAN, Errno::ILSEQ];
+    Errno::from_io_error(error).is_some_and(|errno| damage.contains(&errno))
 }
 
 /// Adds operation and path to an `io::Result`.

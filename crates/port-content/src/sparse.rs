@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::mpsc;
@@ -20,6 +19,22 @@ use crate::hashing::{BUFFER, Hasher};
 pub const BLOCK: usize = 4096;
 /// How much is copied before it is told, in bytes.
 const STEP: u64 = 16 * 1024 * 1024;
+
+/// Which side of a copy failed: a source that cannot be read may be had elsewhere, a target that cannot be written not.
+#[derive(Debug)]
+pub enum CopyError {
+    /// The source gave an error, or ended early.
+    Read(io::Error),
+    /// The target took no more.
+    Write(io::Error),
+}
+
+impl From<CopyError> for io::Error {
+    fn from(error: CopyError) -> Self {
+        let (CopyError::Read(source) | CopyError::Write(source)) = error;
+        source
+    }
+}
 
 /// Copies `source` into the empty file `target`, keeping holes; returns the bytes of its length.
 ///
@@ -43,30 +58,6 @@ pub fn copy_telling(
     target.set_len(length).context("size", path)?;
     copy_data_runs(source, target, length, tell).context("copy", path)?;
     Ok(length)
-}
-
-/// Copies `ranges` of `source` to the same places of `target`, which gets the length of `source` and keeps what else it
-/// holds; tells how many bytes are done since it last told. Ranges end where `source` does.
-pub fn copy_ranges(
-    source: &File,
-    target: &File,
-    path: &Path,
-    ranges: &[Range<u64>],
-    tell: &mut dyn FnMut(u64),
-) -> Result<(), FsError> {
-    let length = source.metadata().context("inspect", path)?.len();
-    target.set_len(length).context("size", path)?;
-    for range in ranges {
-        let mut position = range.start.min(length);
-        let end = range.end.min(length);
-        while position < end {
-            let to = end.min(position + STEP);
-            copy_run(source, target, position, to).context("copy", path)?;
-            tell(to - position);
-            position = to;
-        }
-    }
-    Ok(())
 }
 
 /// Makes `target` share the blocks of `source`; says whether the file system can.
@@ -107,33 +98,39 @@ pub fn next_data(file: &File, position: u64, length: u64) -> io::Result<Option<(
 }
 
 fn copy_run(source: &File, target: &File, start: u64, end: u64) -> io::Result<()> {
-    copy_range(source, start, target, start, end - start)
+    Ok(copy_range(source, start, target, start, end - start)?)
 }
 
 /// Copies `length` bytes between two places, inside the kernel where it can; file systems that share blocks may share
 /// them. All of `length` must lie within the source.
-pub fn copy_range(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<()> {
+pub fn copy_range(source: &File, from: u64, target: &File, to: u64, length: u64) -> Result<(), CopyError> {
     let (mut from, mut to) = (from, to);
     let end = from.saturating_add(length);
     while from < end {
         let count = usize::try_from(end - from).unwrap_or(usize::MAX);
         match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), count) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => return Err(CopyError::Read(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => {}
-            // Another file system, or a kernel that cannot: by hand.
+            // Another file system, or a kernel that cannot, or an error that does not say whose it is: by hand.
             Err(_) => return copy_range_by_hand(source, from, target, to, end - from),
         }
     }
     Ok(())
 }
 
-fn copy_range_by_hand(source: &File, from: u64, target: &File, to: u64, length: u64) -> io::Result<()> {
+fn copy_range_by_hand(
+    source: &File,
+    from: u64,
+    target: &File,
+    to: u64,
+    length: u64,
+) -> Result<(), CopyError> {
     let mut buffer = vec![0; BUFFER];
     let mut done = 0;
     while done < length {
         let count = usize::try_from(length - done).unwrap_or(usize::MAX).min(BUFFER);
-        source.read_exact_at(&mut buffer[..count], from + done)?;
-        target.write_all_at(&buffer[..count], to + done)?;
+        source.read_exact_at(&mut buffer[..count], from + done).map_err(CopyError::Read)?;
+        target.write_all_at(&buffer[..count], to + done).map_err(CopyError::Write)?;
         done += count as u64;
     }
     Ok(())
@@ -345,16 +342,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_wanted_ranges_are_copied_and_the_rest_stays() {
+    fn a_copy_that_fails_says_which_side_failed() {
         let directory = tempfile::tempdir().unwrap();
-        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
-        let source = crate::fs::open_writable(&from).unwrap();
-        source.write_all_at(b"0123456789", 0).unwrap();
-        let target = crate::fs::open_writable(&to).unwrap();
-        target.write_all_at(b"x", 0).unwrap();
-        let mut told = 0;
-        copy_ranges(&source, &target, &to, &[2..4, 8..99, 50..60], &mut |bytes| told += bytes).unwrap();
-        assert_eq!(crate::fs::read(&to, 100).unwrap(), b"x\0\x32\x33\0\0\0\0\x38\x39");
-        assert_eq!(told, 4);
+        let path = directory.path().join("file");
+        fs::open_writable(&path).unwrap().write_all_at(b"0123456789", 0).unwrap();
+        let reading = fs::open(&path).unwrap();
+        let writing = tempfile::tempfile().unwrap();
+        assert!(matches!(copy_range(&reading, 8, &writing, 0, 3), Err(CopyError::Read(_))), "its end");
+        assert!(matches!(copy_range(&writing, 0, &reading, 0, 3), Err(CopyError::Read(_))), "it is empty");
+        assert!(matches!(copy_range(&reading, 0, &fs::open(&path).unwrap(), 5, 3), Err(CopyError::Write(_))));
     }
 }

@@ -15,6 +15,7 @@ mod assemble;
 mod hashing;
 mod sharing;
 
+use std::io::Write;
 use std::ops::Range;
 
 use port_model::Digest;
@@ -84,12 +85,29 @@ impl BlockIndex {
         self.runs.iter().map(|run| self.bytes(run.first, run.length)).sum()
     }
 
-    /// Writes the index.
+    /// The index as bytes.
     pub fn encode(&self) -> Result<Vec<u8>, PackedError> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes the index, without having it in memory a second time.
+    pub fn write(&self, out: &mut impl Write) -> Result<(), PackedError> {
+        let head = self.head()?;
+        let hashes = self.hashes.as_flattened();
+        let sum = sha2::Sha256::new().chain_update(&head).chain_update(hashes).finalize();
+        for part in [&head[..], hashes, &sum[..]] {
+            out.write_all(part).map_err(PackedError::write("the block index"))?;
+        }
+        Ok(())
+    }
+
+    /// What stands in front of the hashes.
+    fn head(&self) -> Result<Vec<u8>, PackedError> {
         let digest = bytes_of(&self.digest)
             .ok_or_else(|| malformed(format!("image digest: expected sha256, found {}", self.digest)))?;
-        let mut bytes = Vec::with_capacity(HEADER + SUM + self.runs.len() * 4 + self.hashes.len() * HASH);
-        bytes.extend_from_slice(&MAGIC);
+        let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&0_u16.to_le_bytes());
         bytes.extend_from_slice(&self.size.to_le_bytes());
@@ -101,9 +119,6 @@ impl BlockIndex {
             put(&mut bytes, u64::from(run.length));
             end = run.end();
         }
-        bytes.extend_from_slice(self.hashes.as_flattened());
-        let sum = crate::sha256::of(&bytes);
-        bytes.extend_from_slice(&sum);
         Ok(bytes)
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use port_content::sparse::CopyError;
 use port_model::Digest;
 
 /// A failed packing, assembling, or reading of a map or delta.
@@ -30,6 +31,13 @@ pub enum PackedError {
     Read {
         /// Of what.
         subject: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file at hand could not be read: what it has may be had elsewhere.
+    #[error("cannot read a local image")]
+    Source {
         /// What the operating system said.
         #[source]
         source: io::Error,
@@ -94,9 +102,19 @@ pub enum PackedError {
         /// The first of them.
         first: u64,
     },
-    /// The image changed while it was read.
-    #[error("the image changed while it was packed: expected it to be at rest, found other times or size")]
+    /// The image, or the one it is packed against, changed while it was read.
+    #[error(
+        "the image, or its parent, changed while it was packed: expected them at rest, found other times or size"
+    )]
     Changed,
+    /// More data than packs for it fit into one manifest.
+    #[error("too much for the packed encoding: at most {limit} bytes of new data, found {found}")]
+    TooMuchData {
+        /// In packs of the largest size, should none of it compress.
+        limit: u64,
+        /// In the image.
+        found: u64,
+    },
     /// The target of an assembly must be an empty file, because what is not written must be a hole.
     #[error("the target file is not empty: expected 0 bytes, found {found}")]
     NotEmpty {
@@ -115,6 +133,15 @@ pub enum PackedError {
 }
 
 impl PackedError {
+    /// Whether bytes were wrong, or a disk could not give back what it holds: with other copies of the same it may go well.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Frame { .. } | Self::WrongImage { .. } | Self::Source { .. } => true,
+            Self::Read { source, .. } => port_content::fs::is_damage(source),
+            _ => false,
+        }
+    }
+
     pub(crate) fn read(subject: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let subject = subject.into();
         move |source| Self::Read { subject, source }
@@ -123,5 +150,34 @@ impl PackedError {
     pub(crate) fn write(subject: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let subject = subject.into();
         move |source| Self::Write { subject, source }
+    }
+
+    /// A copy from a local image into `target`.
+    pub(crate) fn copy(target: &'static str) -> impl FnOnce(CopyError) -> Self {
+        move |error| match error {
+            CopyError::Read(source) => Self::Source { source },
+            CopyError::Write(source) => Self::write(target)(source),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_cannot_read_is_damage_and_one_that_is_full_is_not() {
+        let error = io::Error::from_raw_os_error;
+        let (input_output, refused, full) = (5, 13, 28);
+        for (found, expected) in [
+            (PackedError::copy("the image")(CopyError::Read(error(input_output))), true),
+            (PackedError::copy("the image")(CopyError::Read(io::ErrorKind::UnexpectedEof.into())), true),
+            (PackedError::copy("the image")(CopyError::Write(error(full))), false),
+            (PackedError::copy("the image")(CopyError::Write(error(input_output))), false),
+            (PackedError::read("pack sha256:1")(error(input_output)), true),
+            (PackedError::read("pack sha256:1")(error(refused)), false),
+        ] {
+            assert_eq!(found.is_damage(), expected, "{found}: {:?}", std::error::Error::source(&found));
+        }
     }
 }

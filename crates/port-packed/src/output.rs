@@ -156,7 +156,7 @@ impl Output {
         let inside = there.saturating_sub(place(from)).min(self.size.saturating_sub(place(to)));
         let bytes = place(length).min(inside);
         sparse::copy_range(source, place(from), &self.target, place(to), bytes)
-            .map_err(PackedError::write("the image, from a local one"))?;
+            .map_err(PackedError::copy("the image"))?;
         self.control.tell(Step::Copied(bytes));
         self.shared.mark(to, length);
         Ok(())

@@ -1,4 +1,5 @@
-//! Adding blobs: bytes are written beside their place, hashed where they lie, and only then named.
+//! Adding blobs: bytes are written beside their place, hashed, and only then named: where they lie, or, of what this process
+//! makes itself, by whoever writes them, on their way ([`Ingest::commit_hashed`]).
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,7 +12,7 @@ use port_content::{fs, hashing, lock, sparse};
 use port_model::Digest;
 
 use crate::error::StoreError;
-use crate::known::{self, Knowledge};
+use crate::known::{self, Knowledge, Written};
 use crate::store::Store;
 
 /// A blob that is in the store.
@@ -111,9 +112,13 @@ impl Store {
     pub fn adopt(&self, digest: &Digest, size: u64) -> Result<Blob, StoreError> {
         let partial = self.partial_path(digest)?;
         let place = self.blob_path(digest);
-        fs::set_mode(&partial, 0o444).map_err(|e| self.files(e))?;
+        let (file, _) = fs::open_regular(&partial).map_err(|e| self.files(e))?;
+        let written = Written::of(&file, &partial)?;
         let file = atomic::place(&partial, &place).map_err(|e| self.files(e))?;
-        self.remember(&place, &file, digest)?;
+        // CRASH: read-only only now. Whoever continues what a kill left opens it for writing; a blob that stays writable is
+        // as good, and `share` makes up for it.
+        fs::set_mode(&place, 0o444).map_err(|e| self.files(e))?;
+        self.remember(&place, &file, written, digest)?;
         Ok(Blob { digest: digest.clone(), size })
     }
 
@@ -141,7 +146,7 @@ fn check((found, found_size): (Digest, u64), expected: &Digest, size: u64) -> Re
 }
 
 impl Ingest<'_> {
-    /// The open file to write to. Its content counts, not what was passed by.
+    /// The open file to write to. With [`Ingest::commit`] its content counts, not what was passed by.
     pub fn file(&mut self) -> &mut File {
         self.file.file()
     }
@@ -166,16 +171,18 @@ impl Ingest<'_> {
         self.place(hashed)
     }
 
-    /// Names what whoever wrote it has hashed where it lies: as [`Ingest::commit`], without reading it again.
+    /// Names what whoever wrote it has hashed, where it lies or on its way there: as [`Ingest::commit`], without reading it
+    /// again.
     pub fn commit_hashed(self, digest: &Digest, size: u64) -> Result<Blob, StoreError> {
         self.place((digest.clone(), size))
     }
 
-    /// Names what was hashed where it lies.
-    fn place(self, (digest, size): (Digest, u64)) -> Result<Blob, StoreError> {
+    /// Names what was hashed.
+    fn place(mut self, (digest, size): (Digest, u64)) -> Result<Blob, StoreError> {
         let place = self.store.blob_path(&digest);
+        let written = Written::of(self.file.file(), &place)?;
         let file = self.file.commit_as(&place).map_err(|e| self.store.files(e))?;
-        self.store.remember(&place, &file, &digest)?;
+        self.store.remember(&place, &file, written, &digest)?;
         Ok(Blob { digest, size })
     }
 }

@@ -140,6 +140,18 @@ pub(crate) fn content_stamp(metadata: &Metadata) -> (u64, i128) {
     (metadata.len(), nanoseconds(metadata.mtime(), metadata.mtime_nsec()))
 }
 
+/// What a file was when its content was complete.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written((u64, i128));
+
+impl Written {
+    /// Of a file that nobody else can write to yet.
+    pub(crate) fn of(file: &File, path: &Path) -> Result<Self, StoreError> {
+        let metadata = file.metadata().context("inspect", path).map_err(StoreError::Outside)?;
+        Ok(Self(content_stamp(&metadata)))
+    }
+}
+
 /// A record being written while its file is hashed.
 #[derive(Debug)]
 pub(crate) struct Note {
@@ -213,13 +225,24 @@ impl Store {
     }
 
     /// Remembers the digest of a file whose content this process has just written and hashed: `file` is the open
-    /// file itself, so that another one that took its path meanwhile is not taken for it.
+    /// file itself, so that another one that took its path meanwhile is not taken for it, and `written` what it was before it
+    /// got that path. What somebody wrote to it since then was not hashed, and is not vouched for.
     ///
     /// This process knows it at once; others when the [operation](Store::operation) ends.
-    pub(crate) fn remember(&self, path: &Path, file: &File, digest: &Digest) -> Result<(), StoreError> {
+    pub(crate) fn remember(
+        &self,
+        path: &Path,
+        file: &File,
+        written: Written,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
         let metadata = file.metadata().context("inspect", path).map_err(StoreError::Outside)?;
         if let Some(place) = self.record_path(path) {
-            self.fresh.lock().insert(place, Record::new(path, &metadata, digest, 0));
+            if content_stamp(&metadata) == written.0 {
+                self.fresh.lock().insert(place, Record::new(path, &metadata, digest, 0));
+            } else {
+                self.fresh.lock().remove(&place);
+            }
         }
         Ok(())
     }
@@ -290,5 +313,33 @@ impl Store {
         let absolute = std::path::absolute(path).ok()?;
         let name = hashing::digest_of(absolute.as_os_str().as_encoded_bytes());
         Some(self.root().join("files").join(name.hex()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use port_content::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_to_after_it_was_hashed_is_not_vouched_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store")).unwrap();
+        let path = directory.path().join("rootfs.ext4");
+        let file = fs::open_writable(&path).unwrap();
+        file.write_all_at(b"hashed", 0).unwrap();
+        let digest = hashing::digest_of(b"hashed");
+        let written = Written::of(&file, &path).unwrap();
+        store.remember(&path, &file, written, &digest).unwrap();
+        assert_eq!(store.known_digest(&path), Some((digest.clone(), 6)));
+        // Somebody who found it at its path, before its metadata was read.
+        file.write_all_at(b"others", 0).unwrap();
+        let later = file.metadata().unwrap().modified().unwrap() + Duration::from_secs(1);
+        file.set_modified(later).unwrap();
+        store.remember(&path, &file, written, &digest).unwrap();
+        assert_eq!(store.known_digest(&path), None);
     }
 }

@@ -9,14 +9,16 @@
 //! is handed out, and removed.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use port_content::atomic::{self, AtomicFile};
+use port_content::fs::Context as _;
 use port_content::{fs, sparse};
 use port_model::Digest;
 
 use crate::error::StoreError;
+use crate::known::Written;
 use crate::store::Store;
 
 impl Store {
@@ -45,8 +47,10 @@ impl Store {
             return self.commit(file, digest, target);
         }
         drop(file);
+        let written = Written::of(&blob, target)?;
+        self.protect(&blob, digest)?;
         match atomic::link(&self.blob_path(digest), target) {
-            Ok(()) => self.linked(&blob, digest, target),
+            Ok(()) => self.linked(&blob, written, digest, target),
             // Another file system, or one without links.
             Err(_) => self.materialise(digest, size, target),
         }
@@ -65,17 +69,34 @@ impl Store {
         Err(StoreError::NoBlob { root: self.root().to_owned(), digest: digest.clone() })
     }
 
-    fn commit(&self, file: AtomicFile, digest: &Digest, target: &Path) -> Result<bool, StoreError> {
+    fn commit(&self, mut file: AtomicFile, digest: &Digest, target: &Path) -> Result<bool, StoreError> {
+        let written = Written::of(file.file(), target)?;
         let file = file.commit().map_err(StoreError::Outside)?;
-        self.remember(target, &file, digest)?;
+        self.remember(target, &file, written, digest)?;
         atomic::sweep_beside(target).map_err(StoreError::Outside)?;
         Ok(true)
     }
 
+    /// Makes a blob read-only that a kill left writable, before somebody is given it under another name.
+    fn protect(&self, blob: &File, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.blob_path(digest);
+        let metadata = blob.metadata().context("inspect", &path).map_err(|e| self.files(e))?;
+        if metadata.permissions().mode() & 0o222 == 0 {
+            return Ok(());
+        }
+        fs::set_mode(&path, 0o444).map_err(|e| self.files(e))
+    }
+
     /// A link moves the change time of the file that it names, so both names are remembered anew.
-    fn linked(&self, blob: &File, digest: &Digest, target: &Path) -> Result<bool, StoreError> {
-        self.remember(target, blob, digest)?;
-        self.remember(&self.blob_path(digest), blob, digest)?;
+    fn linked(
+        &self,
+        blob: &File,
+        written: Written,
+        digest: &Digest,
+        target: &Path,
+    ) -> Result<bool, StoreError> {
+        self.remember(target, blob, written, digest)?;
+        self.remember(&self.blob_path(digest), blob, written, digest)?;
         atomic::sweep_beside(target).map_err(StoreError::Outside)?;
         Ok(true)
     }

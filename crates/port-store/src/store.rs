@@ -70,14 +70,14 @@ impl Store {
         fs::exists(&self.blob_path(digest))
     }
 
-    /// Whether the blob is here and sound: hashed now, or earlier and unchanged since. A damaged one is removed, so
-    /// that it is fetched again.
+    /// Whether the blob is here and sound: hashed now, or earlier and unchanged since. A damaged one, and one that the disk
+    /// cannot read any more, is removed, so that it is fetched again.
     pub fn has_sound(&self, digest: &Digest) -> Result<bool, StoreError> {
         let path = self.blob_path(digest);
         if !self.has(digest) {
             return Ok(false);
         }
-        let sound = self.digest_of_file(&path)?.0 == *digest;
+        let sound = is_sound(self.digest_of_file(&path), digest)?;
         if !sound {
             fs::remove_file(&path).map_err(|e| self.files(e))?;
         }
@@ -130,5 +130,45 @@ impl Store {
 
     pub(crate) fn files(&self, source: FsError) -> StoreError {
         StoreError::Files { root: self.root.clone(), source }
+    }
+}
+
+/// What hashing a blob says of it. One that the disk cannot give back is as bad as one that it gives back wrong; a refusal is
+/// neither.
+fn is_sound(hashed: Result<(Digest, u64), StoreError>, digest: &Digest) -> Result<bool, StoreError> {
+    match hashed {
+        Err(StoreError::Outside(error)) if error.is_damage() => Ok(false),
+        hashed => hashed.map(|(found, _)| found == *digest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_blob_that_cannot_be_read_is_damaged_and_one_that_may_not_be_is_not() {
+        let digest = port_content::hashing::digest_of(b"blob");
+        let fails = |operation: &'static str, number: i32| {
+            let error = FsError::new(operation, Path::new("blob"), io::Error::from_raw_os_error(number));
+            is_sound(Err(StoreError::Outside(error)), &digest).ok()
+        };
+        let other = port_content::hashing::digest_of(b"other");
+        assert_eq!(is_sound(Ok((digest.clone(), 4)), &digest).ok(), Some(true));
+        assert_eq!(is_sound(Ok((other, 5)), &digest).ok(), Some(false));
+        // As Linux numbers them on every architecture that Port runs on.
+        let (input_output, refused, bad_message, unclean) = (5, 13, 74, 117);
+        for (operation, number, expected) in [
+            ("read", input_output, Some(false)),
+            ("read", unclean, Some(false)),
+            ("read", bad_message, Some(false)),
+            ("read", refused, None),
+            ("open", refused, None),
+            ("open", input_output, None),
+        ] {
+            assert_eq!(fails(operation, number), expected, "{operation}: {number}");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! What every backend must do, as one suite that runs over each implementation.
 
 use std::fs;
-use std::ops::Range;
 use std::path::Path;
 
 use port_backend::{Backend, Document, Documents, ErrorKind, Found, FoundFile, Publication, PublishedFile};
@@ -98,37 +97,12 @@ async fn ranges_come_to_their_places(backend: &impl Backend) {
     let content = ranged_content();
     backend.push(&publication(scratch.path(), &[("vmlinux", &content)]), &unlisted, &Silent).await.unwrap();
     let found = backend.resolve(&reference(), variant()).await.unwrap();
-    ranges(backend, &found.files[0], &content).await;
     seeds(backend, &found.files[0], &content).await;
 }
 
 /// Bytes that differ wherever one looks.
 pub fn ranged_content() -> Vec<u8> {
     (0..1_200_000u32).map(|n| (n * 7 + n / 256) as u8).collect()
-}
-
-/// What [`Backend::fetch_ranges`] promises, of a file with this content that is published already.
-pub async fn ranges(backend: &impl Backend, file: &FoundFile, content: &[u8]) {
-    let scratch = tempfile::tempdir().unwrap();
-    let target = scratch.path().join("partial");
-    let calls: [&[Range<u64>]; 3] =
-        [&[1000..2000, 250_000..300_000], &[0..10, 20..20], &[1500..90_000, 80..90]];
-    let mut wanted = Vec::new();
-    for ranges in calls {
-        backend.fetch_ranges(&reference(), variant(), file, ranges, &target, &Silent).await.unwrap();
-        wanted.extend_from_slice(ranges);
-        let there = fs::read(&target).unwrap();
-        assert_eq!(there.len(), content.len(), "the file is as long as the whole from the beginning");
-        for range in wanted.iter().map(|range| range.start as usize..range.end as usize) {
-            assert!(
-                there[range.clone()] == content[range.clone()],
-                "{range:?}, of this call or an earlier one"
-            );
-        }
-    }
-    backend.fetch(&reference(), variant(), file, &[], &target, &Silent).await.unwrap();
-    assert!(fs::read(&target).unwrap() == content, "the whole continues what is there");
-    backend.forget(&target).unwrap();
 }
 
 /// What [`Backend::fetch`] promises of seeds, of a file with this content that is published already: whatever they hold,

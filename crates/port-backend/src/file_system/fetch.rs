@@ -5,7 +5,9 @@
 //! <target>.previous  what a killed fetch left of it: a seed of the next one
 //! ```
 //!
-//! Invariant: where the digest is known, `target` is whole or not there; several processes may fetch the same at once.
+//! Invariant: what is at `target` came there whole, never in parts; several processes may fetch the same at once. With
+//! [`Check::Done`] it is the file. With [`Check::Callers`] the published bytes are others than the side-car says: they are put
+//! there all the same, since the caller knows what was expected and says so, and removes them.
 //! CRASH: a kill leaves `.next`; the next fetch reads it as a seed, so that what came over a network does not come again.
 
 use std::fs::File;

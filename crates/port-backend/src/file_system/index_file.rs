@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use port_content::{FsError, atomic, fs};
+use port_content::atomic::AtomicFile;
+use port_content::{FsError, fs};
 use port_model::{Digest, FileName};
 use port_packed::block_index::BlockIndex;
 use port_packed::{Control, PackedError, limit};
@@ -37,8 +38,9 @@ pub(super) fn read(directory: &Path, name: &FileName, size: u64) -> Option<(Bloc
 /// Writes it into a directory that is not published yet.
 pub(super) fn write(directory: &Path, name: &FileName, index: &BlockIndex) -> Result<(), FsError> {
     let path = path(directory, name);
-    let bytes = index.encode().map_err(|error| packed("write", &path, error))?;
-    atomic::write(&path, &bytes)
+    let mut file = AtomicFile::create(&path)?;
+    index.write(&mut file).map_err(|error| packed("write", &path, error))?;
+    file.commit().map(drop)
 }
 
 /// The index of a file; `None` where it is too large for one.

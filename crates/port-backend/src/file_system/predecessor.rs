@@ -11,7 +11,7 @@ use port_packed::block_index::BlockIndex;
 
 use super::index_file;
 
-/// How many are opened: their indexes are read as a whole.
+/// How many are opened: their indexes are read as a whole, one after the other.
 const MOST: usize = 3;
 /// How many versions are looked at, so that a push does not slow down with the years.
 const VERSIONS: usize = 256;
@@ -25,19 +25,16 @@ pub(super) struct Candidate {
     name: FileName,
 }
 
-/// A published file that may give blocks.
-#[derive(Debug)]
-pub(super) struct Predecessor {
-    pub(super) file: File,
-    pub(super) index: BlockIndex,
-}
+impl Candidate {
+    /// The published file.
+    pub(super) fn open(&self) -> Option<File> {
+        Some(fs::open_regular_itself(&self.directory.join(&self.name)).ok()?.0)
+    }
 
-impl Predecessor {
-    pub(super) fn open(candidate: &Candidate) -> Option<Self> {
-        let Candidate { directory, name } = candidate;
-        let (file, metadata) = fs::open_regular_itself(&directory.join(name)).ok()?;
-        let (index, _) = index_file::read(directory, name, metadata.len())?;
-        Some(Self { file, index })
+    /// What the blocks of its file are, as it is said beside it.
+    pub(super) fn index(&self, file: &File) -> Option<BlockIndex> {
+        let size = file.metadata().ok()?.len();
+        Some(index_file::read(&self.directory, &self.name, size)?.0)
     }
 }
 

@@ -9,7 +9,6 @@ use port_content::{FsError, fs, sparse};
 use port_model::Digest;
 use port_packed::block_index::{BlockIndex, Sharing};
 
-use super::predecessor::Predecessor;
 use super::{index_file, predecessor};
 use crate::backend::PublishedFile;
 use crate::sidecar;
@@ -78,22 +77,26 @@ fn by_blocks(
     if file.size < index_file::LEAST {
         return None;
     }
-    let predecessors: Vec<Predecessor> = published.iter().filter_map(Predecessor::open).collect();
-    if !predecessor::is_cheap(&predecessors.first()?.file, source, target) {
+    let opened = published.iter().filter_map(|candidate| Some((candidate.open()?, candidate)));
+    let predecessors: Vec<_> = opened.collect();
+    if !predecessor::is_cheap(&predecessors.first()?.0, source, target) {
         return None;
     }
-    let index = index_file::of(source, Some(&file.digest), &file.path).ok()??;
-    let mut sharing = Sharing::new(index.clone());
-    for (number, predecessor) in predecessors.iter().enumerate() {
-        sharing.add_index(number, &predecessor.index);
+    let mut sharing = Sharing::new(index_file::of(source, Some(&file.digest), &file.path).ok()??);
+    for (number, (file, candidate)) in predecessors.iter().enumerate() {
+        // An index takes 4 MiB for each GiB of data: there is one at a time beside that of the file.
+        if let Some(index) = candidate.index(file) {
+            sharing.add_index(number, &index);
+        }
     }
     let found = sharing.found();
-    let files: Vec<&File> = predecessors.iter().map(|predecessor| &predecessor.file).collect();
+    let files: Vec<&File> = predecessors.iter().map(|(file, _)| file).collect();
     if found == 0 {
         return None;
     }
     // A predecessor that is not what its index says is found here, and the file is copied as a whole.
     sharing.assemble(&files, source, target, &mut |copied| tell(copied.bytes())).ok()?;
+    let index = sharing.into_wanted();
     let moved = index.data().saturating_sub(found);
     Some(Put { digest: index.image_digest().clone(), moved, index: Some(index) })
 }

@@ -245,6 +245,7 @@ async fn an_index_that_is_damaged_or_lies_costs_only_time() {
         ("cut", good[..good.len() / 2].to_vec(), false),
         ("empty", Vec::new(), false),
         ("of another image", forged(&longer, &longer), false),
+        ("of this image that claims to be another", forged(&two(), &longer), false),
         ("of another image that claims to be this", forged(&longer, &two()), true),
         ("all zeros", forged(&vec![0; two().len()], &two()), false),
     ] {

@@ -39,7 +39,6 @@ async fn a_registry_keeps_the_contract_of_fetching_with_and_without_ranges_of_it
         let digest = server.add_blob(&content).parse().unwrap();
         let (name, size) = ("vmlinux".parse().unwrap(), content.len() as u64);
         let file = FoundFile { name, size, digest: Some(digest) };
-        contract::ranges(&backend, &file, &content).await;
         contract::seeds(&backend, &file, &content).await;
     }
 }

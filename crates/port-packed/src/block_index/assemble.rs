@@ -122,7 +122,7 @@ impl Sharing {
         while done < length {
             let count = (length - done).min(STEP);
             sparse::copy_range(file, source + done, target, start + done, count)
-                .map_err(PackedError::write("the image"))?;
+                .map_err(PackedError::copy("the image"))?;
             done += count;
             tell(start + done, count);
         }

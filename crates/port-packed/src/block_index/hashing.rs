@@ -3,6 +3,7 @@
 use std::fs::File;
 
 use port_content::hashing::Hasher;
+use port_content::sparse;
 use port_model::Digest;
 
 use super::{BlockIndex, BlockSha, Run, hash_of};
@@ -62,7 +63,10 @@ impl BlockIndex {
     ) -> Result<Option<Self>, PackedError> {
         let image = Blocks::open(file, "the image")?;
         let mut whole = digest.is_none().then(|| Whole::new(image.size()));
-        let (mut runs, mut hashes): (Vec<Run>, Vec<BlockSha>) = (Vec::new(), Vec::new());
+        let mut runs: Vec<Run> = Vec::new();
+        // Growing would need three times as much for a moment.
+        let data = sparse::data_bytes(file).map_err(PackedError::read("the image"))?.div_ceil(BLOCK as u64);
+        let mut hashes: Vec<BlockSha> = Vec::with_capacity(data.min(u64::from(INDEXED_BLOCKS)) as usize);
         let mut fits = true;
         scan(image, threads, control, |chunk| {
             if let Some(whole) = &mut whole {

@@ -93,6 +93,11 @@ impl Sharing {
         &self.wanted
     }
 
+    /// The same, where nothing more is looked for.
+    pub fn into_wanted(self) -> BlockIndex {
+        self.wanted
+    }
+
     /// Bytes of the image that the files have.
     pub fn found(&self) -> u64 {
         let found = self.pieces().filter(|piece| piece.from.is_some());
