@@ -3,13 +3,40 @@
 //! The last block is padded with zeros for matching and packing; nothing beyond the image's size is ever written.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use port_content::sparse;
 
 use crate::PackedError;
 use crate::limit::{BLOCK, IMAGE_BYTES};
 use crate::map::blocks_of;
+
+/// What a write to an image changes, as it was before the image was read: none may have come meanwhile.
+#[derive(Debug)]
+pub(crate) struct AtRest<'a> {
+    file: &'a File,
+    role: &'static str,
+    before: [i64; 3],
+}
+
+impl<'a> AtRest<'a> {
+    pub(crate) fn of(file: &'a File, role: &'static str) -> Result<Self, PackedError> {
+        Ok(Self { file, role, before: stamp(file, role)? })
+    }
+
+    pub(crate) fn check(&self) -> Result<(), PackedError> {
+        match stamp(self.file, self.role)? == self.before {
+            true => Ok(()),
+            false => Err(PackedError::Changed),
+        }
+    }
+}
+
+/// The change time is no part of it: it moves also when the file gets another name, as a blob of a store does.
+fn stamp(file: &File, role: &'static str) -> Result<[i64; 3], PackedError> {
+    let metadata = file.metadata().map_err(PackedError::read(role))?;
+    Ok([metadata.len().cast_signed(), metadata.mtime(), metadata.mtime_nsec()])
+}
 
 /// An open image; reads are positioned, so that threads share it.
 #[derive(Debug, Clone, Copy)]

@@ -40,13 +40,10 @@ pub use assemble::Assembler;
 pub use control::{Control, Step};
 pub use error::PackedError;
 pub use map::{Frame, Map, Pack};
-pub use pack::{
-    Check, DEAD_PERCENT, GENERATIONS, Image, Options, PackSink, Packed, Parent, Statistics, pack,
-};
+pub use pack::{DEAD_PERCENT, GENERATIONS, Image, Options, PackSink, Packed, Parent, Statistics, pack};
 pub use plan::{LocalImage, PackPlan, Plan, Source, plan};
 pub use segments::Segment;
 pub use statistics::{MapStatistics, PackStatistics};
-pub use writer::Discard;
 
 /// The media type of a map blob.
 pub const MAP_MEDIA_TYPE: &str = "application/vnd.port.packed.map.v1";

@@ -14,8 +14,6 @@ pub const PACKS: usize = 900;
 pub const IMAGE_BYTES: u64 = 1 << 40;
 /// The plain body of a map or of a delta's index, in bytes.
 pub const INDEX_BYTES: usize = 16 * 1024 * 1024;
-/// A map blob, in bytes: its body stored as it is would be the worst case.
-pub const MAP_BYTES: u64 = INDEX_BYTES as u64 + 1024 * 1024;
 /// A delta blob, in bytes.
 pub const DELTA_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// Blocks with data that a block index may describe: 16 GiB. Larger images are published without one.

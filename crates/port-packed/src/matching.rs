@@ -41,8 +41,8 @@ pub(crate) struct ParentIndex<'a> {
 }
 
 impl<'a> ParentIndex<'a> {
-    /// Reads the parent once. `usable` says which of its blocks may be referred to; `wanted` which of those need an
-    /// entry, so that copies of one block have one.
+    /// Reads the parent once. `usable` says which of its blocks may be referred to; `wanted` which of those may need an
+    /// entry. Equal blocks have one: thousands of the same would make each look-up a walk over all of them.
     pub(crate) fn build(
         context: Context<'_>,
         blocks: Blocks<'a>,
@@ -50,9 +50,10 @@ impl<'a> ParentIndex<'a> {
         wanted: &mut dyn FnMut(u32) -> bool,
     ) -> Result<Self, PackedError> {
         let mut table = Table::new();
+        let mut window = Window::new(blocks);
         scan(context, blocks, |chunk| {
-            for (block, hash, _) in chunk.data() {
-                if wanted(block) {
+            for (block, hash, bytes) in chunk.data() {
+                if wanted(block) && table.find(hash, |known| window.equals(known, bytes))?.is_none() {
                     table.insert(hash, block);
                 }
             }
@@ -241,6 +242,19 @@ mod tests {
         ];
         assert_eq!(origins(true, &old, &new), expected);
         assert_eq!(origins(false, &old, &new), expected);
+    }
+
+    #[test]
+    fn equal_blocks_of_the_parent_have_one_entry() {
+        for weak in [true, false] {
+            let hash = BlockHash::of_strength(weak);
+            let control = Control::default();
+            let context = Context { hash: &hash, threads: 2, control: &control };
+            let old = file(&[[0xff; 300].as_slice(), &[0, 3, 3], &[0xff; 300], &[4]].concat());
+            let parent = Blocks::open(&old, "the parent image").unwrap();
+            let index = ParentIndex::build(context, parent, &|_| true, &mut |_| true).unwrap();
+            assert_eq!(index.table.len(), 3, "0xff, 3 and 4");
+        }
     }
 
     #[test]

@@ -5,15 +5,14 @@
 //!
 //! Invariant: same image, same parent, same options: same blobs, whatever the number of threads.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::thread;
 
 use port_model::Digest;
 
-use crate::blocks::Blocks;
-use crate::limit::{FRAME_BLOCKS, PACK_BYTES, PACKS, THREADS};
+use crate::blocks::{AtRest, Blocks};
+use crate::limit::{BLOCK, FRAME_BLOCKS, PACK_BYTES, PACKS, THREADS};
 use crate::map::{Map, Pack};
 use crate::matching::{Context, Origin, ParentIndex, match_blocks};
 use crate::segments::{Collector, Segment, Used};
@@ -67,15 +66,6 @@ impl Options {
     }
 }
 
-/// Whether the parent's bytes are known to be those of its map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
-    /// They were verified, and cannot have changed since.
-    Known,
-    /// Hash them while packing. A parent that is not what its map says is an error before anything is published.
-    Hash,
-}
-
 /// The image to pack.
 #[derive(Debug, Clone)]
 pub struct Image<'a> {
@@ -85,15 +75,13 @@ pub struct Image<'a> {
     pub digest: Option<Digest>,
 }
 
-/// What to pack against.
+/// What to pack against. It is hashed while packing: one that is not what its map says would be published for good.
 #[derive(Debug, Clone, Copy)]
 pub struct Parent<'a> {
     /// The parent's map.
     pub map: &'a Map,
-    /// The parent's raw image.
+    /// The parent's raw image, at rest.
     pub image: &'a File,
-    /// Whether that file is known to be intact.
-    pub check: Check,
 }
 
 /// Takes packs as they are made, one after the other.
@@ -147,7 +135,7 @@ pub fn pack(
     sink: &mut dyn PackSink,
 ) -> Result<Packed, PackedError> {
     options.check()?;
-    let before = image.file.metadata().map_err(PackedError::read("the image"))?;
+    let rest = AtRest::of(image.file, "the image")?;
     let blocks = Blocks::open(image.file, "the image")?;
     thread::scope(|scope| {
         let known = image.digest.clone();
@@ -157,20 +145,29 @@ pub fn pack(
         });
         let found = find(blocks, parent, options, control)?;
         let level = if found.kept.is_empty() { options.level } else { options.update_level };
-        let chosen = Options { level, ..*options };
+        let pack_bytes = pack_bytes(options.pack_bytes, options, found.kept.len(), found.statistics.new)?;
+        let chosen = Options { level, pack_bytes, ..*options };
         let packs = writer::write_packs(blocks, &found.new, found.generation, &chosen, control, sink)?;
         let digest = digest.join().map_err(|_| PackedError::Changed)??;
-        let after = image.file.metadata().map_err(PackedError::read("the image"))?;
-        if at_rest(&before) != at_rest(&after) {
-            return Err(PackedError::Changed);
-        }
+        rest.check()?;
         finish(found, packs, blocks.size(), digest)
     })
 }
 
-/// What a write changes. The change time moves also when the file gets another name, as a blob of a store does.
-fn at_rest(metadata: &Metadata) -> [i64; 3] {
-    [metadata.len().cast_signed(), metadata.mtime(), metadata.mtime_nsec()]
+/// Where packs are cut, so that the map has room for all of them behind `kept` ones even if nothing compresses: known
+/// before the first is compressed and sent.
+fn pack_bytes(wanted: u64, options: &Options, kept: usize, new: u64) -> Result<u64, PackedError> {
+    let room = PACKS.saturating_sub(kept) as u64;
+    let (blocks, plain) = (u64::from(options.frame_blocks), new * BLOCK as u64);
+    let frame = crate::frame::bound(options.frame_blocks as usize * BLOCK) as u64;
+    // A pack is cut before the frame that would not fit.
+    let least = (new.div_ceil(blocks) * frame).div_ceil(room.max(1)) + frame;
+    let bytes = if new == 0 || least <= wanted { wanted } else { least };
+    if (new > 0 && room == 0) || bytes > PACK_BYTES {
+        let limit = room * (PACK_BYTES / frame) * blocks * BLOCK as u64;
+        return Err(PackedError::TooMuchData { limit, found: plain });
+    }
+    Ok(bytes)
 }
 
 fn finish(found: Found, packs: Vec<Pack>, size: u64, digest: Digest) -> Result<Packed, PackedError> {
@@ -209,7 +206,7 @@ fn find(
     let hash = BlockHash::default();
     let context = Context { hash: &hash, threads: options.threads, control };
     if let Some(parent) = parent
-        && let Some(found) = find_with_parent(context, image, parent)?
+        && let Some(found) = find_with_parent(context, image, parent, options)?
     {
         return Ok(found);
     }
@@ -223,8 +220,10 @@ fn find_with_parent(
     context: Context<'_>,
     image: Blocks<'_>,
     parent: Parent<'_>,
+    options: &Options,
 ) -> Result<Option<Found>, PackedError> {
     let map = parent.map;
+    let rest = AtRest::of(parent.image, "the parent image")?;
     let blocks = Blocks::open(parent.image, "the parent image")?;
     if blocks.size() != map.image_size() {
         return Err(PackedError::OtherImage {
@@ -235,26 +234,24 @@ fn find_with_parent(
     }
     let usable = |block| map.address_of(block).is_some();
     let (segments, new, statistics) = thread::scope(|scope| {
-        let verified = scope.spawn(move || match parent.check {
-            Check::Known => Ok(map.image_digest().clone()),
-            Check::Hash => output::digest(blocks, parent.image, context.control),
-        });
+        let verified = scope.spawn(move || output::digest(blocks, parent.image, context.control));
         let mut seen = Used::new(map.addresses());
         let mut wanted = |block| map.address_of(block).is_some_and(|address| seen.mark(address));
         let index = ParentIndex::build(context, blocks, &usable, &mut wanted)?;
         let result = matched(context, image, Some((&index, map)))?;
         let digest = verified.join().map_err(|_| PackedError::Changed)??;
+        rest.check()?;
         if digest != *map.image_digest() {
             let expected = map.image_digest().to_string();
             return Err(PackedError::OtherImage { role: "parent", expected, found: digest.to_string() });
         }
         Ok(result)
     })?;
-    Ok(keep(map, segments, new, statistics))
+    Ok(keep(map, (segments, new, statistics), options))
 }
 
 /// The repack rule, and the parent's packs without those that nothing uses any more.
-fn keep(map: &Map, segments: Vec<Segment>, new: writer::Runs, statistics: Statistics) -> Option<Found> {
+fn keep(map: &Map, (segments, new, statistics): Matched, options: &Options) -> Option<Found> {
     let total = map.addresses();
     let old: Vec<Segment> = segments.iter().copied().filter(|segment| segment.source < total).collect();
     let used = Used::of(total, &old);
@@ -281,7 +278,8 @@ fn keep(map: &Map, segments: Vec<Segment>, new: writer::Runs, statistics: Statis
     let blocks = u64::from(total - dropped) + statistics.new;
     let dead = u64::from(total - dropped) - alive;
     let generations = generation + u32::from(!new.is_empty());
-    if generations > GENERATIONS || dead * 100 > blocks * DEAD_PERCENT {
+    let full = pack_bytes(PACK_BYTES, options, kept.len(), statistics.new).is_err();
+    if full || generations > GENERATIONS || dead * 100 > blocks * DEAD_PERCENT {
         return None;
     }
     let mut collector = Collector::default();
@@ -374,5 +372,39 @@ impl Builder {
             }
         }
         address.filter(|address| *address < u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_grow_before_there_are_too_many_and_what_never_fits_is_refused_early() {
+        const MIB: u64 = 1024 * 1024;
+        let (wanted, gib) = (32 * MIB, 1024 * MIB);
+        for (plain, kept, expected) in [
+            (0, PACKS, Some(wanted)),
+            (4096, PACKS - 1, Some(wanted)),
+            (4096, PACKS, None),
+            (gib, 0, Some(wanted)),
+            (20 * gib, 0, Some(wanted)),
+            (20 * gib, 800, None),
+            (48 * gib, 0, Some(PACK_BYTES)),
+            (60 * gib, 0, None),
+        ] {
+            let options = Options::default();
+            let found = pack_bytes(wanted, &options, kept, plain / BLOCK as u64);
+            match expected {
+                None => assert!(matches!(found, Err(PackedError::TooMuchData { .. })), "{plain} {kept}"),
+                Some(least) => {
+                    let found = found.unwrap();
+                    assert!(found <= PACK_BYTES && found * 5 >= least * 4, "{plain} {kept}: {found}");
+                    let frame = crate::frame::bound(256 * BLOCK) as u64;
+                    let packs = plain.div_ceil(found / frame * 256 * BLOCK as u64);
+                    assert!(packs + kept as u64 <= PACKS as u64, "{plain} {kept}: {packs} packs");
+                }
+            }
+        }
     }
 }

@@ -53,6 +53,11 @@ impl Table {
         ((u64::from(hash) * self.slots.len() as u64) >> 32) as usize
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
     pub(crate) fn insert(&mut self, hash: u32, block: u32) {
         if self.count * 4 >= self.slots.len() * 3 {
             self.grow();

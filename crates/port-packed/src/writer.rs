@@ -1,7 +1,5 @@
 //! New blocks to packs: frames are compressed on all threads, packs are cut and handed out in order.
 
-use std::io;
-
 use port_content::hashing::Hasher;
 
 use crate::blocks::Blocks;
@@ -113,24 +111,6 @@ impl Writer<'_> {
         // Equal packs cannot be told apart by digest. Deduplicated blocks make equal packs impossible within one map.
         self.sink.finish(&pack).map_err(PackedError::write("a pack"))?;
         self.packs.push(pack);
-        Ok(())
-    }
-}
-
-/// Takes packs and forgets them: to learn sizes.
-#[derive(Debug, Clone, Copy)]
-pub struct Discard;
-
-impl PackSink for Discard {
-    fn begin(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write(&mut self, _: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn finish(&mut self, _: &Pack) -> io::Result<()> {
         Ok(())
     }
 }

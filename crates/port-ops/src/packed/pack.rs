@@ -5,7 +5,6 @@
 //! this task:                                       └─► registry
 //! ```
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +13,7 @@ use port_content::sparse;
 use port_layout::Blob;
 use port_layout::native::Stored;
 use port_model::{Component, Event, Reference, Reporter};
-use port_packed::{Check, Control, Image, Options, Pack, PackSink, Packed, Step};
+use port_packed::{Control, Image, Options, Pack, PackSink, Packed, Step};
 use port_registry::{BlobSource, BlobUpload, Pushed, Repository, names_of};
 use port_store::{Ingest, Store};
 use tokio::sync::mpsc;
@@ -157,29 +156,13 @@ impl Job {
             None => None,
         };
         // The parent is looked through first, to know its blocks again.
-        let total = parent_file.iter().chain([&file]).map(data_of).sum::<io::Result<u64>>().ok();
+        let total = parent_file.iter().chain([&file]).map(sparse::data_bytes).sum::<io::Result<u64>>().ok();
         reporter.event(Event::Started { task: task(&component), total });
         let parent = parent.as_ref().zip(parent_file.as_ref());
-        let parent = parent.map(|(parent, image)| port_packed::Parent {
-            map: &parent.map,
-            image,
-            // A map that takes a rotten block for the parent's would be published for good.
-            check: Check::Hash,
-        });
+        let parent = parent.map(|(parent, image)| port_packed::Parent { map: &parent.map, image });
         let mut sink = Sink { store: &store, current: None, complete };
         Ok(port_packed::pack(image, parent, &Options::default(), &control, &mut sink)?)
     }
-}
-
-/// How many bytes of a file are not in holes, as far as the file system tells.
-fn data_of(file: &File) -> io::Result<u64> {
-    let length = file.metadata()?.len();
-    let (mut position, mut sum) = (0, 0);
-    while let Some((start, end)) = sparse::next_data(file, position, length)? {
-        sum += end - start;
-        position = end;
-    }
-    Ok(sum)
 }
 
 /// Takes packs into the store and passes them on.

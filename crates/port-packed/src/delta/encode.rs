@@ -12,7 +12,7 @@ use port_model::Digest;
 
 use super::references::{Neighbours, choose};
 use super::{DeltaFrame, Index, Known};
-use crate::blocks::Blocks;
+use crate::blocks::{AtRest, Blocks};
 use crate::limit::{BLOCK, DELTA_BYTES, FRAME_BLOCKS, REFERENCE_BLOCKS, THREADS};
 use crate::map::Frame;
 use crate::matching::{Context, ParentIndex, match_blocks};
@@ -32,7 +32,7 @@ pub struct Options {
     pub reference_blocks: u32,
     /// Threads, 1 to [`THREADS`]; has no influence on the result.
     pub threads: usize,
-    /// Give up when the frames take more bytes than this: packs would be as good.
+    /// Give up when the whole delta takes more bytes than this: packs would be as good.
     pub limit: u64,
 }
 
@@ -88,12 +88,14 @@ pub fn encode(
     options.check()?;
     let old = Blocks::open(parent.file, "the parent image")?;
     let image = Blocks::open(target.file, "the image")?;
+    let rest = [AtRest::of(parent.file, "the parent image")?, AtRest::of(target.file, "the image")?];
     let built = matched(old, image, options, control)?;
     let blocks = built.statistics.new;
     let segments = built.segments.finish();
     let work =
         Work { old, image, new: &built.new, neighbours: Neighbours::new(&segments, &built.new, old.count()) };
     let Some(frames) = work.write_frames(scratch, options, control)? else { return Ok(None) };
+    rest.iter().try_for_each(AtRest::check)?;
     let index = Index {
         parent_size: old.size(),
         parent_digest: parent.digest.clone(),
@@ -111,6 +113,9 @@ pub fn encode(
         });
     }
     let head = envelope::seal(envelope::DELTA, &body)?;
+    if head.len() as u64 + index.frames_size() > options.limit {
+        return Ok(None);
+    }
     let (digest, size) =
         join(&head, scratch, index.frames_size(), out).map_err(PackedError::write("the delta"))?;
     Ok(Some(Delta { digest, size, index_size: head.len() as u64, blocks }))

@@ -167,3 +167,23 @@ fn a_new_block_behind_the_parents_last_one_is_taken_from_the_delta() {
     let blob = encode(&old, &new, &small(1));
     assert_eq!(content(&apply(&blob, &image(&old), &digest_of(&old)).unwrap()), new);
 }
+
+#[test]
+fn the_limit_counts_the_index_too() {
+    let (old, new) = pair();
+    let size = encode(&old, &new, &small(2)).len() as u64;
+    let (old_file, new_file) = (image(&old), image(&new));
+    let (old_digest, new_digest) = (digest_of(&old), digest_of(&new));
+    for (limit, made) in [(size, true), (size - 1, false)] {
+        let mut blob = Vec::new();
+        let found = delta::encode(
+            Known { file: &old_file, digest: &old_digest },
+            Known { file: &new_file, digest: &new_digest },
+            &tempfile::tempfile().unwrap(),
+            &mut blob,
+            &Options { limit, ..small(2) },
+            &Control::default(),
+        );
+        assert_eq!((found.unwrap().is_some(), !blob.is_empty()), (made, made), "at most {limit} bytes");
+    }
+}

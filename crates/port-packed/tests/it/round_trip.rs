@@ -1,10 +1,13 @@
 //! Arbitrary images and parents come back as they were.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use proptest::prelude::*;
 
 use crate::support::*;
 use port_content::hashing::digest_of;
-use port_packed::{GENERATIONS, Map, Options, Source, Statistics};
+use port_packed::{Control, GENERATIONS, Image, Map, Options, PackedError, Parent, Source, Statistics, pack};
 
 fn edits() -> impl Strategy<Value = Vec<(u8, u16, u16)>> {
     proptest::collection::vec((any::<u8>(), any::<u16>(), 0..2000_u16), 0..12)
@@ -171,4 +174,25 @@ fn ranges_are_planned_where_little_of_a_pack_is_needed() {
     assert_eq!((only.pack, only.source, only.ranges.len()), (0, Source::Ranges, 2));
     assert!((100_000..200_000).contains(&plan.fetch), "{}", plan.fetch);
     assert_eq!(plan.fetch, only.fetch());
+}
+
+#[test]
+fn a_parent_that_is_written_to_meanwhile_is_told() {
+    let (old, new) = (bytes_of(&[1000, 1001, 1002], 0), bytes_of(&[1000, 1500, 1002], 0));
+    let mut packs = Packs::default();
+    let parent = pack_alone(&old, &mut packs);
+    let (file, written) = (image(&old), AtomicBool::new(false));
+    let same = file.try_clone().unwrap();
+    // The same bytes again: they hash as they should, and what was matched may have been others.
+    let tell = move |_| {
+        if !written.swap(true, Ordering::Relaxed) {
+            let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(7);
+            same.set_times(std::fs::FileTimes::new().set_modified(long_ago)).unwrap();
+        }
+    };
+    let control = Control::new(Arc::new(AtomicBool::new(false)), Arc::new(tell));
+    let (target, parent) = (image(&new), Parent { map: &parent.map, image: &file });
+    let whole = Image { file: &target, digest: None };
+    let error = pack(whole, Some(parent), &options(2), &control, &mut packs).unwrap_err();
+    assert!(matches!(error, PackedError::Changed), "{error:?}");
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use port_content::sparse;
 use port_packed::{
-    Assembler, Check, Control, Image, LocalImage, Map, Options, Pack, PackSink, Packed, PackedError, Parent,
-    Plan, Source, pack, plan,
+    Assembler, Control, Image, LocalImage, Map, Options, Pack, PackSink, Packed, PackedError, Parent, Plan,
+    Source, pack, plan,
 };
 use proptest::prelude::*;
 
@@ -88,7 +88,7 @@ pub(crate) fn pack_against(
     packs: &mut Packs,
 ) -> Result<Packed, PackedError> {
     let file = image(bytes);
-    let parent = Parent { map: parent.0, image: parent.1, check: Check::Hash };
+    let parent = Parent { map: parent.0, image: parent.1 };
     pack(Image { file: &file, digest: None }, Some(parent), options, &Control::default(), packs)
 }
 
