@@ -9,20 +9,20 @@
 //! It lies beside an image that is published as it is, so that others read, and write, only the blocks that they lack. It is
 //! a hint and no proof: what was put together by it is hashed as a whole, and is nothing before.
 //!
-//! Invariant: one image has one index, byte for byte, and nothing is read from one that was not checked for sums, bounds and order.
+//! Invariant: one image has one index, byte for byte, and there is none whose sum, bounds and order were not checked.
 
 mod assemble;
 mod hashing;
 mod sharing;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::ops::Range;
 
 use port_model::Digest;
 use sha2::Digest as _;
 
 use crate::PackedError;
-use crate::limit::{BLOCK, IMAGE_BYTES, INDEXED_BLOCKS};
+use crate::limit::{BLOCK, BLOCK_INDEX_BYTES, IMAGE_BYTES, INDEXED_BLOCKS};
 use crate::map::blocks_of;
 use crate::sha256::{Sha256, bytes_of};
 use crate::varint::{Reader, put};
@@ -41,7 +41,10 @@ const VERSION: u16 = 1;
 const HEADER: usize = 52;
 /// Bytes of the SHA-256 at the end.
 const SUM: usize = 32;
+/// Bytes of the longest number of 32 bits.
+const LONGEST: usize = 5;
 const DOCUMENT: &str = "block index";
+const RUNS: &str = "number of runs";
 
 /// Blocks of an image that hold data, without a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,25 +125,47 @@ impl BlockIndex {
         Ok(bytes)
     }
 
-    /// Reads an index of at most [`crate::limit::BLOCK_INDEX_BYTES`]; whoever reads the file bounds it.
+    /// Reads an index of at most [`BLOCK_INDEX_BYTES`].
     pub fn decode(bytes: &[u8]) -> Result<Self, PackedError> {
-        let Some((body, sum)) = bytes.split_last_chunk::<SUM>().filter(|(body, _)| body.len() >= HEADER)
-        else {
-            let least = HEADER + SUM;
-            return Err(malformed(format!("expected {least} bytes or more, found {}", bytes.len())));
-        };
-        let (size, digest, body) = header(body)?;
-        if &crate::sha256::of(bytes.get(..bytes.len() - SUM).unwrap_or_default()) != sum {
-            return Err(malformed("expected bytes that match the sum at the end, found others"));
+        Self::read(&mut &bytes[..], bytes.len() as u64)
+    }
+
+    /// Reads an index of this many bytes, of which only what comes of it is in memory.
+    pub fn read(from: &mut impl Read, length: u64) -> Result<Self, PackedError> {
+        let failed = || PackedError::read("the block index");
+        let least = (HEADER + SUM) as u64;
+        if !(least..=BLOCK_INDEX_BYTES).contains(&length) {
+            return Err(malformed(format!("expected {least} to {BLOCK_INDEX_BYTES} bytes, found {length}")));
         }
-        let mut reader = Reader::new(DOCUMENT, body);
+        let end = length - SUM as u64;
+        let mut head = Vec::new();
+        let mut read_to = |head: &mut Vec<u8>, to: u64| {
+            let missing = to.min(end).saturating_sub(head.len() as u64);
+            from.by_ref().take(missing).read_to_end(head).map(drop)
+        };
+        read_to(&mut head, (HEADER + LONGEST) as u64).map_err(failed())?;
+        let (size, digest, body) = header(&head)?;
+        let count = Reader::new(DOCUMENT, body).within32(RUNS, 0..=INDEXED_BLOCKS)?;
+        read_to(&mut head, (HEADER + LONGEST) as u64 + u64::from(count) * 2 * LONGEST as u64)
+            .map_err(failed())?;
+        let mut reader = Reader::new(DOCUMENT, head.get(HEADER..).unwrap_or_default());
         let (runs, covered) = runs(&mut reader, blocks_of(size))?;
-        let (hashes, rest) = reader.rest().as_chunks::<HASH>();
-        if hashes.len() != covered as usize || !rest.is_empty() {
-            let found = reader.left();
+        let found = (end + reader.left() as u64).saturating_sub(head.len() as u64);
+        if found != u64::from(covered) * HASH as u64 {
             return Err(malformed(format!("expected the hashes of {covered} blocks, found {found} bytes")));
         }
-        Ok(Self { size, digest: Digest::sha256(&digest), runs, hashes: hashes.to_vec() })
+        let mut hashes = vec![[0; HASH]; covered as usize];
+        let (here, missing) = hashes.as_flattened_mut().split_at_mut(reader.left());
+        here.copy_from_slice(reader.rest());
+        from.read_exact(missing).map_err(failed())?;
+        let mut sum = [0; SUM];
+        from.read_exact(&mut sum).map_err(failed())?;
+        let expected: Sha256 =
+            sha2::Sha256::new().chain_update(&head).chain_update(&*missing).finalize().into();
+        if sum != expected {
+            return Err(malformed("expected bytes that match the sum at the end, found others"));
+        }
+        Ok(Self { size, digest: Digest::sha256(&digest), runs, hashes })
     }
 
     /// Where the hash of a block is; `None` for a zero block.
@@ -206,7 +231,7 @@ fn header(bytes: &[u8]) -> Result<(u64, Sha256, &[u8]), PackedError> {
 
 /// The runs, and how many blocks they cover.
 fn runs(reader: &mut Reader<'_>, blocks: u32) -> Result<(Vec<Run>, u32), PackedError> {
-    let count = reader.within32("number of runs", 0..=INDEXED_BLOCKS)?;
+    let count = reader.within32(RUNS, 0..=INDEXED_BLOCKS)?;
     // Two bytes are the shortest run, so this never asks for more than six times the body.
     let mut runs = Vec::with_capacity((count as usize).min(reader.left() / 2));
     let (mut end, mut covered) = (0, 0_u32);
@@ -306,6 +331,24 @@ mod tests {
             let text = sealed(bytes(), change);
             assert!(text.contains(expected), "expected {expected}, found {text}");
         }
+    }
+
+    #[test]
+    fn an_index_is_read_from_where_it_lies_and_no_further() {
+        let index = index(&[(0, 900), (1000, 3)], 5000 * 4096);
+        let bytes = index.encode().unwrap();
+        let mut more = bytes.clone();
+        more.extend_from_slice(b"behind it");
+        let mut from = &more[..];
+        assert_eq!(BlockIndex::read(&mut from, bytes.len() as u64).unwrap(), index);
+        assert_eq!(from, b"behind it");
+        for (found, length) in
+            [(&bytes[..], bytes.len() + 1), (&bytes[..99], bytes.len()), (&more, more.len())]
+        {
+            assert!(BlockIndex::read(&mut &found[..], length as u64).is_err(), "{length}");
+        }
+        let giant = BlockIndex::read(&mut std::io::repeat(0), u64::MAX).unwrap_err().to_string();
+        assert!(giant.contains("expected 84 to"), "{giant}");
     }
 
     proptest! {

@@ -3,7 +3,6 @@
 //! It is a saving: one that cannot be read, or is of another file, is none.
 
 use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use port_content::atomic::AtomicFile;
@@ -25,14 +24,9 @@ pub(super) fn read(directory: &Path, name: &FileName, size: u64) -> Option<(Bloc
     if size < LEAST {
         return None;
     }
-    let (file, metadata) = fs::open_regular_itself(&path(directory, name)).ok()?;
-    if metadata.len() > limit::BLOCK_INDEX_BYTES {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(metadata.len()).read_to_end(&mut bytes).ok()?;
-    let index = BlockIndex::decode(&bytes).ok()?;
-    (index.image_size() == size).then_some((index, bytes.len() as u64))
+    let (mut file, metadata) = fs::open_regular_itself(&path(directory, name)).ok()?;
+    let index = BlockIndex::read(&mut file, metadata.len()).ok()?;
+    (index.image_size() == size).then_some((index, metadata.len()))
 }
 
 /// Writes it into a directory that is not published yet.
