@@ -59,7 +59,7 @@ impl Encoder<'_> {
                     Some(known) => (known, Some(component.size)),
                     None => {
                         self.preflight.ask().await?;
-                        (compressed::compress(self.source.workspace, component)?, None)
+                        (compressed::compress(self.source.workspace, component).await?, None)
                     }
                 },
                 Encoding::Packed => self.packed(component, &mut encoded).await?,

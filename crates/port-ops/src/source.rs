@@ -76,7 +76,7 @@ impl Source<'_> {
             }
             Stored::Zstd(blob) => {
                 let moved = self.blob(component, blob).await?;
-                compressed::expand(self.workspace, component, blob)?;
+                compressed::expand(self.workspace, component, blob).await?;
                 Ok(Brought { moved, found: 0 })
             }
             Stored::Packed { map, packs } => {

@@ -199,7 +199,7 @@ impl<'a, 'w> Mend<'a, 'w> {
                     moved += self.fetch(&blob.digest, blob.size, Some(file.variant)).await?.1;
                 }
                 for blob in blobs {
-                    compressed::expand(workspace, component, blob)?;
+                    compressed::expand(workspace, component, blob).await?;
                 }
                 Ok(("its compressed form".to_owned(), moved))
             }
