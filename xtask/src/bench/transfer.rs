@@ -96,7 +96,7 @@ impl Bench<'_> {
         if let Some(packs) = self.few.iter().find(|subject| subject.name() == PACKS_ALONE) {
             update.rows.extend(self.counted(std::slice::from_ref(packs), &images.update)?.rows);
         }
-        Ok(Results { facts: images.facts, update, program, erofs, large, rounds })
+        Ok(Results { facts: images.facts, update, program, erofs, large, rounds, wanted_rounds: self.rounds })
     }
 
     /// The way through that is not timed.
@@ -110,7 +110,7 @@ impl Bench<'_> {
         Ok(case)
     }
 
-    /// As many rounds as are wanted, or as there is time for; at least one.
+    /// As many rounds as are wanted, or as there is time for; at least one. Fewer than wanted are a finding in the end.
     fn timed(&self, case: &mut Case, pair: &Pair) -> Outcome<usize> {
         for round in 0..self.rounds {
             let start = Instant::now();

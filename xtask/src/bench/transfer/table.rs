@@ -19,7 +19,9 @@ pub(super) struct Results {
     pub(super) program: Case,
     pub(super) erofs: Case,
     pub(super) large: Large,
+    /// How many there were, and how many were wanted.
     pub(super) rounds: usize,
+    pub(super) wanted_rounds: usize,
 }
 
 pub(super) fn title(stage: Stage) -> &'static str {
@@ -50,10 +52,11 @@ pub(super) fn missed(results: &Results) -> Vec<String> {
     let of_stages = Stage::ALL.into_iter().flat_map(|stage| {
         goals::of_stage(&results.update, stage).into_iter().map(move |verdict| (title(stage), verdict))
     });
-    let updates = goals::of_updates(&results.update, &results.program);
+    let updates = goals::of_updates(&results.update, &results.program, &results.erofs);
     let updates = updates.into_iter().map(|verdict| ("Updates", verdict));
     let memory = std::iter::once(("Memory", goals::of_memory(&results.large)));
-    let all = of_stages.chain(updates).chain(memory);
+    let rounds = std::iter::once(("Rounds", goals::of_rounds(results.rounds, results.wanted_rounds)));
+    let all = of_stages.chain(updates).chain(memory).chain(rounds);
     all.filter_map(|(title, verdict): (_, Verdict)| verdict.finding(title)).collect()
 }
 
@@ -138,7 +141,7 @@ fn updates(results: &Results) -> String {
             let _ = writeln!(text, "| {what} | {} | {push} | {pull} | {stored:.1} MiB |", row.name);
         }
     }
-    let goals = goals::of_updates(&results.update, &results.program);
+    let goals = goals::of_updates(&results.update, &results.program, &results.erofs);
     goals.iter().for_each(|goal| text.push_str(&goal.paragraph()));
     text
 }
@@ -192,7 +195,7 @@ mod tests {
             changed: Replaced { path: "/usr/bin/perl".to_owned(), size: 4 << 20 },
         };
         let large = Large { size: 8 << 30, allocated: 2 << 30, taken: vec![taken(9.0, 1); 5] };
-        Results { facts, update: case(), program: case(), erofs: case(), large, rounds: 5 }
+        Results { facts, update: case(), program: case(), erofs: case(), large, rounds: 5, wanted_rounds: 5 }
     }
 
     #[test]
@@ -211,8 +214,8 @@ mod tests {
             text.contains("| packages, EROFS | port | 1.00 MiB (1.00 %) | 1.00 MiB (1.00 %) | 2.0 MiB |"),
             "{text}"
         );
-        // Two cold ones with time and bytes, the warm one, six of updates, memory.
-        assert_eq!(text.matches("\nGoal: ").count(), 12, "{text}");
+        // Two cold ones with time and bytes, the warm one, ten of updates, memory.
+        assert_eq!(text.matches("\nGoal: ").count(), 16, "{text}");
         // One program costs a hundredth here, and that is too much.
         let missed = missed(&results);
         assert_eq!(missed.len(), text.matches("**missed**").count());
