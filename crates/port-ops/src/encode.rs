@@ -175,18 +175,22 @@ impl Encoder<'_> {
         published::check(self.source.backend, self.target, &entry).await
     }
 
-    /// Publishes deltas to what was published.
-    pub(crate) async fn publish_deltas(&self, encoded: &Encoded, manifest: &Blob) -> Result<u64, OpsError> {
+    /// Publishes deltas to what was published; adds what went out to `moved`.
+    pub(crate) async fn publish_deltas(
+        &self,
+        encoded: &Encoded,
+        manifest: &Blob,
+        moved: &mut u64,
+    ) -> Result<(), OpsError> {
         let count = self.options.deltas.unwrap_or(self.target.artifact.distribution.deltas);
-        let Some(repository) = self.source.repository.filter(|_| count > 0) else { return Ok(0) };
-        let mut moved = 0;
+        let Some(repository) = self.source.repository.filter(|_| count > 0) else { return Ok(()) };
         for (component, stored) in self.bundle.components.iter().zip(&encoded.stored) {
             let Stored::Packed { map, packs } = stored else { continue };
             let map = &Arc::new(map_of(self.source.workspace, component, map, packs)?);
             let target = publish::Target { component, map, manifest };
-            moved +=
-                publish::publish(self.source, repository, target, count, encoded.parent.as_ref()).await?;
+            let plan = publish::Parents { count: count as usize, first: encoded.parent.as_ref() };
+            publish::publish(self.source, repository, target, plan, moved).await?;
         }
-        Ok(moved)
+        Ok(())
     }
 }

@@ -43,8 +43,10 @@ pub struct TransferReport {
     pub files: Vec<FileReport>,
     /// Sum of the files' sizes, in bytes.
     pub bytes: u64,
-    /// How many of them had to be moved between store and backend.
+    /// How many of them had to be moved between store and backend, with what an interrupted transfer had left here.
     pub moved_bytes: u64,
+    /// Why a push that succeeded could not publish all deltas.
+    pub delta_error: Option<String>,
 }
 
 /// One file that was moved.
@@ -117,7 +119,8 @@ pub async fn push(
     let encoder =
         Encoder { source, target, bundle: &bundle, options, mounts: &mounts, preflight: &preflight };
     let encoded = encoder.encode().await?;
-    let (documents, manifest) = record(workspace, target, &bundle, &encoded.stored)?;
+    let Recorded { documents, entry: named } = write_documents(workspace, &bundle, &encoded.stored)?;
+    let manifest = named.digest.clone();
     let files = bundle.components.iter().zip(&encoded.stored);
     let files = files.flat_map(|(component, stored)| published(workspace, component, stored, &mounts));
     let publication = Publication {
@@ -133,14 +136,22 @@ pub async fn push(
     workspace.note(format!("publishing manifest {manifest}"));
     let merge = |existing: Option<&Document>| entry.merge_words(existing);
     let mut bytes = encoded.moved + backend.push(&publication, &merge, workspace.reporter.as_ref()).await?;
-    let size = publication.documents.manifest.len() as u64;
-    bytes += encoder.publish_deltas(&encoded, &layout::Blob { digest: manifest.clone(), size }).await?;
+    // Only now: a name in the store stands for what is published.
+    workspace.store.tag(&target.name(), named)?;
     for component in &bundle.components {
         let cache_path = target.cache_path(&component.file_name);
         workspace.store.share(&component.digest, component.size, &cache_path)?;
     }
+    let size = publication.documents.manifest.len() as u64;
+    let published = layout::Blob { digest: manifest.clone(), size };
+    // The version is published, and complete without them.
+    let delta_error = encoder.publish_deltas(&encoded, &published, &mut bytes).await.err();
+    let delta_error = delta_error.map(|error| crate::error::chain(&error));
+    if let Some(reason) = &delta_error {
+        workspace.note(format!("published, but not all of its deltas: {reason}"));
+    }
     let moved = Moved { stored: &encoded.stored, found: &encoded.found, bytes };
-    Ok(report(target, backend.as_ref(), &bundle, manifest, moved))
+    Ok(TransferReport { delta_error, ..report(target, backend.as_ref(), &bundle, manifest, moved) })
 }
 
 /// Opens the configured backend of one direction.
@@ -172,12 +183,24 @@ pub(crate) fn record(
     bundle: &Bundle,
     stored: &[Stored],
 ) -> Result<(Documents, Digest), OpsError> {
+    let Recorded { documents, entry } = write_documents(workspace, bundle, stored)?;
+    let manifest = entry.digest.clone();
+    workspace.store.tag(&target.name(), entry)?;
+    Ok((documents, manifest))
+}
+
+/// Documents that are in the store, and what a name for them would lead to.
+struct Recorded {
+    documents: Documents,
+    entry: layout::Descriptor,
+}
+
+fn write_documents(workspace: &Workspace, bundle: &Bundle, stored: &[Stored]) -> Result<Recorded, OpsError> {
     let encoded = native::encode_stored(bundle, stored, digest_of)?;
     workspace.store.ingest_bytes("config", &encoded.config)?;
     let manifest = workspace.store.ingest_bytes("manifest", &encoded.manifest)?;
-    let entry = native::index_entry(bundle, manifest.digest.clone(), manifest.size);
-    workspace.store.tag(&target.name(), entry)?;
-    Ok((Documents { manifest: encoded.manifest, config: encoded.config }, manifest.digest))
+    let entry = native::index_entry(bundle, manifest.digest, manifest.size);
+    Ok(Recorded { documents: Documents { manifest: encoded.manifest, config: encoded.config }, entry })
 }
 
 /// The blobs that a component is published as. All go under its name, which matters only where it is one.
@@ -237,5 +260,6 @@ pub(crate) fn report(
         files: files.collect(),
         bytes: bundle.size(),
         moved_bytes: moved.bytes,
+        delta_error: None,
     }
 }

@@ -5,14 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use port_content::fs;
-use port_layout::Descriptor;
 use port_layout::index::name_of;
 use port_layout::native::{self, Stored};
+use port_layout::{Blob, Descriptor};
 use port_model::{Component, Digest};
 use port_packed::{LocalImage, Map};
 
 use super::map_of;
+use super::parent::stored_versions;
 use crate::error::OpsError;
+use crate::source::Source;
 use crate::workspace::Workspace;
 
 /// One image that lies here.
@@ -24,26 +26,36 @@ pub(crate) struct Known {
     pub(crate) image: LocalImage,
 }
 
-/// The images whose maps share a pack with `wanted`, as far as their files are here and unchanged.
+/// So many versions of the same repository and variant come before what other names have.
+const NEAREST: usize = 4;
+/// Images that are used at once: each has an open file, its map and its runs in memory.
+const MOST: usize = 8;
+
+/// The images that share a pack with `wanted`, as far as their files are here and unchanged: the likeliest, at most
+/// [`MOST`]. What the manifests list decides, so that no other map is read.
 ///
 /// `local` is a path that may hold one of them although the store does not.
-pub(crate) fn images(workspace: &Workspace, wanted: &Map, local: &Path) -> Result<Vec<Known>, OpsError> {
-    let shares = |map: &Map| {
-        map.packs().iter().any(|pack| wanted.packs().iter().any(|other| other.digest == pack.digest))
+pub(crate) fn images(source: &Source<'_>, wanted: &Map, local: &Path) -> Result<Vec<Known>, OpsError> {
+    let workspace = source.workspace;
+    let shares = |packs: &[Blob]| {
+        packs.iter().any(|pack| wanted.packs().iter().any(|other| other.digest == pack.digest))
     };
     let mut found: Vec<Known> = Vec::new();
-    for entry in workspace.store.index()?.manifests {
+    for entry in by_likelihood(source)? {
+        if found.len() == MOST {
+            break;
+        }
         let Some(decoded) = decoded(workspace, &entry) else { continue };
         for (component, stored) in decoded.bundle.components.into_iter().zip(decoded.stored) {
             let Stored::Packed { map, packs } = stored else { continue };
             if found.iter().any(|known| known.component.digest == component.digest) {
                 continue;
             }
-            // A map that is gone or damaged only makes the image useless as a source.
-            let Ok(map) = map_of(workspace, &component, &map, &packs) else { continue };
-            if !shares(&map) {
+            if !shares(&packs) {
                 continue;
             }
+            // A map that is gone or damaged only makes the image useless as a source.
+            let Ok(map) = map_of(workspace, &component, &map, &packs) else { continue };
             if let Some(file) = open(workspace, &component.digest, local)? {
                 let name = name_of(&entry).unwrap_or_default().to_owned();
                 let image = LocalImage { map: Arc::new(map), image: Arc::new(file) };
@@ -52,6 +64,21 @@ pub(crate) fn images(workspace: &Workspace, wanted: &Map, local: &Path) -> Resul
         }
     }
     Ok(found)
+}
+
+/// The store's names: this version, the nearest ones of the same repository and variant, others, and farther ones.
+fn by_likelihood(source: &Source<'_>) -> Result<Vec<Descriptor>, OpsError> {
+    let near = std::iter::once(source.reference.clone()).chain(stored_versions(*source)?);
+    let near: Vec<String> = near.map(|version| version.variant_name(source.variant)).collect();
+    let mut entries = source.workspace.store.index()?.manifests;
+    entries.sort_by_cached_key(|entry| {
+        match near.iter().position(|name| name_of(entry) == Some(name.as_str())) {
+            Some(place) if place <= NEAREST => (0, place),
+            None => (1, 0),
+            Some(place) => (2, place),
+        }
+    });
+    Ok(entries)
 }
 
 /// The file with this digest, from the store or the local path; `None` where neither has it.

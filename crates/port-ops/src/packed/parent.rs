@@ -1,7 +1,7 @@
 //! The version that a push packs against: named by the user, or found.
 //!
 //! ```text
-//! what this version's tag names now ─► versions in the store, the next below first ─► the same in the registry
+//! what this version's tag names now ─► the versions in the store and the best one of the registry, the next below first
 //! ```
 //!
 //! The parent's file is brought into the store if it is not there: without its bytes nobody can tell what is new.
@@ -87,24 +87,29 @@ fn version_of(reference: &Reference, version: &str) -> Result<Reference, OpsErro
 
 /// The versions that may serve, best first.
 async fn candidates(source: Source<'_>) -> Result<Vec<Reference>, OpsError> {
+    let stored = stored_versions(source)?;
+    let mut versions: Vec<String> = stored.iter().map(|known| known.version().to_owned()).collect();
+    // Of the others one is enough: each that is looked at may be fetched for nothing.
+    versions.extend(published_versions(source).await.into_iter().find(|version| !versions.contains(version)));
     let mut found = vec![source.reference.clone()];
-    found.extend(stored_versions(source)?);
-    if found.len() == 1
-        && let Some(repository) = source.repository
-    {
-        // A repository that does not exist yet, or a registry that lists nothing: a parent is a saving, not a need.
-        let tags = repository.tags().await.unwrap_or_else(|error| {
-            if error.kind() != Kind::NotFound {
-                let reason = crate::error::chain(&error);
-                source.workspace.note(format!("no parent is looked for in the registry: {reason}"));
-            }
-            Vec::new()
-        });
-        let suffix = format!("-{}", source.variant.tag_suffix());
-        let versions = tags.iter().filter_map(|tag| tag.as_str().strip_suffix(&suffix));
-        found.extend(references(source.reference, versions).into_iter().take(1));
-    }
+    found.extend(references(source.reference, versions.iter().map(String::as_str)));
     Ok(found)
+}
+
+/// The versions of the same repository and variant that the registry lists, best first.
+async fn published_versions(source: Source<'_>) -> Vec<String> {
+    let Some(repository) = source.repository else { return Vec::new() };
+    // A repository that does not exist yet, or a registry that lists nothing: a parent is a saving, not a need.
+    let tags = repository.tags().await.unwrap_or_else(|error| {
+        if error.kind() != Kind::NotFound {
+            let reason = crate::error::chain(&error);
+            source.workspace.note(format!("no parent is looked for in the registry: {reason}"));
+        }
+        Vec::new()
+    });
+    let suffix = format!("-{}", source.variant.tag_suffix());
+    let versions = tags.iter().filter_map(|tag| tag.as_str().strip_suffix(&suffix));
+    by_nearness(versions, source.reference.version()).map(str::to_owned).collect()
 }
 
 /// The versions of the same repository and variant that the store has, best first, without the one itself.

@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::{StreamExt as _, stream};
 use port_content::fs;
 use port_content::lock::Claim;
 use port_layout::Blob;
 use port_model::{Component, Digest, Event};
-use port_packed::{Assembler, Control, Map, PackPlan, PackedError, Plan, Source as Way, Step};
+use port_packed::{Assembler, Control, Map, PackPlan, Plan, Source as Way, Step};
 use port_registry::{Repository, download_task};
 use port_store::Store;
 use tokio::sync::mpsc;
@@ -27,6 +28,9 @@ use super::local::{self, Known};
 use super::{deltas, map_of};
 use crate::error::OpsError;
 use crate::source::{Brought, Source, claim};
+
+/// Packs that are fetched at the same time, and that wait for being decoded: a small one is mostly waiting for an answer.
+const FETCHED_AT_ONCE: usize = 3;
 
 /// Brings the component's file into the store.
 pub(crate) async fn bring(
@@ -49,14 +53,16 @@ pub(crate) async fn bring(
     }
     let first = job.attempt().await;
     let again = match first {
-        Err(OpsError::Packed(error)) if is_damage(&error) => {
+        Err(OpsError::Packed(error)) if error.is_damage() => {
             source
                 .workspace
                 .note(format!("{error}; everything that was used is checked, then fetched again"));
             job.distrust().await?;
-            // Nor is the local file believed, which the store cannot read again for us.
+            // Nor is any image used again, whose map may lie about it, nor the local file, which the store cannot read again
+            // for us: packs are verified frame by frame.
             (job.local, job.local_digest) = (Path::new(""), None);
-            job.attempt().await
+            let moved = job.from_packs().await?;
+            Ok(Brought { moved, found: 0 })
         }
         other => other,
     };
@@ -70,14 +76,6 @@ struct Arrived {
     path: PathBuf,
     /// Where it is a part only: kept until it was read, since another process would complete it and take it to its place.
     claim: Option<Claim>,
-}
-
-/// Whether bytes were wrong, here or there.
-fn is_damage(error: &PackedError) -> bool {
-    matches!(
-        error,
-        PackedError::Frame { .. } | PackedError::WrongImage { .. } | PackedError::OtherImage { .. }
-    )
 }
 
 /// One component that is wanted.
@@ -108,7 +106,7 @@ impl Job<'_> {
         if !unknown || self.map.packs().iter().all(|pack| store.has(&pack.digest)) {
             return Ok(false);
         }
-        if !local::images(self.source.workspace, &self.map, local)?.is_empty() {
+        if !local::images(self.source, &self.map, local)?.is_empty() {
             return Ok(false);
         }
         let (digest, _) = store.digest_of_file(local)?;
@@ -121,7 +119,7 @@ impl Job<'_> {
     }
 
     async fn attempt(&self) -> Result<Brought, OpsError> {
-        let images = local::images(self.source.workspace, &self.map, self.local)?;
+        let images = local::images(self.source, &self.map, self.local)?;
         let plan = self.plan(&images)?;
         let found = plan.found;
         if let Some(offer) = deltas::cheaper(self, &plan).await? {
@@ -137,6 +135,12 @@ impl Job<'_> {
         }
         self.say(&plan, &images);
         Ok(Brought { moved: self.assemble(plan).await?, found })
+    }
+
+    async fn from_packs(&self) -> Result<u64, OpsError> {
+        let plan = self.plan(&[])?;
+        self.say(&plan, &[]);
+        self.assemble(plan).await
     }
 
     fn plan(&self, images: &[Known]) -> Result<Plan, OpsError> {
@@ -174,7 +178,7 @@ impl Job<'_> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let control = control(self.source, &task, &cancelled);
         let plan = Arc::new(plan);
-        let (arrived, arriving) = mpsc::unbounded_channel();
+        let (arrived, arriving) = mpsc::channel(FETCHED_AT_ONCE);
         let work = {
             let (store, component, plan) = (self.store().clone(), self.component.clone(), Arc::clone(&plan));
             move || assemble(&store, &component, plan, arriving, &control)
@@ -195,16 +199,18 @@ impl Job<'_> {
     async fn fetch_all(
         &self,
         plan: &Plan,
-        arrived: &mpsc::UnboundedSender<Arrived>,
+        arrived: &mpsc::Sender<Arrived>,
         cancelled: &AtomicBool,
     ) -> Result<u64, OpsError> {
         let mut moved = 0;
-        for pack in &plan.packs {
-            let (here, bytes) = self.fetch(pack).await.inspect_err(|_| {
+        let fetches = stream::iter(&plan.packs).map(|pack| self.fetch(pack));
+        let mut fetches = std::pin::pin!(fetches.buffer_unordered(FETCHED_AT_ONCE));
+        while let Some(fetched) = fetches.next().await {
+            let (here, bytes) = fetched.inspect_err(|_| {
                 cancelled.store(true, Ordering::Relaxed);
             })?;
             moved += bytes;
-            if arrived.send(here).is_err() {
+            if arrived.send(here).await.is_err() {
                 // The assembly ended early and says why.
                 break;
             }
@@ -240,7 +246,7 @@ impl Job<'_> {
     /// Reads again everything that an attempt used, so that what is damaged is gone at the next.
     async fn distrust(&self) -> Result<(), OpsError> {
         let store = self.store();
-        for known in local::images(self.source.workspace, &self.map, self.local)? {
+        for known in local::images(self.source, &self.map, self.local)? {
             store.check_blob(&known.component.digest)?;
         }
         for pack in self.map.packs() {
@@ -268,7 +274,7 @@ fn assemble(
     store: &Store,
     component: &Component,
     plan: Arc<Plan>,
-    mut arriving: mpsc::UnboundedReceiver<Arrived>,
+    mut arriving: mpsc::Receiver<Arrived>,
     control: &Control,
 ) -> Result<(), OpsError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -26,7 +26,7 @@ pub struct Arguments {
     /// The version that a packed root file system is packed against; `none` packs everything anew [default: found]
     #[arg(long, value_name = "VERSION")]
     parent: Option<String>,
-    /// For how many earlier versions a delta is published beside a packed root file system [default: `distribution.push.deltas`]
+    /// For how many earlier versions in the store a delta is published; only for what is packed [default: `distribution.push.deltas`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(port_ops::MOST_DELTAS)))]
     deltas: Option<u32>,
 }

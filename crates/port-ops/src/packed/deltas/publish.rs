@@ -31,19 +31,26 @@ pub(crate) struct Target<'a> {
     pub(crate) manifest: &'a Blob,
 }
 
-/// Publishes deltas from up to `count` earlier versions whose files are here, that of `first` before others; returns
-/// the bytes moved.
+/// From which earlier versions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parents<'a> {
+    /// At most so many.
+    pub(crate) count: usize,
+    /// Before all others.
+    pub(crate) first: Option<&'a Parent>,
+}
+
+/// Publishes deltas from earlier versions whose files are here; adds what went out to `moved`, also where it fails.
 pub(crate) async fn publish(
     source: Source<'_>,
     repository: &Repository,
     target: Target<'_>,
-    count: u32,
-    first: Option<&Parent>,
-) -> Result<u64, OpsError> {
-    let mut moved = 0;
-    let parents = parents(source, target.component, count as usize, first)?;
+    from: Parents<'_>,
+    moved: &mut u64,
+) -> Result<(), OpsError> {
+    let parents = parents(source, target.component, from)?;
     if parents.is_empty() {
-        return Ok(0);
+        return Ok(());
     }
     let known = published(source, repository, &target.manifest.digest).await;
     for parent in parents {
@@ -59,9 +66,9 @@ pub(crate) async fn publish(
             file_name: target.component.file_name.clone(),
             blob,
         };
-        moved += send(source, repository, &delta).await?;
+        *moved += send(source, repository, &delta).await?;
     }
-    Ok(moved)
+    Ok(())
 }
 
 /// The parents for which there is a delta already.
@@ -84,8 +91,7 @@ async fn published(source: Source<'_>, repository: &Repository, manifest: &Diges
 fn parents(
     source: Source<'_>,
     component: &Component,
-    count: usize,
-    first: Option<&Parent>,
+    Parents { count, first }: Parents<'_>,
 ) -> Result<Vec<Parent>, OpsError> {
     let mut found: Vec<Parent> = first.cloned().into_iter().collect();
     found.retain(|parent| parent.component.digest != component.digest);
