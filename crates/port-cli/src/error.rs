@@ -226,6 +226,7 @@ fn packed(error: &PackedError) -> (Exit, Vec<String>) {
             "nothing was changed; what was published is damaged: push it again with `--parent none --overwrite`"
         }
         PackedError::Changed => "another process writes the file; push again when it is at rest",
+        PackedError::TooMuchData { .. } => "push it with `encoding = \"zstd\"`, which has no such limit",
         _ => return (Exit::Failed, vec![]),
     };
     (Exit::Failed, vec![hint.to_owned()])
