@@ -117,6 +117,12 @@ pub trait Backend: Send + Sync {
     async fn index(&self, _: &Reference) -> Result<Option<Document>, BackendError> {
         Ok(None)
     }
+
+    /// The manifest under the variant's own name, where the place has such names besides an index: somebody else may have
+    /// given it without listing it anywhere.
+    async fn named(&self, _: &Reference, _: Variant) -> Result<Option<Digest>, BackendError> {
+        Ok(None)
+    }
 }
 
 /// See [`Backend::push`]. An error is a refusal, in words.

@@ -211,4 +211,14 @@ impl Backend for OciRegistry {
         let name = TagOrDigest::Tag(tag(reference, reference.version())?);
         Ok(index::read(&repository, &name).await?.map(|manifest| index::document(&manifest)))
     }
+
+    async fn named(&self, reference: &Reference, variant: Variant) -> Result<Option<Digest>, BackendError> {
+        let repository = self.repository(reference)?;
+        let name = TagOrDigest::Tag(tag(reference, &reference.variant_tag(variant))?);
+        match repository.resolve(&name).await {
+            Ok(found) => Ok(Some(found.digest)),
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
 }

@@ -51,7 +51,8 @@ impl Entry<'_> {
     }
 }
 
-/// Refuses what the index that is there now would not take.
+/// Refuses what the index that is there now would not take, and what would take a name that no index lists from whoever
+/// has it.
 pub(crate) async fn check(
     backend: &dyn Backend,
     target: Target<'_>,
@@ -59,13 +60,23 @@ pub(crate) async fn check(
 ) -> Result<(), OpsError> {
     let reference = &target.artifact.reference;
     let existing = backend.index(reference).await?;
+    let taken = |conflict| OpsError::AlreadyPublished {
+        artifact: target.artifact.name.clone(),
+        reference: reference.to_string(),
+        source: Box::new(conflict),
+    };
     match entry.merge(existing.as_ref()) {
-        Ok(_) => Ok(()),
-        Err(Refusal::Conflict(conflict)) => Err(OpsError::AlreadyPublished {
-            artifact: target.artifact.name.clone(),
-            reference: reference.to_string(),
-            source: Box::new(conflict),
-        }),
+        // It is listed already: where the name leads elsewhere, a push died before it moved.
+        Ok(None) => Ok(()),
+        Ok(Some(_)) if entry.strategy == Strategy::Overwrite => Ok(()),
+        Ok(Some(_)) => {
+            let expected = digest_of(entry.manifest);
+            let found = backend.named(reference, target.variant()).await?;
+            let Some(found) = found.filter(|found| found != &expected) else { return Ok(()) };
+            let (class, variant) = (entry.bundle.class, entry.bundle.variant);
+            Err(taken(Conflict::VariantExists { class, variant, expected, found }))
+        }
+        Err(Refusal::Conflict(conflict)) => Err(taken(conflict)),
         Err(Refusal::Unreadable(reason)) => Err(OpsError::WrongContent {
             location: reference.to_string(),
             artifact: target.artifact.name.clone(),

@@ -155,3 +155,27 @@ fn a_version_that_is_no_index_says_nothing_of_variants() {
     let empty = registry_project(Registry::start().host(), ANONYMOUS);
     refused(&empty, &pull, 5, &[TAG, "push it first"]);
 }
+
+#[test]
+fn a_tag_that_no_index_lists_is_taken_from_nobody() {
+    let registry = Registry::start();
+    let project = registry_project(registry.host(), ANONYMOUS);
+    project.write(LOCAL_KERNEL, b"one");
+    succeed(&project, "push", "tiny");
+    let published = registry.manifest("port/tiny", TAG).unwrap();
+    with_index(&registry, Vec::clear);
+    project.write(LOCAL_KERNEL, b"two");
+    for strategy in ["merge", "exit"] {
+        let ran = project.port(&["artifacts", "push", "--artifact", "tiny", "--strategy", strategy]);
+        assert!(ran.code == 1 && ran.stderr.contains("already published as sha256:"), "{ran}");
+        assert!(registry.manifest("port/tiny", TAG).unwrap() == published);
+    }
+    // The same content only lacks its entry.
+    project.write(LOCAL_KERNEL, b"one");
+    succeed(&project, "push", "tiny");
+    with_index(&registry, Vec::clear);
+    project.write(LOCAL_KERNEL, b"two");
+    let ran = project.port(&["artifacts", "push", "--artifact", "tiny", "--overwrite"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(registry.manifest("port/tiny", TAG).unwrap() != published);
+}
