@@ -50,6 +50,16 @@ impl Store {
         Ok(found)
     }
 
+    /// The files below `directory` that were to hold this blob, whatever they hold now: of a blob that is gone, no inode tells
+    /// any more which of them was its other name.
+    pub fn handed_out_below(&self, directory: &Path, digest: &Digest) -> Result<Vec<PathBuf>, StoreError> {
+        let Ok(directory) = std::path::absolute(directory) else { return Ok(Vec::new()) };
+        let is_below = |path: &Path| std::path::absolute(path).is_ok_and(|path| path.starts_with(&directory));
+        let records = self.records()?.into_iter().map(|(_, record)| record);
+        let of_blob = records.filter(|record| &record.digest == digest && is_below(&record.path));
+        Ok(of_blob.map(|record| record.path).filter(|path| fs::exists(path)).collect())
+    }
+
     /// Takes in a blob that `path` may hold; says whether it did. What lies there is hashed, whatever is known of it.
     pub fn adopt_copy(&self, path: &Path, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         let Ok((source, metadata)) = fs::open_regular(path) else { return Ok(false) };

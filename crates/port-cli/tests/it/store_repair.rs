@@ -3,6 +3,8 @@
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use port_content::hashing::digest_of;
 use port_testkit::project::{Project, Ran};
@@ -186,6 +188,32 @@ fn cache_and_local_files_that_hold_the_damage_are_replaced_and_those_of_the_user
     let report = repair(&project);
     assert_eq!(project.read(IMAGE), b"mine", "{report}");
     succeed(&project, "pull", "root");
+    assert!(std::fs::read(&cache).unwrap() == image());
+}
+
+#[test]
+fn a_repair_after_one_that_failed_replaces_what_the_cache_still_holds() {
+    let down = Arc::new(AtomicBool::new(true));
+    let is_down = Arc::clone(&down);
+    let hook = Box::new(move |request: &port_testkit::registry::Request| {
+        let blob = request.method == "GET" && request.target.contains("/blobs/");
+        let gone = blob && is_down.load(Ordering::SeqCst);
+        if gone { Action::Answer(Reply::new(404, b"{}")) } else { Action::Pass }
+    });
+    let registry = Registry::with(Abilities::default(), hook);
+    let project = pushed(registry.host(), "raw");
+    let (cache, blob) = (cached(&project, registry.host()), blob_of(&project, &image()));
+    std::fs::remove_file(project.path().join(IMAGE)).unwrap();
+    if std::fs::metadata(&cache).unwrap().ino() != std::fs::metadata(&blob).unwrap().ino() {
+        flip(&cache);
+    }
+    flip(&blob);
+    assert_eq!(project.port(&["store", "verify", "--repair"]).code, 1);
+    let _ = std::fs::remove_file(&blob);
+    assert_eq!(project.port(&["store", "verify", "--repair"]).code, 1, "and again");
+    down.store(false, Ordering::SeqCst);
+    let report = repair(&project);
+    assert_eq!((count(&report, "repaired"), count(&report, "replaced")), (1, 1), "{report}");
     assert!(std::fs::read(&cache).unwrap() == image());
 }
 

@@ -76,7 +76,7 @@ pub async fn repair_store(workspace: &Workspace) -> Result<RepairReport, OpsErro
         Mend::new(&mut repair, &index, entry).all().await;
     }
     repair.remove_unneeded(&verified)?;
-    let replaced = repair.replace_copies();
+    let replaced = repair.replace_copies()?;
     let unrepaired = repair.left()?;
     let Repair { repaired, removed, moved, .. } = repair;
     Ok(RepairReport { verified, repaired, replaced, removed, unrepaired, moved_bytes: moved })
@@ -165,12 +165,24 @@ impl<'a> Repair<'a> {
         Ok(())
     }
 
-    fn replace_copies(&self) -> Vec<PathBuf> {
+    /// The files that hold what a repaired blob was. A blob may have gone in an earlier repair that could not end: then its
+    /// other names in the caches, which are only read, are known by their records alone.
+    fn holders(&self, digest: &Digest) -> Result<BTreeSet<PathBuf>, OpsError> {
+        let mut holders: BTreeSet<PathBuf> = self.copies.get(digest).into_iter().flatten().cloned().collect();
+        holders.extend(self.workspace.store.handed_out(digest)?);
+        for artifact in self.workspace.project.artifacts.values() {
+            let cache = &artifact.distribution.cache_root;
+            holders.extend(self.workspace.store.handed_out_below(cache, digest)?);
+        }
+        Ok(holders)
+    }
+
+    fn replace_copies(&self) -> Result<Vec<PathBuf>, OpsError> {
         let mut replaced = Vec::new();
         for blob in &self.repaired {
-            for path in self.copies.get(&blob.digest).into_iter().flatten() {
-                match self.workspace.store.replace(path, &blob.digest, blob.bytes) {
-                    Ok(true) => replaced.push(path.clone()),
+            for path in self.holders(&blob.digest)? {
+                match self.workspace.store.replace(&path, &blob.digest, blob.bytes) {
+                    Ok(true) => replaced.push(path),
                     Ok(false) => {}
                     Err(error) => self.workspace.note(format!(
                         "`{}` is not replaced: {}",
@@ -180,7 +192,7 @@ impl<'a> Repair<'a> {
                 }
             }
         }
-        replaced
+        Ok(replaced)
     }
 
     /// What is still damaged, and what names still need.
