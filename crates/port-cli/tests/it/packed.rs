@@ -3,10 +3,12 @@
 
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use port_content::hashing::digest_of;
 use port_testkit::project::{Project, Ran};
-use port_testkit::registry::{Abilities, Action, Registry};
+use port_testkit::registry::{Abilities, Action, Registry, Reply, Request};
 use serde_json::Value;
 
 use crate::copy::copied;
@@ -476,4 +478,103 @@ fn what_lies_here_is_used_wherever_it_is() {
     std::fs::remove_dir_all(here.path().join(".port")).unwrap();
     std::fs::remove_dir_all(here.path().join("g")).unwrap();
     assert!(pull(&here, host, 2) > 2_000_000);
+}
+
+#[test]
+fn a_push_that_is_refused_leaves_the_name_here_where_it_was() {
+    each(["raw", "zstd"], |encoding| {
+        let registry = Registry::start();
+        let publisher = project(registry.host());
+        turn(&publisher, registry.host(), "v1", &format!(r#", encoding = "{encoding}""#));
+        place(&publisher, &image(1));
+        report(&publisher, "push", &[]);
+        let before = publisher.read(".port/store/index.json");
+        place(&publisher, &image(2));
+        let ran = run(&publisher, "push", &[]);
+        assert!(ran.code == 1 && ran.stderr.contains("--overwrite"), "{encoding}\n{ran}");
+        assert!(publisher.read(".port/store/index.json") == before, "{encoding}: the name leads elsewhere");
+    });
+}
+
+#[test]
+fn deltas_that_the_registry_refuses_do_not_fail_a_push_that_is_published() {
+    let published = AtomicBool::new(false);
+    let hook = move |request: &Request| {
+        if request.method == "PUT" && request.target.contains("/manifests/v2") {
+            published.store(true, Ordering::SeqCst);
+        }
+        match request.method == "POST" && published.load(Ordering::SeqCst) {
+            true => Action::Answer(Reply::new(403, b"")),
+            false => Action::Pass,
+        }
+    };
+    let registry = Registry::with(Abilities::default(), Box::new(hook));
+    let host = registry.host();
+    let publisher = project(host);
+    push(&publisher, host, 1, &[]);
+    turn(&publisher, host, "v2", "");
+    place(&publisher, &image(2));
+    let (said, ran) = report(&publisher, "push", &[]);
+    assert!(ran.stderr.contains("not all of its deltas"), "{ran}");
+    assert!(said["delta_error"].as_str().unwrap().contains("403"), "{said}");
+    let cached = publisher.path().join(said["files"][0]["cache_path"].as_str().unwrap());
+    assert!(std::fs::read(cached).unwrap() == image(2), "the cache has it");
+    pull(&project(host), host, 2);
+    assert_sound(&publisher);
+}
+
+#[test]
+fn packs_are_fetched_side_by_side() {
+    // Whoever asks for a blob waits until another is asked for.
+    let (asked, overlapped) =
+        (Arc::new((Mutex::new(None::<usize>), Condvar::new())), Arc::new(AtomicBool::new(false)));
+    let (state, seen) = (Arc::clone(&asked), Arc::clone(&overlapped));
+    let hook = move |request: &Request| {
+        let (count, moved) = &*state;
+        let mut count = count.lock().unwrap();
+        if let Some(number) =
+            count.as_mut().filter(|_| request.method == "GET" && request.target.contains("/blobs/"))
+        {
+            *number += 1;
+            // Config and map come first and alone.
+            moved.notify_all();
+            if *number == 3 {
+                let patience = std::time::Duration::from_secs(10);
+                let (_count, waited) =
+                    moved.wait_timeout_while(count, patience, |number| *number == Some(3)).unwrap();
+                seen.fetch_or(!waited.timed_out(), Ordering::SeqCst);
+            }
+        }
+        Action::Pass
+    };
+    let registry = Registry::with(Abilities::default(), Box::new(hook));
+    let host = registry.host();
+    let publisher = project(host);
+    for version in 1..5 {
+        push(&publisher, host, version, &["--deltas", "0"]);
+    }
+    assert_eq!(layers(&manifest(&registry, "v4"), "pack").len(), 4);
+    *asked.0.lock().unwrap() = Some(0);
+    pull(&project(host), host, 4);
+    assert!(overlapped.load(Ordering::SeqCst), "one after the other");
+}
+
+#[test]
+fn a_pull_uses_the_nearest_versions_and_not_all_of_them() {
+    let registry = Registry::start();
+    let host = registry.host();
+    let publisher = project(host);
+    push(&publisher, host, 1, &[]);
+    for version in 2..13 {
+        push(&publisher, host, version, &["--deltas", "0", "--parent", "v1"]);
+    }
+    let other = project(host);
+    push(&other, host, 13, &["--deltas", "0", "--parent", "v1"]);
+    turn(&publisher, host, "v13", "");
+    let (_, ran) = report(&publisher, "pull", &[]);
+    assert_same(&publisher, &image(13));
+    let said = ran.stderr.lines().find(|line| line.contains("bytes are here (")).unwrap();
+    let names: Vec<_> = said.split(['(', ')']).nth(1).unwrap().split(", ").collect();
+    let expected = ["v12", "v11", "v10", "v9"].map(|version| format!("{host}/{REPOSITORY}:{}", tag(version)));
+    assert_eq!((names.len(), &names[..4]), (8, &expected.each_ref().map(String::as_str)[..]), "{said}");
 }

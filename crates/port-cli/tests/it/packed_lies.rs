@@ -111,7 +111,11 @@ impl Stage {
 
     /// Publishes this map and these packs in place of what is there.
     fn publish(&self, map: &[u8], packs: &[&[u8]]) {
-        let mut manifest: Value = manifest(&self.registry, "v1");
+        self.publish_as("v1", map, packs);
+    }
+
+    fn publish_as(&self, version: &str, map: &[u8], packs: &[&[u8]]) {
+        let mut manifest: Value = manifest(&self.registry, version);
         let layer = |word: &str, bytes: &[u8]| {
             json!({
                 "mediaType": format!("application/vnd.port.packed.{word}.v1"),
@@ -122,7 +126,7 @@ impl Stage {
         let packs = packs.iter().map(|pack| layer("pack", pack));
         manifest["layers"] = json!([layer("map", map)].into_iter().chain(packs).collect::<Vec<_>>());
         let bytes = serde_json::to_vec(&manifest).unwrap();
-        self.registry.add_manifest(REPOSITORY, &tag("v1"), MANIFEST, &bytes);
+        self.registry.add_manifest(REPOSITORY, &tag(version), MANIFEST, &bytes);
     }
 }
 
@@ -213,4 +217,31 @@ fn a_lie_that_was_pulled_before_deceives_nobody() {
     let ran = run(&reader, "pull", &[]);
     assert!(ran.code == 1 && !reader.exists(IMAGE), "{ran}");
     insta::assert_snapshot!("a_consistent_lie", plain(&stage.registry, ran));
+}
+
+#[test]
+fn a_map_here_that_lies_about_a_sound_image_is_not_used_twice() {
+    let stage = Stage::new();
+    let host = stage.registry.host();
+    let mut said = stage.said.clone();
+    said.segments = vec![[0, 8, 16], [0, 16, 31]];
+    stage.publish(&said.bytes(), &[&stage.pack]);
+    // Who has the very content takes the published map, which nothing shows to be wrong.
+    let reader = project(host);
+    place(&reader, &stage.content);
+    report(&reader, "push", &["--overwrite"]);
+    // The next version has the same blocks in another order.
+    let next = [&stage.content[16 * BLOCK..], &stage.content[..16 * BLOCK]].concat();
+    let publisher = project(host);
+    turn(&publisher, host, "v2", "");
+    place(&publisher, &next);
+    report(&publisher, "push", &["--parent", "none"]);
+    let segments = vec![[0, 8, 32], [0, 16, 47]];
+    let honest = Said { image: sha256(&next), segments, ..stage.said.clone() };
+    stage.publish_as("v2", &honest.bytes(), &[&stage.pack]);
+    turn(&reader, host, "v2", "");
+    let (_, ran) = report(&reader, "pull", &[]);
+    assert!(ran.stderr.contains("does not match its digest"), "the lie was not met\n{ran}");
+    assert_same(&reader, &next);
+    assert_sound(&reader);
 }

@@ -157,3 +157,18 @@ fn many_versions_in_a_row_stay_right_and_are_repacked() {
         assert_sound(project);
     }
 }
+
+#[test]
+fn a_version_here_does_not_hide_a_nearer_one_of_the_registry() {
+    let registry = Registry::start();
+    let host = registry.host();
+    let (one, other) = (project(host), project(host));
+    push(&one, host, 1, &[]);
+    push(&other, host, 2, &["--deltas", "0"]);
+    let (_, text) = said(&one, host, 3, &["--deltas", "0"]);
+    assert!(text.contains(&against("v2")), "{text}");
+    // Of equals the one that is here, and without a registry's list what is here.
+    let (_, text) = said(&one, host, 4, &["--deltas", "0"]);
+    assert!(text.contains(&against("v3")), "{text}");
+    pull(&stranger(host), host, 4);
+}
