@@ -53,10 +53,10 @@ pub(crate) async fn publish(
         return Ok(());
     }
     let known = published(source, repository, &target.manifest.digest).await;
-    for parent in parents {
-        if known.contains(&parent.component.digest) {
-            continue;
-        }
+    // Those that are there count: a push that goes on where another was killed may have found another parent.
+    let room = from.count.saturating_sub(known.len());
+    let missing = parents.into_iter().filter(|parent| !known.contains(&parent.component.digest));
+    for parent in missing.take(room) {
         let from = parent.component.digest.clone();
         let Some(blob) = encode(source, target, parent).await? else { continue };
         let delta = Delta {
