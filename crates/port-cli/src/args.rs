@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use port_model::{ArchitectureSelector, ProtectionMode, Selector, Substrate};
 use port_ops::login::RegistryAccess;
 
-use crate::commands::{artifacts, completions, doctor, login, logout, run, store, update};
+use crate::commands::{artifacts, completions, doctor, login, logout, packages, run, store, update};
 
 /// Ship boot artifacts like containers: build, push, pull, verify and boot kernels and guest images.
 #[derive(Debug, Parser)]
@@ -82,6 +82,9 @@ pub enum Command {
     Artifacts(artifacts::Command),
     /// Boot a machine of `port.toml`, and run a command in it.
     Run(run::Arguments),
+    /// Pack, move and unpack unikernels as kraft does.
+    #[command(subcommand)]
+    Packages(packages::Command),
     /// Look at and tidy the local store.
     #[command(subcommand)]
     Store(store::Command),

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod doctor;
 pub mod login;
 pub mod logout;
+pub mod packages;
 pub mod run;
 pub mod store;
 pub mod update;
@@ -20,6 +21,7 @@ use crate::{env_vars, host, progress};
 pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
     match cli.command {
         Command::Artifacts(command) => artifacts::run(command, &cli.global, ui).await.map(|()| 0),
+        Command::Packages(command) => packages::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Run(arguments) => run::run(arguments, &cli.global, ui).await,
         Command::Store(command) => store::run(&command, &cli.global, ui).await.map(|()| 0),
         Command::Update(command) => update::run(command, &cli.global, ui).await.map(|()| 0),

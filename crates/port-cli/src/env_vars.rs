@@ -30,6 +30,9 @@ pub const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 /// A credential file in podman's format, before the usual ones.
 pub const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 
+/// Where kraft keeps what it runs; its packages are in `oci` below it.
+pub const KRAFTKIT_RUNTIME_DIR: &str = "KRAFTKIT_RUNTIME_DIR";
+
 /// The value of a variable that is set, is text, and is not empty.
 pub fn get(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -56,6 +59,15 @@ pub fn cache_directory() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     cache.map(|cache| cache.join("port"))
+}
+
+/// kraft's runtime directory: its variable, else below `$XDG_DATA_HOME`, else below `~/.local/share`.
+pub fn kraftkit_runtime_directory() -> Option<PathBuf> {
+    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    path(KRAFTKIT_RUNTIME_DIR).or_else(|| {
+        let data = path("XDG_DATA_HOME").or_else(|| path("HOME").map(|home| home.join(".local/share")));
+        data.map(|data| data.join("kraftkit/runtime"))
+    })
 }
 
 /// What leads to the credential files of docker and podman.

@@ -1,5 +1,7 @@
 //! The edge: the one place where a library's failure becomes advice and an exit code.
 
+mod packages;
+
 use port_backend::ErrorKind;
 use port_layout::kubesolo::KubesoloError;
 use port_ops::copy::CopyError;

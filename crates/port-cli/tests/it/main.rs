@@ -21,6 +21,8 @@ mod hostile_shop;
 mod inspect_packed;
 mod login;
 mod mirrors;
+mod packages;
+mod packages_registry;
 mod packed;
 mod packed_damage;
 mod packed_kills;

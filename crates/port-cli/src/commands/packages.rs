@@ -1,0 +1,230 @@
+//! `port packages`: unikernels as OCI images that kraft reads and writes. None of the verbs needs a configuration.
+
+mod info;
+mod pack;
+mod pull;
+mod remove;
+mod retag;
+mod unpack;
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand, ValueEnum};
+use port_layout::kraftkit::{KraftkitError, Query, parse_name};
+use port_layout::{Strategy, kraftkit};
+use port_model::{Digest, Reference};
+use port_ops::login::RegistryAccess;
+use port_ops::packages::{self as ops, PackageStore, Packages, Selection};
+
+use crate::args::{Global, RegistryFlags};
+use crate::commands::workspace;
+use crate::error::{CommandError, Exit};
+use crate::ui::Ui;
+use crate::{env_vars, host, progress};
+
+/// Port's store where no configuration says another place.
+const STORE: &str = ".port/store";
+/// Where an upload that was killed is remembered: used where it is there, never made here.
+const STATE: &str = ".port/registries";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Pack a kernel and what it boots with, or make a package from another one.
+    Pack(Box<pack::Arguments>),
+    /// List the packages of the store, one row per target.
+    List(List),
+    /// Say all that a package's documents say.
+    Info(One),
+    /// Publish a package.
+    Push(pull::Push),
+    /// Fetch a package, or some of its targets.
+    Pull(pull::Pull),
+    /// Write the files of one target into a directory.
+    Unpack(unpack::Arguments),
+    /// Remove a package, or some of its targets, and the blobs that no other needs.
+    Remove(One),
+    /// Give a package another name, with the blobs that are there.
+    Retag(retag::Arguments),
+}
+
+/// Runs a verb.
+pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), CommandError> {
+    match command {
+        Command::Pack(arguments) => pack::run(*arguments, global, ui).await,
+        Command::List(arguments) => list(&arguments, global, ui),
+        Command::Info(arguments) => info::run(&arguments, global, ui),
+        Command::Push(arguments) => pull::push(arguments, global, ui).await,
+        Command::Pull(arguments) => pull::run(arguments, global, ui).await,
+        Command::Unpack(arguments) => unpack::run(&arguments, global, ui),
+        Command::Remove(arguments) => remove::run(&arguments, global, ui),
+        Command::Retag(arguments) => retag::run(&arguments, global, ui),
+    }
+}
+
+/// A place for packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Place {
+    /// kraft's own directory, `oci` below its runtime directory.
+    Kraftkit,
+    /// The store that artifacts are in.
+    Port,
+}
+
+/// Where packages are kept.
+#[derive(Debug, Clone, Copy, Args)]
+struct StoreFlag {
+    /// Where packages are kept.
+    #[arg(long, value_enum, default_value_t = Place::Kraftkit)]
+    store: Place,
+}
+
+impl StoreFlag {
+    /// Everything that the verbs need, for those that talk to no registry.
+    fn packages(self, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
+        self.with_registry(&RegistryFlags::default(), global, ui)
+    }
+
+    fn with_registry(self, flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
+        let environment = env_vars::environment(host::architecture()?);
+        let store = match self.store {
+            Place::Kraftkit => PackageStore::kraft(&runtime_directory()?),
+            Place::Port => PackageStore::port(&store_root(global, ui)?)?,
+        };
+        let mut access: RegistryAccess = flags.clone().into();
+        let state = Path::new(STATE);
+        access.state_directory = port_content::fs::exists(state).then(|| state.to_owned());
+        let reporter = progress::reporter(ui, global.progress);
+        Ok(Packages { store, access, credential_paths: environment.credential_paths, reporter })
+    }
+}
+
+fn runtime_directory() -> Result<PathBuf, CommandError> {
+    env_vars::kraftkit_runtime_directory().ok_or_else(|| {
+        let message = "there is no place for packages: neither `KRAFTKIT_RUNTIME_DIR` nor `HOME` is set";
+        CommandError::new(Exit::Usage, message).hint("use Port's store with `--store port`")
+    })
+}
+
+/// The store of the configuration, if there is one.
+fn store_root(global: &Global, ui: Ui) -> Result<PathBuf, CommandError> {
+    if port_content::fs::exists(&global.config) {
+        return Ok(workspace(global, ui)?.project.store_root);
+    }
+    Ok(PathBuf::from(STORE))
+}
+
+/// Which targets.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Targets")]
+struct Targets {
+    /// The CPU architecture, in Unikraft's words.
+    #[arg(long, value_parser = architecture())]
+    architecture: Option<String>,
+    /// What it boots on, in Unikraft's words.
+    #[arg(long, value_parser = platform())]
+    platform: Option<String>,
+    /// An entry of the kernel's configuration that must be recorded (repeatable).
+    #[arg(long, value_name = "KEY=VALUE")]
+    kconfig: Vec<String>,
+}
+
+impl Targets {
+    fn query(&self) -> Query {
+        Query {
+            architecture: self.architecture.clone(),
+            platform: self.platform.clone(),
+            features: self.kconfig.clone(),
+        }
+    }
+}
+
+/// Arguments of list.
+#[derive(Debug, Args)]
+pub struct List {
+    #[command(flatten)]
+    targets: Targets,
+    #[command(flatten)]
+    store: StoreFlag,
+}
+
+/// Arguments of verbs on one package.
+#[derive(Debug, Args)]
+pub struct One {
+    /// The package: `[REGISTRY/]REPOSITORY[:TAG][@DIGEST]`; the registry is `unikraft.org`, the tag `latest` where none is given.
+    #[arg(value_name = "PACKAGE", value_parser = name)]
+    package: Reference,
+    #[command(flatten)]
+    targets: Targets,
+    #[command(flatten)]
+    store: StoreFlag,
+}
+
+impl One {
+    fn selection(&self) -> Selection {
+        Selection { reference: self.package.clone(), query: self.targets.query() }
+    }
+}
+
+/// A package's name.
+fn name(text: &str) -> Result<Reference, KraftkitError> {
+    parse_name(text)
+}
+
+/// Unikraft's words, and those that mean the same elsewhere.
+fn architecture() -> impl TypedValueParser<Value = String> {
+    let words = [
+        PossibleValue::new("x86_64").aliases(["x86-64", "amd64"]),
+        PossibleValue::new("arm64").alias("aarch64"),
+        PossibleValue::new("arm"),
+    ];
+    PossibleValuesParser::new(words).map(|word| match word.as_str() {
+        "x86-64" | "amd64" => "x86_64".to_owned(),
+        "aarch64" => "arm64".to_owned(),
+        _ => word,
+    })
+}
+
+fn platform() -> impl TypedValueParser<Value = String> {
+    let words = [
+        PossibleValue::new("qemu").alias("kvm"),
+        PossibleValue::new("fc").alias("firecracker"),
+        PossibleValue::new("xen"),
+        PossibleValue::new("kraftcloud"),
+    ];
+    PossibleValuesParser::new(words).map(|word| kraftkit::platform_name(&word).to_owned())
+}
+
+fn strategy() -> impl TypedValueParser<Value = Strategy> {
+    PossibleValuesParser::new(Strategy::WORDS).try_map(|word| word.parse::<Strategy>())
+}
+
+/// The first seven digits, as kraft's listings have them.
+fn short(digest: &Digest) -> String {
+    digest.hex().chars().take(7).collect()
+}
+
+fn list(arguments: &List, global: &Global, ui: Ui) -> Result<(), CommandError> {
+    let packages = arguments.store.packages(global, ui)?;
+    let rows = ops::list(&packages, &arguments.targets.query())?;
+    ui.report(&rows, || {
+        let heading = ["TYPE", "NAME", "VERSION", "FORMAT", "PULLED", "MANIFEST", "INDEX", "PLAT", "SIZE"];
+        let rows = rows.iter().map(|row| {
+            vec![
+                row.kind.to_owned(),
+                row.name.clone(),
+                row.version.clone(),
+                row.format.to_owned(),
+                row.pulled.clone().unwrap_or_else(|| "never".to_owned()),
+                short(&row.manifest),
+                short(&row.index),
+                format!("{}/{}", row.platform, row.architecture),
+                row.bytes.map_or_else(|| "n/a".to_owned(), crate::ui::size),
+            ]
+        });
+        crate::ui::table(
+            &std::iter::once(heading.map(str::to_owned).to_vec()).chain(rows).collect::<Vec<_>>(),
+        )
+    })
+}

@@ -1,0 +1,67 @@
+//! Advice for packages.
+
+use port_layout::kraftkit::{KraftkitError, PackageConflict};
+use port_ops::packages::PackageError;
+use port_registry::Kind;
+
+use super::{CommandError, Exit, NOTHING_CHANGED, OTHER_BYTES, causes, registry, store};
+
+impl From<PackageError> for CommandError {
+    fn from(error: PackageError) -> Self {
+        let (exit, hints) = advice(&error);
+        Self { message: error.to_string(), causes: causes(&error), hints, exit }
+    }
+}
+
+fn advice(error: &PackageError) -> (Exit, Vec<String>) {
+    let (exit, hint) = match error {
+        PackageError::Kraftkit(
+            KraftkitError::NoName | KraftkitError::Name { .. } | KraftkitError::NameDigest { .. },
+        )
+        | PackageError::Missing { .. }
+        | PackageError::Kconfig { .. }
+        | PackageError::Same { .. }
+        | PackageError::Layer { .. } => return (Exit::Usage, vec![]),
+        PackageError::Conflict(PackageConflict::Exists { .. }) => (
+            Exit::Failed,
+            "nothing was changed; keep its other targets with `--strategy merge`, or begin anew with `--strategy overwrite`",
+        ),
+        PackageError::NotFound { .. } => {
+            (Exit::NotFound, "`port packages list` says what is here; `port packages pull` fetches")
+        }
+        PackageError::Targets { .. } => {
+            (Exit::NotFound, "choose with `--architecture`, `--platform`, `--kconfig`, or by `@DIGEST`")
+        }
+        PackageError::NoManifest { .. } => return (Exit::NotFound, vec![]),
+        PackageError::Gone { .. } => (Exit::NotFound, "fetch it again with `port packages pull`"),
+        PackageError::Files(error) if error.is_not_found() => return (Exit::NotFound, vec![]),
+        PackageError::Entry { .. } | PackageError::Archive { .. } | PackageError::LayerType { .. } => {
+            (Exit::Failed, "nothing was written")
+        }
+        PackageError::Mismatch { .. } | PackageError::Document { .. } => {
+            (Exit::Failed, "remove the package and fetch it again")
+        }
+        PackageError::Taken { .. } => (Exit::Failed, "use another name, or Port's store (`--store port`)"),
+        PackageError::OtherTarget { .. } | PackageError::NotCanonical { .. } => {
+            (Exit::Failed, NOTHING_CHANGED)
+        }
+        PackageError::Registry(error) => return of_registry(error),
+        PackageError::Store(error) => return store(error),
+        PackageError::Kraftkit(_)
+        | PackageError::Encode(_)
+        | PackageError::Conflict(_)
+        | PackageError::Files(_) => return (Exit::Failed, vec![]),
+    };
+    (exit, vec![hint.to_owned()])
+}
+
+fn of_registry(error: &port_registry::RegistryError) -> (Exit, Vec<String>) {
+    let hint = match error.kind() {
+        Kind::Unauthenticated | Kind::Forbidden => {
+            Some(format!("sign in with `port login {} --username …`", error.registry))
+        }
+        _ if error.failure.is_other_bytes() => Some(OTHER_BYTES.to_owned()),
+        _ => None,
+    };
+    (registry(error.kind()), hint.into_iter().collect())
+}
