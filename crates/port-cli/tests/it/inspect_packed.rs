@@ -24,10 +24,10 @@ distribution = {{ push = {backend}, pull = {backend} }}
     )
 }
 
-/// An image of 4 MiB: noise, a hole, the first part again; `version` changes 64 KiB.
+/// An image of 4 MiB: noise, a hole, the first part again; `version` changes a little in each of 16 blocks.
 fn image(version: u8) -> Vec<u8> {
     let mut bytes = noise(2 * MIB);
-    bytes[MIB..MIB + (64 << 10)].iter_mut().for_each(|byte| *byte ^= version);
+    bytes[MIB..MIB + (64 << 10)].iter_mut().step_by(64).for_each(|byte| *byte ^= version);
     bytes.resize(3 * MIB, 0);
     bytes.extend(noise(2 * MIB).into_iter().take(MIB / 2));
     bytes.resize(4 * MIB, 0);
