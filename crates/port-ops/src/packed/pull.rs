@@ -61,7 +61,7 @@ pub(crate) async fn bring(
             // Nor is any image used again, whose map may lie about it, nor the local file, which the store cannot read again
             // for us: packs are verified frame by frame.
             (job.local, job.local_digest) = (Path::new(""), None);
-            let moved = job.from_packs().await?;
+            let moved = job.packs_alone().await?;
             Ok(Brought { moved, found: 0 })
         }
         other => other,
@@ -137,7 +137,7 @@ impl Job<'_> {
         Ok(Brought { moved: self.assemble(plan).await?, found })
     }
 
-    async fn from_packs(&self) -> Result<u64, OpsError> {
+    async fn packs_alone(&self) -> Result<u64, OpsError> {
         let plan = self.plan(&[])?;
         self.say(&plan, &[]);
         self.assemble(plan).await
