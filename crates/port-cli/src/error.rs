@@ -1,14 +1,16 @@
 //! The edge: the one place where a library's failure becomes advice and an exit code.
 
 mod packages;
+mod registry;
 
-use port_backend::ErrorKind;
+use port_backend::{BackendError, ErrorKind};
 use port_layout::kubesolo::KubesoloError;
 use port_ops::copy::CopyError;
 use port_ops::login::LoginError;
 use port_ops::update::UpdateError;
 use port_ops::{OpsError, PackedError};
-use port_registry::Kind;
+use port_registry::{Failure, Kind};
+use registry::OTHER_BYTES;
 use serde::Serialize;
 
 use crate::args::Format;
@@ -83,7 +85,9 @@ impl From<LoginError> for CommandError {
             LoginError::Unusable { .. } => (Exit::Usage, vec![]),
             LoginError::Refused { .. } => (Exit::Failed, vec![NOTHING_STORED.to_owned()]),
             LoginError::Unchecked { source, .. } => {
-                (registry(source.kind()), vec![NOTHING_STORED.to_owned()])
+                let no_tls = matches!(**source, Failure::NoTls { .. });
+                let plain = no_tls.then(|| "if it is meant to: `--plain-http`".to_owned());
+                (registry(source.kind()), [NOTHING_STORED.to_owned()].into_iter().chain(plain).collect())
             }
             LoginError::NotStored { .. } | LoginError::NotRemoved { .. } => (Exit::Failed, vec![]),
         };
@@ -100,8 +104,6 @@ impl From<UpdateError> for CommandError {
 }
 
 const NOTHING_STORED: &str = "nothing was stored";
-/// Where bytes arrive that are not the ones that were named, nobody here knows which side changed them.
-const OTHER_BYTES: &str = "the registry or the link to it changes bytes (try another link), or what was published is damaged (push the artifact again)";
 const NOTHING_CHANGED: &str = "nothing was changed";
 
 /// Every cause below an error, without the ones that repeat what was said already.
@@ -164,7 +166,7 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
             one(Exit::Failed, "publish a new version, or replace this one with `--overwrite`".to_owned())
         }
         OpsError::ForeignDocuments { .. } => (Exit::Failed, vec![]),
-        OpsError::Backend(error) => backend(error.kind),
+        OpsError::Backend(error) => backend(error),
         OpsError::WrongContent { .. } | OpsError::Documents { .. } => {
             one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
         }
@@ -207,18 +209,22 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
     }
 }
 
-fn backend(kind: ErrorKind) -> (Exit, Vec<String>) {
-    match kind {
-        ErrorKind::NotFound => (Exit::NotFound, vec!["push it first with `port artifacts push`".to_owned()]),
-        ErrorKind::Unavailable => (Exit::Unreachable, vec![]),
+fn backend(error: &BackendError) -> (Exit, Vec<String>) {
+    let registry = registry::behind(error);
+    let known: Vec<String> = registry.and_then(registry::hint).into_iter().collect();
+    match error.kind {
+        ErrorKind::NotFound if known.is_empty() => {
+            (Exit::NotFound, vec!["push it first with `port artifacts push`".to_owned()])
+        }
+        ErrorKind::NotFound => (Exit::NotFound, known),
+        ErrorKind::Unavailable => (Exit::Unreachable, known),
         ErrorKind::Unsupported => (Exit::Usage, vec![]),
         ErrorKind::Corrupt => (Exit::Failed, vec![NOTHING_CHANGED.to_owned(), OTHER_BYTES.to_owned()]),
-        ErrorKind::Denied => {
-            let hint =
-                "sign in with `port login`, or name the variables: `auth = { kind = \"basic-env\", … }`";
-            (Exit::Failed, vec![hint.to_owned()])
+        ErrorKind::Denied if registry.is_some_and(|error| error.variables.is_none()) => {
+            let or = |hint| format!("{hint}, or name the variables: `auth = {{ kind = \"basic-env\", … }}`");
+            (Exit::Failed, known.into_iter().map(or).collect())
         }
-        ErrorKind::Conflict | ErrorKind::Failed => (Exit::Failed, vec![]),
+        ErrorKind::Denied | ErrorKind::Conflict | ErrorKind::Failed => (Exit::Failed, known),
     }
 }
 
@@ -249,16 +255,7 @@ fn copy(error: &CopyError) -> (Exit, Vec<String>) {
             let hint = "places are `registry/repository:tag[@digest]` or `oci:DIRECTORY:NAME`";
             (Exit::Usage, vec![hint.to_owned()])
         }
-        CopyError::Registry(error) => {
-            let hint = match error.kind() {
-                Kind::Unauthenticated | Kind::Forbidden => {
-                    Some(format!("sign in with `port login {} --username …`", error.registry))
-                }
-                _ if error.failure.is_other_bytes() => Some(OTHER_BYTES.to_owned()),
-                _ => None,
-            };
-            (registry(error.kind()), hint.into_iter().collect())
-        }
+        CopyError::Registry(error) => (registry(error.kind()), registry::hint(error).into_iter().collect()),
         CopyError::Store(error) => store(error),
         CopyError::NotFound { .. } | CopyError::Selection { .. } => (Exit::NotFound, vec![]),
         CopyError::NoLayout { .. } => (Exit::Usage, vec![]),
@@ -293,16 +290,7 @@ fn update(error: &UpdateError) -> (Exit, Option<String>) {
             let hint = "publish each architecture first with `port update publish`";
             (Exit::NotFound, Some(hint.to_owned()))
         }
-        UpdateError::Registry(error) => {
-            let hint = match error.kind() {
-                Kind::Unauthenticated | Kind::Forbidden => {
-                    Some(format!("sign in with `port login {} --username …`", error.registry))
-                }
-                _ if error.failure.is_other_bytes() => Some(OTHER_BYTES.to_owned()),
-                _ => None,
-            };
-            (registry(error.kind()), hint)
-        }
+        UpdateError::Registry(error) => (registry(error.kind()), registry::hint(error)),
         UpdateError::Gone { .. }
         | UpdateError::Size { .. }
         | UpdateError::Files(_)

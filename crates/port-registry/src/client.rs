@@ -78,6 +78,8 @@ impl Client {
                     registry: registry.clone(),
                     repository: name.clone(),
                     subject: Subject::Repository,
+                    plain_http: false,
+                    variables: None,
                     failure: Box::new(failure),
                 })?;
                 hosts.insert(registry.clone(), known.clone());
@@ -307,6 +309,8 @@ impl Repository {
             registry: self.host.name.clone(),
             repository: self.name.clone(),
             subject,
+            plain_http: self.host.endpoint.base().scheme() == "http",
+            variables: self.host.credentials.variables().map(Into::into),
             failure: Box::new(failure),
         }
     }

@@ -74,6 +74,11 @@ pub trait CredentialSource: Send + Sync {
         registry: &RegistryHost,
         repository: &RepositoryName,
     ) -> Result<Option<Credentials>, CredentialError>;
+
+    /// Which variables they are read from, in words, where it is variables: what a hint names.
+    fn variables(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// Knows no credentials: every request is anonymous.

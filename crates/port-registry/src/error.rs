@@ -24,6 +24,10 @@ pub struct RegistryError {
     pub repository: RepositoryName,
     /// On what: a tag, a digest, or nothing.
     pub subject: Subject,
+    /// Whether the registry is asked by plain HTTP.
+    pub plain_http: bool,
+    /// The names of the variables that the credentials are read from, where they are.
+    pub variables: Option<Box<str>>,
     /// Why not.
     #[source]
     pub failure: Box<Failure>,
@@ -194,6 +198,12 @@ pub enum Failure {
         /// What it said.
         why: &'static str,
     },
+    /// What answers speaks no TLS.
+    #[error("`{host}` is asked by HTTPS, and does not answer in TLS: it seems to speak plain HTTP")]
+    NoTls {
+        /// Who.
+        host: String,
+    },
     /// Credentials would be readable on the way, and nobody asked for that.
     #[error(
         "refused to send credentials to `{host}` in the clear: plain HTTP was not asked for at this very registry"
@@ -313,7 +323,10 @@ impl Failure {
             // No password helps here.
             Self::Refused(_) | Self::ClientCertificate { .. } => Kind::Refused,
             Self::Unsupported(_) | Self::UnknownContent { .. } => Kind::Unsupported,
-            Self::Overloaded { .. } | Self::Unreachable { .. } | Self::Contended { .. } => Kind::Unavailable,
+            Self::Overloaded { .. }
+            | Self::Unreachable { .. }
+            | Self::NoTls { .. }
+            | Self::Contended { .. } => Kind::Unavailable,
             Self::Altered { .. } | Self::Corrupt(_) | Self::CorruptAgain(_) | Self::BadAnswer(_) => {
                 Kind::Corrupt
             }

@@ -225,6 +225,8 @@ pub(crate) enum SendError {
     Forbidden(String),
     /// It does not let this client in without another certificate.
     Certificate(&'static str),
+    /// It answers the handshake in plain HTTP.
+    NoTls,
     /// No connection.
     NoConnection(Box<dyn std::error::Error + Send + Sync>),
     /// It broke off.
@@ -238,6 +240,9 @@ impl SendError {
         }
         if let Some(why) = tls::wanted_certificate(&error) {
             return Self::Certificate(why);
+        }
+        if tls::speaks_no_tls(&error) {
+            return Self::NoTls;
         }
         // The URL may hold an upload's state; our own error names the host.
         let connect = error.is_connect();
@@ -253,6 +258,7 @@ impl SendError {
         match self {
             Self::Forbidden(what) => Failure::Hostile(what),
             Self::Certificate(why) => Failure::ClientCertificate { host: host_of(url), why },
+            Self::NoTls => Failure::NoTls { host: host_of(url) },
             Self::NoConnection(source) | Self::Broken(source) => {
                 Failure::Unreachable { host: host_of(url), tries, source }
             }

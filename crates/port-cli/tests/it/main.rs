@@ -35,6 +35,7 @@ mod pull_by_index;
 mod race;
 mod referrers;
 mod registry;
+mod registry_advice;
 mod registry_faults;
 mod registry_kills;
 mod registry_peers;

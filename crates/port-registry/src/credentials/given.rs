@@ -14,12 +14,13 @@ use crate::name::{RegistryHost, RepositoryName};
 pub struct ForRegistry {
     registry: RegistryHost,
     credentials: Credentials,
+    variables: Option<String>,
 }
 
 impl ForRegistry {
     /// Credentials for this registry; Docker Hub is one registry under all its names.
     pub fn new(registry: RegistryHost, credentials: Credentials) -> Self {
-        Self { registry, credentials }
+        Self { registry, credentials, variables: None }
     }
 }
 
@@ -33,6 +34,10 @@ impl CredentialSource for ForRegistry {
         let is_hub = registry.is_docker_hub() && self.registry.is_docker_hub();
         let is_same = *registry == self.registry || is_hub;
         Ok(is_same.then(|| self.credentials.clone()))
+    }
+
+    fn variables(&self) -> Option<&str> {
+        self.variables.as_deref()
     }
 }
 
@@ -105,9 +110,12 @@ pub fn basic_env(
         Some(value) if value.is_empty() => Err("an empty one"),
         Some(value) => Ok(value.clone()),
     };
-    let password =
-        secret.map_err(|found| error("password", "a password or access token", password, found))?;
-    Ok(ForRegistry::new(registry.clone(), Credentials::Basic { username: user, password }))
+    let secret = secret.map_err(|found| error("password", "a password or access token", password, found))?;
+    Ok(ForRegistry {
+        registry: registry.clone(),
+        credentials: Credentials::Basic { username: user, password: secret },
+        variables: Some(format!("`{}` and `{}`", username.name, password.name)),
+    })
 }
 
 /// Sources in the order of precedence: the first that knows something is used, an error ends the search.

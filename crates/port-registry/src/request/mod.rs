@@ -185,7 +185,7 @@ impl Host {
         };
         sent.map_err(|error| {
             let again = match error {
-                SendError::Forbidden(_) | SendError::Certificate(_) => Again::Never,
+                SendError::Forbidden(_) | SendError::Certificate(_) | SendError::NoTls => Again::Never,
                 SendError::NoConnection(_) => Again::Call,
                 SendError::Broken(_) => Again::Later(None),
             };
