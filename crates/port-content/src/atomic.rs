@@ -214,15 +214,32 @@ impl AtomicDir {
     }
 }
 
-/// Removes leftovers of killed processes from the directory of `path`: our own `.tmp` names, older than a day by
-/// the clock of that file system. An absent directory has none.
-pub fn sweep_beside(path: &Path) -> Result<(), FsError> {
-    let directory = parent(path);
+/// Removes what killed processes left of `target`: files and directories of its name with our random letters behind it,
+/// older than a day by the clock of that file system. Everything else in that directory is somebody's own.
+pub fn sweep_beside(target: &Path) -> Result<(), FsError> {
+    let prefix = prefix(target);
+    sweep(parent(target), |name| name.starts_with(&prefix) && is_random(name.get(prefix.len()..)))
+}
+
+/// Removes what killed processes left in a directory that is ours alone, whatever it was to become.
+pub fn sweep_own(directory: &Path) -> Result<(), FsError> {
+    sweep(directory, |name| name.starts_with('.') && name.ends_with(SUFFIX))
+}
+
+/// `abcdef.tmp`: what `tempfile` appends to the prefix, and our suffix.
+fn is_random(rest: Option<&str>) -> bool {
+    let letters = rest.and_then(|rest| rest.strip_suffix(SUFFIX)).unwrap_or_default();
+    letters.len() == 6 && letters.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// An absent directory has no leftovers.
+fn sweep(directory: &Path, is_ours: impl Fn(&str) -> bool) -> Result<(), FsError> {
     let names = match fs::read_dir(directory) {
         Err(error) if error.is_not_found() => return Ok(()),
         other => other?,
     };
-    let leftovers: Vec<PathBuf> = names.into_iter().filter(|path| is_ours(path)).collect();
+    let name = |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(&is_ours);
+    let leftovers: Vec<PathBuf> = names.into_iter().filter(name).collect();
     if leftovers.is_empty() {
         return Ok(());
     }
@@ -233,11 +250,6 @@ pub fn sweep_beside(path: &Path) -> Result<(), FsError> {
         remove_if_old(&path, now)?;
     }
     Ok(())
-}
-
-fn is_ours(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') && name.ends_with(SUFFIX)
 }
 
 fn remove_if_old(path: &Path, now: SystemTime) -> Result<(), FsError> {
@@ -324,17 +336,28 @@ mod tests {
     fn only_old_leftovers_of_ours_are_swept() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        for name in [".old.abc.tmp", ".young.abc.tmp", "notes.tmp", ".hidden"] {
+        let others =
+            [".other.abcdef.tmp", ".image.mine.tmp", ".image.tmp", ".notes.tmp", "notes.tmp", ".hidden"];
+        for name in [&others[..], &[".image.old123.tmp", ".image.young1.tmp"]].concat() {
             write(&at(name), b"x").unwrap();
         }
-        for name in [".old.abc.tmp", "notes.tmp", ".hidden"] {
-            let file = fs::open_writable(&at(name)).unwrap();
+        fs::create_dir_all(&at(".work.tmp")).unwrap();
+        for name in [&others[..], &[".image.old123.tmp", ".work.tmp"]].concat() {
+            let file = fs::open(&at(name)).unwrap();
             let long_ago = file.metadata().unwrap().modified().unwrap() - LEFTOVER_AGE * 2;
             file.set_modified(long_ago).unwrap();
         }
-        sweep_beside(&at("any")).unwrap();
-        assert!(!fs::exists(&at(".old.abc.tmp")));
-        assert!([".young.abc.tmp", "notes.tmp", ".hidden"].iter().all(|name| fs::exists(&at(name))));
+        sweep_beside(&at("image")).unwrap();
+        assert!(!fs::exists(&at(".image.old123.tmp")));
+        assert!(
+            [&others[..], &[".image.young1.tmp", ".work.tmp"]]
+                .concat()
+                .iter()
+                .all(|name| fs::exists(&at(name)))
+        );
         sweep_beside(Path::new("/nowhere/at/all")).unwrap();
+        sweep_own(directory.path()).unwrap();
+        assert!(["notes.tmp", ".hidden", ".image.young1.tmp"].iter().all(|name| fs::exists(&at(name))));
+        assert!(![".other.abcdef.tmp", ".work.tmp"].iter().any(|name| fs::exists(&at(name))));
     }
 }

@@ -94,6 +94,27 @@ pub fn open_writable(path: &Path) -> Result<File, FsError> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).context("open", path)
 }
 
+/// As [`open_writable`], for a file at a guessable name: what stands there and is no regular file of one name (a link
+/// that leads elsewhere, a pipe) is removed first.
+pub fn open_writable_itself(path: &Path) -> Result<File, FsError> {
+    use std::os::unix::fs::MetadataExt as _;
+    if let Ok(found) = symlink_metadata(path)
+        && (!found.is_file() || found.nlink() > 1)
+    {
+        if found.is_dir() { remove_dir_all(path)? } else { remove_file(path)? }
+    }
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(flags)
+        .open(path)
+        .context("open", path)
+}
+
 /// Creates a new file for reading and writing; an existing one is an error.
 pub fn create_new(path: &Path) -> Result<File, FsError> {
     OpenOptions::new().read(true).write(true).create_new(true).open(path).context("create", path)

@@ -30,6 +30,12 @@ pub(crate) fn check(project: &Project, project_path: &Path) -> Result<(), OpsErr
         roots.extend(roots_of(artifact));
     }
     for artifact in project.artifacts.values() {
+        let cache = &artifact.distribution.cache_root;
+        if plain(cache).starts_with(plain(&project.store_root)) {
+            let (name, cache, store) = (&artifact.name, cache.display(), project.store_root.display());
+            let reason = format!("the cache root `{cache}` of `{name}` lies inside the store (`{store}`)");
+            return Err(OpsError::Taken { reason });
+        }
         for config in &artifact.variants {
             check_path(artifact, &config.path, &inputs, &roots)?;
         }

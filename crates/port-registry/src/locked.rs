@@ -40,7 +40,7 @@ fn open(path: &Path) -> Result<File, FsError> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    fs::open_writable(path)
+    fs::open_writable_itself(path)
 }
 
 /// Whether the path still leads to this very file.
@@ -53,6 +53,21 @@ fn is_at(file: &File, path: &Path) -> Result<bool, FsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_link_at_a_guessable_name_leads_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, victim) = (directory.path().join("partial"), directory.path().join("victim"));
+        port_content::atomic::write(&victim, b"somebody's").unwrap();
+        fs::symlink(&victim, &path).unwrap();
+        for _ in 0..2 {
+            let file = wait(&path).await.unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, b"remote", 0).unwrap();
+            assert_eq!(fs::read(&victim, 100).unwrap(), b"somebody's");
+            fs::remove_file(&path).unwrap();
+            fs::hard_link(&victim, &path).unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn one_works_and_the_next_gets_a_file_of_its_own() {

@@ -67,7 +67,7 @@ impl Store {
         // With the lock held alone nobody continues a download; one that is wanted starts anew.
         fs::remove_dir_all(&self.root().join("partial")).map_err(|e| self.files(e))?;
         for directory in [self.root().to_owned(), self.root().join("files")] {
-            atomic::sweep_beside(&directory.join("any")).map_err(|e| self.files(e))?;
+            atomic::sweep_own(&directory).map_err(|e| self.files(e))?;
         }
         self.tidy_records()?;
         Ok(collected)

@@ -74,8 +74,11 @@ impl Store {
     /// cannot read any more, is removed, so that it is fetched again.
     pub fn has_sound(&self, digest: &Digest) -> Result<bool, StoreError> {
         let path = self.blob_path(digest);
-        if !self.has(digest) {
-            return Ok(false);
+        let Ok(found) = fs::symlink_metadata(&path) else { return Ok(false) };
+        if !found.is_file() {
+            // A link, a pipe, a directory: nothing that we made, whatever it leads to.
+            let removed = if found.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            return removed.map(|()| false).map_err(|e| self.files(e));
         }
         let sound = is_sound(self.digest_of_file(&path), digest)?;
         if !sound {

@@ -185,3 +185,22 @@ fn eight_writers_of_one_name_leave_a_whole_store() {
     let entry = store.resolve("demo:latest").unwrap().unwrap();
     assert_eq!(entry.media_type, media_types::OCI_MANIFEST);
 }
+
+#[test]
+fn what_is_no_regular_file_is_no_blob_and_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("store")).unwrap();
+    let digest = store.ingest_bytes("kernel", b"kernel").unwrap().digest;
+    let (place, elsewhere) = (store.blob_path(&digest), directory.path().join("elsewhere"));
+    port_content::atomic::write(&elsewhere, b"kernel").unwrap();
+    for stands_there in ["link", "directory"] {
+        fs::remove_file(&place).unwrap();
+        match stands_there {
+            "link" => fs::symlink(&elsewhere, &place).unwrap(),
+            _ => fs::create_dir_all(&place.join("deeper")).unwrap(),
+        }
+        assert!(!store.has_sound(&digest).unwrap(), "{stands_there}");
+        assert!(!fs::exists(&place) && fs::exists(&elsewhere), "{stands_there}");
+        store.ingest_bytes("kernel", b"kernel").unwrap();
+    }
+}

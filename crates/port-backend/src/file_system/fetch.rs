@@ -104,7 +104,7 @@ impl Wanted {
     fn claim(&self) -> Result<File, FsError> {
         let path = self.beside(".next");
         loop {
-            let file = fs::open_writable(&path)?;
+            let file = fs::open_writable_itself(&path)?;
             file.lock().context("lock", &path)?;
             let ours = file.metadata().context("inspect", &path)?;
             // While we waited, another process finished it, or moved it aside.

@@ -53,7 +53,7 @@ impl Journal {
     /// Opens or starts the journal; it then holds the ranges whose bytes are in `data`. Reads all of them.
     pub(crate) fn open(partial: &Path, data: &File, digest: &Digest, size: u64) -> Result<Self, FsError> {
         let path = Self::path_of(partial);
-        let file = fs::open_writable(&path)?;
+        let file = fs::open_writable_itself(&path)?;
         let head = format!("port-ranges 1 {digest} {size}\n");
         let mut text = String::new();
         // A journal that is no text, is too long, or is of another blob, is as good as none.
@@ -103,7 +103,7 @@ impl Journal {
             state.file.set_len(text.len() as u64).context("cut", &self.path)?;
         } else {
             atomic::write(&self.path, text.as_bytes())?;
-            state.file = fs::open_writable(&self.path)?;
+            state.file = fs::open_writable_itself(&self.path)?;
         }
         state.file.seek(SeekFrom::End(0)).context("seek in", &self.path)?;
         state.lines = lines;
