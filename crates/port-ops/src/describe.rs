@@ -1,6 +1,10 @@
 //! What a set of files is, as a bundle: from `port.lock` where they are what was built, else by looking at them.
 
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
 use port_config::LockEntry;
+use port_content::fs;
 use port_model::{ArtifactClass, Bundle, Component, ComponentFormat, ComponentKind, KernelFacts};
 
 use crate::error::OpsError;
@@ -68,4 +72,46 @@ fn facts(target: Target<'_>, files: &[HashedFile]) -> Result<Option<KernelFacts>
     };
     let release = port_kernel::facts::scan(&main.path)?.banner.map(|banner| banner.release);
     Ok(release.map(|release| KernelFacts { release: Some(release), modules: Vec::new() }))
+}
+
+/// The block size of an ext4 image, where it is smaller than the blocks that packing compares: what one version has in one
+/// place, another may have a kilobyte further on.
+pub(crate) fn small_blocks(path: &Path) -> Result<Option<u64>, OpsError> {
+    const PACKED: u64 = 4096;
+    let (file, _) = fs::open_regular(path)?;
+    let mut superblock = [0; 64];
+    if file.read_exact_at(&mut superblock, 1024).is_err() {
+        return Ok(None);
+    }
+    let is_ext4 = superblock.get(56..58) == Some(&[0x53, 0xef][..]);
+    let size = superblock.get(24).map(|shift| 1024u64 << (*shift).min(16));
+    Ok(size.filter(|size| is_ext4 && *size < PACKED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_ext4_image_with_small_blocks_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("image");
+        let image = |magic: [u8; 2], shift: u8| {
+            let mut bytes = vec![0; 4096];
+            bytes[1024 + 24] = shift;
+            bytes[1024 + 56..1024 + 58].copy_from_slice(&magic);
+            bytes
+        };
+        for (bytes, expected) in [
+            (image([0x53, 0xef], 0), Some(1024)),
+            (image([0x53, 0xef], 1), Some(2048)),
+            (image([0x53, 0xef], 2), None),
+            (image([0x53, 0xef], 255), None),
+            (image([0, 0], 0), None),
+            (b"short".to_vec(), None),
+        ] {
+            port_content::atomic::write(&path, &bytes).unwrap();
+            assert_eq!(small_blocks(&path).unwrap(), expected);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use port_model::{Bundle, Component, Encoding};
 use port_packed::PackedError;
 
 use crate::copy::CopyError;
+use crate::describe::small_blocks;
 use crate::error::OpsError;
 use crate::mounts::Mounts;
 use crate::packed::deltas::publish;
@@ -81,6 +82,7 @@ impl Encoder<'_> {
         }
         self.preflight.ask().await?;
         self.check_conflict().await?;
+        self.note_small_blocks(component)?;
         let find = async || parent::find(self.source, &self.options.parent, component.kind).await;
         encoded.parent = find().await?;
         let pack = async |parent| {
@@ -99,6 +101,17 @@ impl Encoder<'_> {
         let outcome = outcome?;
         encoded.moved += outcome.moved;
         Ok((outcome.stored, Some(outcome.in_parent)))
+    }
+
+    fn note_small_blocks(&self, component: &Component) -> Result<(), OpsError> {
+        let workspace = self.source.workspace;
+        if let Some(size) = small_blocks(&workspace.store.blob_path(&component.digest))? {
+            workspace.note(format!(
+                "{}: ext4 with blocks of {size} bytes shares little between versions; make it with `mke2fs -b 4096`",
+                component.file_name
+            ));
+        }
+        Ok(())
     }
 
     /// How the same file was encoded before, here or by whoever published it, if what that takes is still to be had.
