@@ -22,6 +22,7 @@ mod inspect_packed;
 mod login;
 mod mirrors;
 mod packages;
+mod packages_peers;
 mod packages_registry;
 mod packed;
 mod packed_damage;

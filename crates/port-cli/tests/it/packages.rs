@@ -230,6 +230,12 @@ fn k_4_k_15_k_22_c_15_c_16_a_package_is_made_from_another_and_leaves_it() {
     let fourth = json(&pack_with(&project, "mine:1", &["--from", "mine:1", "--strategy", "overwrite"]));
     assert_eq!(fourth["manifest"], second["manifest"]);
     assert_eq!(document(&project, &first["config"])["config"]["Env"], serde_json::json!(["A=1"]));
+    // Another configuration takes the place of the original's, and does not join it (C-16).
+    project.write("less", "CONFIG_LIBUKDEBUG=n\n");
+    json(&pack_with(&project, "mine:4", &["--from", "hello", "--kconfig", "less"]));
+    assert_eq!(features(&project, "mine:4"), ["CONFIG_LIBUKDEBUG=n"]);
+    json(&pack_with(&project, "mine:5", &["--from", "hello", "--no-kconfig"]));
+    assert!(features(&project, "mine:5").is_empty());
     // Another initrd takes the place of the original's; a kernel of its own leaves the original's layers out.
     project.write("initrd", "another initrd");
     let other = json(&pack_with(&project, "mine:2", &["--from", "hello", "--initrd", "initrd"]));

@@ -15,8 +15,9 @@ use std::path::{Component, Path, PathBuf};
 
 use port_content::atomic::{self, AtomicFile};
 use port_content::fs::Context as _;
+use port_content::hashing::Hasher;
 use port_content::lock::{self, Mode};
-use port_content::{fs, hashing, limit};
+use port_content::{fs, hashing, limit, sparse, verify};
 use port_layout::annotations::CONTAINERD_NAME;
 use port_layout::kraftkit::{self, DEFAULT_REGISTRY};
 use port_layout::{Blob, IndexDocument};
@@ -172,10 +173,13 @@ impl Form for KraftDirectory {
 
     fn is_sound(&self, blob: &Blob) -> Result<bool, PackageError> {
         let path = self.blob_path(&blob.digest);
-        match hashing::digest_file(&path) {
-            Err(error) if error.is_not_found() => Ok(false),
-            found => Ok(found? == (blob.digest.clone(), blob.size)),
-        }
+        let (file, metadata) = match fs::open_regular(&path) {
+            Err(error) if error.is_not_found() => return Ok(false),
+            other => other?,
+        };
+        let mut hasher = Hasher::of(blob.digest.algorithm());
+        sparse::hash_to(&file, &mut hasher, metadata.len()).context("read", &path)?;
+        Ok(verify::check(hasher, &blob.digest, Some(blob.size)).is_ok())
     }
 
     fn add(&self, _: &str, write: Write<'_>) -> Result<Blob, PackageError> {
