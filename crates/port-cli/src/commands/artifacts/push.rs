@@ -2,11 +2,12 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use port_model::Encoding;
 use port_ops::{OpsError, ParentChoice, PushOptions, Strategy, Workspace};
 
 use super::transfer::{self, Wanted};
 use crate::args::TargetArguments;
-use crate::error::CommandError;
+use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
 
 /// Arguments of push.
@@ -45,7 +46,27 @@ pub(super) async fn run(arguments: &Arguments, workspace: &Workspace, ui: Ui) ->
         Some(version) => ParentChoice::Version(version.to_owned()),
     };
     let options = PushOptions { strategy, parent, deltas: arguments.deltas };
+    check_packed(arguments, workspace)?;
     let push = async |target| port_ops::push(workspace, target, &options).await;
     let wanted = Wanted { target: &arguments.target, all_variants: arguments.all_variants };
     transfer::run(workspace, ui, "pushed", wanted, push, absent).await
+}
+
+/// Refuses what is said of packing where nothing is packed: whoever says it expects something of it.
+fn check_packed(arguments: &Arguments, workspace: &Workspace) -> Result<(), CommandError> {
+    let given = [("--parent", arguments.parent.is_some()), ("--deltas", arguments.deltas.is_some())];
+    let option = given.into_iter().find(|(_, given)| *given);
+    // What is unknown, or goes nowhere, is refused with better words.
+    let artifact = workspace.project.artifacts.values().find(|one| one.name == arguments.target.artifact);
+    let artifact = artifact.filter(|artifact| artifact.distribution.push.is_some());
+    let Some(((option, _), artifact)) = option.zip(artifact) else { return Ok(()) };
+    match artifact.encoding(artifact.class.main_kind()) {
+        Encoding::Packed => Ok(()),
+        other => {
+            let name = &artifact.name;
+            let message = format!("`{option}` is for what is packed, and `{name}` is published as `{other}`");
+            let hint = "leave it out, or set `encoding = \"packed\"` beside an `oci-registry` in `distribution.push`";
+            Err(CommandError::new(Exit::Usage, message).hint(hint))
+        }
+    }
 }
