@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use port_content::sparse;
 use port_layout::Blob;
@@ -42,12 +42,13 @@ pub(crate) async fn pack(
     parent: Option<Parent>,
 ) -> Result<Outcome, OpsError> {
     let (sender, mut complete) = mpsc::channel(1);
-    let cancelled = Arc::new(AtomicBool::new(false));
+    let (cancelled, untold) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(u64::MAX)));
     let job = Job {
         store: workspace.store.clone(),
         component: component.clone(),
         parent,
-        control: control(workspace, component, &cancelled),
+        control: control(workspace, component, &cancelled, &untold),
+        untold,
     };
     let reporter = Arc::clone(&workspace.reporter);
     let packing = tokio::task::spawn_blocking(move || job.run(sender, reporter.as_ref()));
@@ -85,11 +86,21 @@ fn task(component: &Component) -> String {
     format!("pack {}", component.file_name)
 }
 
-fn control(workspace: &Workspace, component: &Component, cancelled: &Arc<AtomicBool>) -> Control {
+/// `untold` is what of the announced sum was not said yet: what packs anew looks at the image twice, which nobody knew before.
+fn control(
+    workspace: &Workspace,
+    component: &Component,
+    cancelled: &Arc<AtomicBool>,
+    untold: &Arc<AtomicU64>,
+) -> Control {
     let (reporter, task) = (Arc::clone(&workspace.reporter), task(component));
+    let untold = Arc::clone(untold);
     let tell = move |step| {
         // What is compressed is a part of what was looked at, and comes right after it.
         if let Step::Scanned(bytes) = step {
+            let told = untold
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(bytes)));
+            let bytes = told.map_or(bytes, |left| left.min(bytes));
             reporter.event(Event::Advanced { task: task.clone(), bytes });
         }
     };
@@ -144,11 +155,12 @@ struct Job {
     component: Component,
     parent: Option<Parent>,
     control: Control,
+    untold: Arc<AtomicU64>,
 }
 
 impl Job {
     fn run(self, complete: mpsc::Sender<Blob>, reporter: &dyn Reporter) -> Result<Packed, OpsError> {
-        let Self { store, component, parent, control } = self;
+        let Self { store, component, parent, control, untold } = self;
         let file = store.open_blob(&component.digest, component.size)?;
         let image = Image { file: &file, digest: Some(component.digest.clone()) };
         let parent_file = match &parent {
@@ -157,6 +169,7 @@ impl Job {
         };
         // The parent is looked through first, to know its blocks again.
         let total = parent_file.iter().chain([&file]).map(sparse::data_bytes).sum::<io::Result<u64>>().ok();
+        untold.store(total.unwrap_or(u64::MAX), Ordering::Relaxed);
         reporter.event(Event::Started { task: task(&component), total });
         let parent = parent.as_ref().zip(parent_file.as_ref());
         let parent = parent.map(|(parent, image)| port_packed::Parent { map: &parent.map, image });
