@@ -39,3 +39,11 @@ pub fn workspace(global: &Global, ui: Ui) -> Result<Workspace, CommandError> {
     let reporter = progress::reporter(ui, global.progress);
     Workspace::open(&global.config, architecture, environment, reporter).map_err(CommandError::from)
 }
+
+/// The same for work on the store alone.
+pub fn workspace_for_store(global: &Global, ui: Ui) -> Result<Workspace, CommandError> {
+    let architecture = host::architecture()?;
+    let environment = env_vars::environment(architecture);
+    let reporter = progress::reporter(ui, global.progress);
+    Workspace::open_for_store(&global.config, architecture, environment, reporter).map_err(CommandError::from)
+}

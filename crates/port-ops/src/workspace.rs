@@ -68,7 +68,32 @@ impl Workspace {
     ) -> Result<Self, OpsError> {
         let text = port_content::fs::read_to_string(project_path, port_content::limit::CONFIGURATION)
             .map_err(OpsError::ProjectFile)?;
-        let mut project = Project::parse(&project_path.display().to_string(), &text, host)?;
+        Self::of(&text, project_path, host, environment, reporter)
+    }
+
+    /// The same for work on the store alone, which needs no configuration where the store lies in its usual place.
+    pub fn open_for_store(
+        project_path: &Path,
+        host: Architecture,
+        environment: Environment,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, OpsError> {
+        let usual = port_content::fs::exists(Path::new(port_config::DEFAULT_STORE_ROOT));
+        let is_default = project_path == Path::new("port.toml");
+        if is_default && usual && !port_content::fs::exists(project_path) {
+            return Self::of("", project_path, host, environment, reporter);
+        }
+        Self::open(project_path, host, environment, reporter)
+    }
+
+    fn of(
+        text: &str,
+        project_path: &Path,
+        host: Architecture,
+        environment: Environment,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, OpsError> {
+        let mut project = Project::parse(&project_path.display().to_string(), text, host)?;
         if let Some(url) = &environment.firecracker_ci_url {
             project.sources.firecracker_ci_url = url.trim_end_matches('/').to_owned();
         }

@@ -5,7 +5,7 @@ use port_ops::{Packs, RepairReport, StoreRow, Unrepaired};
 use port_store::{Collected, Verified};
 
 use crate::args::Global;
-use crate::commands::workspace;
+use crate::commands::workspace_for_store;
 use crate::error::{CommandError, Exit, exit_of};
 use crate::ui::{self, Ui};
 
@@ -40,7 +40,7 @@ pub struct Gc {
 
 /// Runs a verb.
 pub async fn run(command: &Command, global: &Global, ui: Ui) -> Result<(), CommandError> {
-    let workspace = workspace(global, ui)?;
+    let workspace = workspace_for_store(global, ui)?;
     match command {
         Command::List => {
             let rows = port_ops::store_rows(&workspace)?;
@@ -100,7 +100,8 @@ fn found(verified: &Verified) -> String {
         format!("{}: found {}, {names}\n", damage.digest, damage.found)
     });
     let sum = format!("read {} ({})\n", ui::count(verified.blobs, "blob"), ui::size(verified.bytes));
-    std::iter::once(sum).chain(damaged).collect()
+    let sound = verified.damaged.is_empty().then(|| "all of it is sound\n".to_owned());
+    std::iter::once(sum).chain(damaged).chain(sound).collect()
 }
 
 fn verify(verified: &Verified, ui: Ui) -> Result<(), CommandError> {
@@ -147,5 +148,7 @@ fn became(report: &RepairReport) -> String {
         };
         format!("{digest}: not repaired: {reasons}\n")
     });
-    repaired.chain(replaced).chain(removed).chain(left).collect()
+    let mended = !report.verified.damaged.is_empty() && report.unrepaired.is_empty();
+    let sound = mended.then(|| "all of it is sound now\n".to_owned());
+    repaired.chain(replaced).chain(removed).chain(left).chain(sound).collect()
 }

@@ -60,3 +60,37 @@ fn what_is_refused_comes_with_the_words_that_help() {
     assert!(ran.code == 1 && ran.stderr.contains("the variables `WHO` and `WHAT`"), "{ran}");
     assert!(!ran.stderr.contains("port login"), "{ran}");
 }
+
+#[test]
+fn what_is_said_of_packing_where_nothing_is_packed_is_refused() {
+    let project = registry_project("127.0.0.1:1", ANONYMOUS);
+    project.write(LOCAL_KERNEL, b"kernel");
+    for option in [["--parent", "v0"], ["--deltas", "2"]] {
+        let push = [&["artifacts", "push", "--artifact", "tiny"][..], &X86, &option].concat();
+        let ran = project.port(&push);
+        assert!(ran.code == 2 && ran.stderr.contains("is published as `raw`"), "{ran}");
+    }
+}
+
+#[test]
+fn nothing_published_and_nothing_damaged_are_said_and_the_store_needs_no_configuration() {
+    let registry = Registry::start();
+    let project = registry_project(registry.host(), ANONYMOUS);
+    let ran = project.port(&["artifacts", "list", "--remote"]);
+    assert!(ran.code == 0 && ran.stderr.contains("nothing is published"), "{ran}");
+    project.write(LOCAL_KERNEL, b"kernel");
+    succeed(&project, "push", "tiny");
+    for configured in [true, false] {
+        if !configured {
+            std::fs::remove_file(project.path().join("port.toml")).unwrap();
+        }
+        for verify in [&["store", "verify"][..], &["store", "verify", "--repair"]] {
+            let ran = project.port(verify);
+            assert!(ran.code == 0 && ran.stdout.contains("all of it is sound"), "{ran}");
+        }
+        let ran = project.port(&["store", "list"]);
+        assert!(ran.code == 0 && ran.stdout.contains("port/tiny"), "{ran}");
+    }
+    std::fs::remove_dir_all(project.path().join(".port")).unwrap();
+    assert_eq!(project.port(&["store", "list"]).code, 2, "there is no store to look at");
+}

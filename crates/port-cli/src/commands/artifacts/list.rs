@@ -43,6 +43,9 @@ fn row(row: &ListRow) -> Vec<String> {
 
 async fn remote(arguments: &Arguments, workspace: &Workspace, ui: Ui) -> Result<(), CommandError> {
     let report = port_ops::list_remote(workspace, arguments.artifact.as_deref()).await?;
+    if report.published.is_empty() {
+        ui.note("nothing is published");
+    }
     ui.report(&report, || {
         let heading =
             ["ARTIFACT", "CLASS", "REFERENCE", "VARIANT", "LISTED", "SIZE", "MANIFEST"].map(str::to_owned);
