@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use port_content::hashing::digest_of;
 use port_testkit::peers;
 use port_testkit::project::{Project, Ran};
+use port_testkit::registry::Registry;
 use serde_json::Value;
 
 /// kraft's directory, where no variable names another.
@@ -566,4 +567,86 @@ fn a_name_that_cannot_be_read_keeps_every_blob() {
     assert_eq!((&removed["blobs"], blobs(&project)), (&0.into(), before));
     fs::remove_file(broken).unwrap();
     packages(&project, &["unpack", "hello", "out"]);
+}
+
+#[test]
+fn what_is_damaged_can_be_removed_and_packed_again() {
+    let project = project();
+    let packed = pack(&project, "hello", &[]);
+    let index = project.path().join(KRAFT).join("indexes/unikraft.org/hello/latest");
+    // As a kraft that was killed leaves it.
+    fs::write(&index, "{\"schemaVersion\":2,").unwrap();
+    let ran = pack_with(&project, "hello", &TARGET);
+    assert!(ran.code == 1 && ran.stderr.contains("remove the package"), "{ran}");
+    assert_eq!(packages(&project, &["remove", "hello"])["remaining"], 0);
+    let again = pack(&project, "hello", &[]);
+    assert_eq!(again["manifest"], packed["manifest"]);
+    let manifest = text(&packed["manifest"]).strip_prefix("sha256:").unwrap();
+    fs::write(project.path().join(KRAFT).join("digests/sha256").join(manifest), "half").unwrap();
+    let ran = project.port(&["packages", "unpack", "hello", "out"]);
+    assert!(ran.code == 1 && ran.stderr.contains("is not what it should be"), "{ran}");
+    packages(&project, &["remove", "hello"]);
+    pack(&project, "hello", &[]);
+    packages(&project, &["unpack", "hello", "out"]);
+    assert_eq!(project.read("out/unikraft/bin/kernel"), b"the kernel");
+}
+
+/// Writes a package as kraft packs it: with a time, its features in no order, its links absolute. Returns its manifest.
+fn kraft_packs(project: &Project, layer: &str) -> String {
+    let digests = project.path().join(KRAFT).join("digests/sha256");
+    let blob = |text: &str| {
+        let digest = digest_of(text.as_bytes());
+        fs::write(digests.join(digest.hex()), text).unwrap();
+        (digest.to_string(), text.len())
+    };
+    let platform = r#""architecture":"x86_64","os":"qemu","os.version":"0.16.3","os.features":["CONFIG_Z=y","CONFIG_A=\"a\u003cb\""]"#;
+    let names = r#""io.containerd.image.name":"unikraft.org/hello:latest","org.opencontainers.image.created":"2024-05-01T00:00:00Z","org.opencontainers.image.ref.name":"unikraft.org/hello""#;
+    let marks = r#""org.unikraft.image.name":"unikraft.org/hello","org.unikraft.kernel.version":"0.16.3","sh.kraftkit.version":"0.8.6""#;
+    let (config, config_size) = blob(&format!(
+        r#"{{{platform},"config":{{"Cmd":["/app"]}},"rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
+    ));
+    let manifest_text = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{config_size},"platform":{{{platform}}}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":2048,"annotations":{{"org.unikraft.kernel.image":"/unikraft/bin/kernel"}}}}],"annotations":{{{names},{marks}}}}}"#
+    );
+    let (manifest, size) = blob(&manifest_text);
+    let index = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{manifest}","size":{size},"annotations":{{{names},{marks}}},"platform":{{{platform}}}}}],"annotations":{{{names},"sh.kraftkit.version":"0.8.6"}}}}"#
+    );
+    let (index, _) = blob(&index);
+    let link = project.path().join(KRAFT).join("indexes/unikraft.org/hello/latest");
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(digests.join(index.strip_prefix("sha256:").unwrap()), link).unwrap();
+    manifest
+}
+
+#[test]
+fn ku_15_what_kraft_packed_is_listed_unpacked_tagged_and_published_as_it_is() {
+    let (project, registry) = (project(), Registry::start());
+    let layer = text(&pack(&project, "other", &[])["layers"][0]["digest"]).to_owned();
+    let manifest = kraft_packs(&project, &layer);
+    assert_eq!(packages(&project, &["list"]).as_array().unwrap().len(), 2);
+    let info = packages(&project, &["info", "hello", "--kconfig", "CONFIG_Z=y"]);
+    let target = &info["targets"][0];
+    assert!(target["canonical_config"] == true && target["kconfig"]["CONFIG_A"] == "\"a<b\"", "{info:#}");
+    packages(&project, &["unpack", "hello", "out"]);
+    assert_eq!(project.read("out/unikraft/bin/kernel"), b"the kernel");
+    // Another target beside it leaves its entry to the byte.
+    let fc = ["--kernel", "other", "--architecture", "x86_64", "--platform", "fc"];
+    let before = index_of(&project, "unikraft.org/hello/latest");
+    json(&pack_with(&project, "hello", &fc));
+    assert_eq!(index_of(&project, "unikraft.org/hello/latest")["manifests"][0], before["manifests"][0]);
+    // Under another name its config and layer are the same, and so they are published.
+    let name = format!("{}/team/hello:1", registry.host());
+    let tagged = packages(&project, &["retag", "hello", &name, "--platform", "qemu"]);
+    packages(&project, &["push", &name, "--plain-http"]);
+    let published = registry.manifest("team/hello", text(&tagged["manifests"][0])).unwrap();
+    let published: Value = serde_json::from_slice(&published).unwrap();
+    let packed = document(&project, &manifest.into());
+    assert_eq!((&published["config"], &published["layers"]), (&packed["config"], &packed["layers"]));
+    assert_eq!(published["annotations"]["org.opencontainers.image.created"], "2024-05-01T00:00:00Z");
+    // The same target, packed by Port with its features in their order, takes its place.
+    project.write("same", "CONFIG_A=\"a<b\"\nCONFIG_Z=y\n");
+    let words = [&TARGET[..], &["--kconfig", "same", "--kernel-version", "0.16.3"]].concat();
+    let again = json(&pack_with(&project, "hello", &words));
+    assert_eq!(again["replaced"], serde_json::json!([before["manifests"][0]["digest"]]));
 }

@@ -28,7 +28,10 @@ pub struct RemoveReport {
 pub fn remove(packages: &Packages, selection: &Selection) -> Result<RemoveReport, PackageError> {
     let store = &packages.store;
     let _change = store.change()?;
-    let named = store.get(&selection.name())?;
+    let named = match store.get(&selection.name()) {
+        Err(PackageError::Document { .. }) if selection.is_whole() => return broken(packages, selection),
+        other => other?,
+    };
     let removed: Vec<Digest> = if selection.is_whole() {
         named.index.entries().iter().map(|entry| entry.descriptor().digest.clone()).collect()
     } else {
@@ -51,4 +54,14 @@ pub fn remove(packages: &Packages, selection: &Selection) -> Result<RemoveReport
         blobs: swept.blobs,
         bytes: swept.bytes,
     })
+}
+
+/// A name that leads to no index can be removed too, or it would be in the way for ever.
+fn broken(packages: &Packages, selection: &Selection) -> Result<RemoveReport, PackageError> {
+    packages.store.forget_broken(&selection.name())?;
+    let reference = selection.name().to_string();
+    packages
+        .reporter
+        .note(format!("warning: the index of `{reference}` could not be read; its name is gone"));
+    Ok(RemoveReport { reference, removed: Vec::new(), remaining: 0, blobs: 0, bytes: 0 })
 }

@@ -91,6 +91,8 @@ trait Form: Send + Sync {
     fn find(&self, reference: &Reference) -> Result<Option<Named>, PackageError>;
     fn save(&self, name: &Reference, index: &[u8], before: Option<&Named>) -> Result<Digest, PackageError>;
     fn forget(&self, named: &Named) -> Result<(), PackageError>;
+    /// Takes away a name whose index cannot be read.
+    fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError>;
     /// Removes those of these blobs that nothing leads to.
     fn sweep(&self, candidates: &[Digest], store: &PackageStore) -> Result<Swept, PackageError>;
 }
@@ -211,6 +213,12 @@ impl PackageStore {
         let candidates = self.reach(named).digests;
         self.form.forget(named)?;
         self.form.sweep(&candidates, self)
+    }
+
+    /// Takes a name away whose index cannot be read, as a writer leaves it that was killed; what it led to nobody knows.
+    /// Call it with [`Self::change`] held.
+    pub(super) fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError> {
+        self.form.forget_broken(reference)
     }
 
     /// All blobs that a name leads to. Manifests that are not here lead nowhere (acceptance K-89).

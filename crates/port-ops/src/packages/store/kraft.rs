@@ -256,6 +256,15 @@ impl Form for KraftDirectory {
         self.unlink(&named.place)
     }
 
+    fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError> {
+        for place in [Some(self.place(reference)), self.short_place(reference)].into_iter().flatten() {
+            if self.read(&place).is_err() {
+                self.unlink(&place)?;
+            }
+        }
+        Ok(())
+    }
+
     fn sweep(&self, candidates: &[Digest], store: &PackageStore) -> Result<Swept, PackageError> {
         let mut swept = Swept::default();
         let Some(used) = self.used(store)? else { return Ok(swept) };

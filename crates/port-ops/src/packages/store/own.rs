@@ -117,6 +117,11 @@ impl Form for OwnStore {
         Ok(())
     }
 
+    fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError> {
+        self.store.untag(&reference.to_string())?;
+        Ok(())
+    }
+
     fn sweep(&self, _: &[Digest], _: &PackageStore) -> Result<Swept, PackageError> {
         Ok(Swept::default())
     }
