@@ -151,6 +151,27 @@ fn k_74_an_original_of_the_same_registry_is_mounted() {
 }
 
 #[test]
+fn a_pull_that_is_killed_is_continued_and_named_only_when_it_is_whole() {
+    let (here, registry, there) = (project(), Registry::start(), project());
+    let name = published(&here, &registry);
+    let words = ["packages", "--format", "json", "pull", &name, "--plain-http"];
+    for point in ["atomic.before-sync", "atomic.before-rename", "atomic.after-rename"] {
+        let killed = there.command(&words).env("PORT_FAILPOINT", format!("{point}=kill")).output().unwrap();
+        assert!(!killed.status.success(), "{point}");
+        assert_eq!(packages(&there, &["list"]), json!([]), "{point}");
+    }
+    assert_eq!(report(&pull(&there, &name, &[]))["targets"].as_array().unwrap().len(), 2);
+    // An original that is made a package of without being in the store, and whose layer the registry has lost.
+    let lost = remote_index(&registry)["manifests"][1]["digest"].clone();
+    let lost: Value = serde_json::from_slice(&registry.manifest("team/hello", text(&lost)).unwrap()).unwrap();
+    registry.lose_blob(text(&lost["layers"][0]["digest"]));
+    let fresh = project();
+    let ran = pack_with(&fresh, "mine", &["--from", &name, "--platform", "fc", "--plain-http"]);
+    assert_ne!(ran.code, 0, "{ran}");
+    assert_eq!(packages(&fresh, &["list"]), json!([]));
+}
+
+#[test]
 fn ku_22_a_layer_that_is_nowhere_is_not_passed_over() {
     let (here, registry) = (project(), Registry::start());
     let name = format!("{}/team/hello:1", registry.host());

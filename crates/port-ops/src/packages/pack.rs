@@ -108,7 +108,7 @@ pub async fn pack(packages: &Packages, request: &PackRequest) -> Result<PackRepo
     let files = files(request)?;
     let kconfig = request.kconfig.as_deref().map(kconfig::read).transpose()?;
     refuse_existing(packages, request, &name).await?;
-    let original = match &request.from {
+    let mut original = match &request.from {
         None => None,
         Some(from) => {
             let query = original_query(request);
@@ -117,7 +117,7 @@ pub async fn pack(packages: &Packages, request: &PackRequest) -> Result<PackRepo
         }
     };
     let config = config(request, &name, original.as_ref(), kconfig.as_ref())?;
-    if let Some(original) = original.as_ref().filter(|_| request.kernel.is_none()) {
+    if let Some(original) = original.as_mut().filter(|_| request.kernel.is_none()) {
         original.bring(packages, &name, request.push).await?;
     }
     let mut report = write(packages, request, &name, (config, &files, original.as_ref()))?;

@@ -14,6 +14,8 @@ pub(super) struct Original {
     target: Target,
     /// The registry that it came from, where it is not the store's.
     repository: Option<Repository>,
+    /// Whether its layers are not brought here, since the registry takes them from itself.
+    stays_there: bool,
 }
 
 /// Finds the one target that is meant. From a registry, only its documents are fetched.
@@ -22,13 +24,13 @@ pub(super) async fn load(packages: &Packages, selection: &Selection) -> Result<O
     if let Some(named) = packages.store.find(&name)? {
         let found = load::select_one(selection, &named.index, &named.digest)?;
         let target = load::load(&packages.store, &name, &found)?;
-        return Ok(Original { target, repository: None });
+        return Ok(Original { target, repository: None, stays_there: false });
     }
     let repository = packages.repository(&name)?;
     let remote = fetch::index(&repository, selection).await?;
     let found = load::select_one(selection, &remote.index, &remote.digest)?;
     let target = fetch::target(packages, &repository, &name, &found).await?;
-    Ok(Original { target, repository: Some(repository) })
+    Ok(Original { target, repository: Some(repository), stays_there: false })
 }
 
 impl Original {
@@ -43,22 +45,23 @@ impl Original {
     /// Makes sure that the adopted layers are here or, where the new package is published to the same registry, there: it
     /// takes them from the original's repository, and nothing moves (acceptance K-74).
     pub(super) async fn bring(
-        &self,
+        &mut self,
         packages: &Packages,
         name: &Reference,
         push: bool,
     ) -> Result<(), PackageError> {
         let Some(repository) = &self.repository else { return Ok(()) };
         if push && *repository.registry() == port_registry::names_of(name).0 {
+            self.stays_there = true;
             return Ok(());
         }
         pull::layers(packages, repository, std::slice::from_ref(&self.target)).await?;
         Ok(())
     }
 
-    /// An original of the store whose layers are not here could only make a package that nobody can start.
+    /// Without its layers an original could only make a package that nobody can start.
     pub(super) fn check(&self, packages: &Packages) -> Result<(), PackageError> {
-        if self.repository.is_some() {
+        if self.stays_there {
             return Ok(());
         }
         let absent: Option<Blob> =
