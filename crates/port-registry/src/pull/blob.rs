@@ -26,7 +26,6 @@ use crate::error::{Failure, Kind};
 use crate::mirror::{MirrorSite, Site};
 use crate::pull::follower::Follower;
 use crate::pull::journal::{Journal, joined};
-use crate::pull::manifest::refuse_encoding;
 use crate::pull::pace::Pace;
 use crate::pull::partial::Partial;
 use crate::pull::plan::Plan;
@@ -243,9 +242,7 @@ async fn small(site: &Site, digest: &Digest, size: u64, most: u32) -> Result<Byt
     let mut fetches = 0;
     loop {
         fetches += 1;
-        let reply = host.send(&call).await?.expect(host, &[200]).await?;
-        refuse_encoding(&reply)?;
-        let bytes = reply.bytes(host, size).await?;
+        let bytes = host.send_whole(&call, size).await?.bytes;
         let mut hasher = Hasher::of(digest.algorithm());
         hasher.update(&bytes);
         match verify::check(hasher, digest, Some(size)) {

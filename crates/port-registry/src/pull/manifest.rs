@@ -12,7 +12,7 @@ use crate::error::{Failure, quote};
 use crate::host::Host;
 use crate::media::{self, DocumentKind};
 use crate::name::RepositoryName;
-use crate::request::{Call, Reply};
+use crate::request::Call;
 use crate::tag::TagOrDigest;
 
 /// What a tag points to, as the registry says. The bytes were not seen.
@@ -51,8 +51,9 @@ pub(crate) fn digest_like(digest: &Digest, bytes: &[u8]) -> Digest {
 }
 
 /// `Docker-Content-Digest`, if there is one. A text that is no digest is what only an attacker sends.
-pub(crate) fn stated_digest(reply: &Reply) -> Result<Option<Digest>, Failure> {
-    match reply.header("docker-content-digest") {
+/// What `Docker-Content-Digest` says.
+pub(crate) fn stated_digest(header: Option<&str>) -> Result<Option<Digest>, Failure> {
+    match header {
         None | Some("") => Ok(None),
         Some(text) => text
             .parse()
@@ -73,7 +74,7 @@ pub(crate) async fn resolve(
         drop(reply);
         return fetch(host, repository, name).await.map(Resolved::from);
     }
-    let digest = stated_digest(&reply)?;
+    let digest = stated_digest(reply.header("docker-content-digest"))?;
     let size = reply.header("content-length").and_then(|text| text.parse().ok()).filter(|size| *size > 0);
     let media_type = reply.header("content-type").map(media::plain);
     let etag = reply.header("etag").map(str::to_owned);
@@ -105,12 +106,12 @@ pub(crate) async fn fetch(
     repository: &RepositoryName,
     name: &TagOrDigest,
 ) -> Result<Manifest, Failure> {
-    let reply = host.send(&call(host, Method::GET, repository, name)).await?.expect(host, &[200]).await?;
-    let stated = stated_digest(&reply)?;
-    refuse_encoding(&reply)?;
-    let media_type = reply.header("content-type").map(media::plain).unwrap_or_default();
-    let etag = reply.header("etag").map(str::to_owned);
-    let bytes = reply.bytes(host, limit::DOCUMENT).await?;
+    let call = call(host, Method::GET, repository, name);
+    let whole = host.send_whole(&call, limit::DOCUMENT).await?;
+    let stated = stated_digest(whole.header("docker-content-digest"))?;
+    let media_type = whole.header("content-type").map(media::plain).unwrap_or_default();
+    let etag = whole.header("etag").map(str::to_owned);
+    let bytes = whole.bytes;
     let asked = if let TagOrDigest::Digest(asked) = name { Some(asked.clone()) } else { None };
     // Each digest that was named is checked in its own algorithm; the one asked for is the one returned.
     for named in asked.iter().chain(&stated) {
@@ -125,8 +126,8 @@ pub(crate) async fn fetch(
 }
 
 /// Refuses an encoded body: its bytes would not be the ones that the digest names.
-pub(crate) fn refuse_encoding(reply: &Reply) -> Result<(), Failure> {
-    match reply.header("content-encoding") {
+pub(crate) fn refuse_encoding(content_encoding: Option<&str>) -> Result<(), Failure> {
+    match content_encoding {
         None | Some("" | "identity") => Ok(()),
         Some(found) => {
             Err(Failure::Hostile(format!("content encoded as `{}`, which was not asked for", quote(found))))

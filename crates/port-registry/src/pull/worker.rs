@@ -168,7 +168,7 @@ impl Download<'_> {
             || (range.start == 0 && *self.ranges.borrow() == Known::No);
         let asked = (!plain).then_some(&range);
         let reply = self.open(asked).await?;
-        refuse_encoding(&reply)?;
+        refuse_encoding(reply.header("content-encoding"))?;
         if self.validator().changed() {
             return Err(Failure::BadAnswer("its bytes changed while they were fetched".to_owned()).into());
         }
@@ -191,7 +191,7 @@ impl Download<'_> {
                     return Ok(());
                 }
                 let reply = self.open(None).await?.expect(self.host, &[200]).await?;
-                refuse_encoding(&reply)?;
+                refuse_encoding(reply.header("content-encoding"))?;
                 self.receive_whole(run, reply).await
             }
             _ => Err(Failure::of_status(reply.refusal(self.host).await).into()),

@@ -85,7 +85,7 @@ pub(crate) async fn put(
 /// Compares the digest that a registry names for what it took with the one of what was sent. One in another algorithm
 /// says nothing.
 pub(crate) fn confirm(reply: &Reply, digest: &Digest) -> Result<(), Failure> {
-    match stated_digest(reply)? {
+    match stated_digest(reply.header("docker-content-digest"))? {
         Some(found) if found.algorithm() == digest.algorithm() && found != *digest => {
             Err(Failure::BadAnswer(format!("it was sent {digest} and confirms {found}")))
         }

@@ -83,6 +83,20 @@ pub(crate) struct Reply {
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
+/// An answer with all of its body.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Whole {
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
 impl Reply {
     pub(crate) fn status(&self) -> u16 {
         self.response.status().as_u16()

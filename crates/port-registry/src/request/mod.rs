@@ -18,14 +18,17 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use crate::error::{Failure, Refusal};
 use crate::host::{Host, SendError, Way};
+use crate::pull::manifest::refuse_encoding;
 use crate::request::body::{Activity, Body};
-pub(crate) use crate::request::call::{Answer, Call, Redirects, Reply};
+pub(crate) use crate::request::call::{Answer, Call, Redirects, Reply, Whole};
 pub(crate) use crate::request::refusal::refusal;
 
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
 /// How often a host is called that does not take the call.
 const CALLS: u32 = 3;
+/// A pause of which people are told.
+const WORTH_A_WORD: Duration = Duration::from_secs(3);
 
 /// A try that failed, and whether another may do better.
 pub(crate) struct Stumble {
@@ -67,6 +70,28 @@ impl Host {
         }
     }
 
+    /// Sends a call for something small, whose body may be cut like the call itself, until all of it came. Only status 200
+    /// is an answer.
+    pub(crate) async fn send_whole(&self, call: &Call<'_>, limit: u64) -> Result<Whole, Failure> {
+        let mut tries = 0;
+        loop {
+            let stumble = match self.attempt_whole(call, limit).await {
+                Ok(whole) => return Ok(whole),
+                Err(stumble) => stumble,
+            };
+            tries += 1;
+            self.wait(stumble, tries).await?;
+        }
+    }
+
+    async fn attempt_whole(&self, call: &Call<'_>, limit: u64) -> Result<Whole, Stumble> {
+        let reply = self.attempt(call).await?.expect(self, &[200]).await?;
+        let headers = reply.response.headers().clone();
+        let whole = Whole { headers, bytes: Vec::new() };
+        refuse_encoding(whole.header("content-encoding"))?;
+        Ok(Whole { bytes: reply.bytes(self, limit).await?, ..whole })
+    }
+
     /// Waits before the next try, or gives up with the failure.
     pub(crate) async fn wait(&self, stumble: Stumble, tries: u32) -> Result<(), Failure> {
         let (most, asked) = match stumble.again {
@@ -77,7 +102,16 @@ impl Host {
         if tries >= most {
             return Err(counted(stumble.failure, tries));
         }
-        tokio::time::sleep(retry::pause(self.patience(), tries, asked)).await;
+        let pause = retry::pause(self.patience(), tries, asked);
+        if pause >= WORTH_A_WORD {
+            let (name, seconds) = (&self.name, pause.as_secs());
+            self.reporter.note(format!(
+                "{name}: {}; trying again in {seconds} seconds, for the {}. of {most} times",
+                stumble.failure,
+                tries + 1
+            ));
+        }
+        tokio::time::sleep(pause).await;
         Ok(())
     }
 

@@ -34,6 +34,20 @@ async fn manifests_are_resolved_and_read_by_tag_and_digest() {
 }
 
 #[tokio::test]
+async fn a_document_whose_body_is_cut_is_asked_for_again() {
+    let left = AtomicUsize::new(2);
+    let cut = move |request: &port_testkit::registry::Request| {
+        let first =
+            left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        if first && request.method == "GET" { Action::CutAnswer(7) } else { Action::Pass }
+    };
+    let registry = Registry::with(Abilities::default(), Box::new(cut));
+    registry.add_manifest("port/demo", "v1", media::OCI_MANIFEST, MANIFEST.as_bytes());
+    let manifest = repository(&registry).manifest(&tag("v1")).await.unwrap();
+    assert_eq!(&manifest.bytes[..], MANIFEST.as_bytes());
+}
+
+#[tokio::test]
 async fn a_blob_comes_in_ranges_over_several_connections_each_byte_once() {
     let registry = Registry::start();
     let directory = tempfile::tempdir().unwrap();
