@@ -122,7 +122,7 @@ fn causes(error: &dyn std::error::Error) -> Vec<String> {
     causes
 }
 
-/// Exit code and hints for each kind of failure.
+/// Exit code and hints for each kind of failure. In one piece, so that the compiler asks for each new kind here.
 fn advice(error: &OpsError) -> (Exit, Vec<String>) {
     let one = |exit, hint: String| (exit, vec![hint]);
     match error {
