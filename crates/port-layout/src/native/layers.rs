@@ -2,7 +2,7 @@
 //!
 //! The media types alone say it; the config has no word for it, so that the same bundle has the same config under
 //! every encoding. What cannot be seen here is a pack that the map needs and the manifest lacks: who opens the
-//! map says so. Invariant: [`write`] gives only what [`read`] takes, and `read` gives back what was written.
+//! map says so. Invariant: [`write()`] gives only what [`read`] takes, and `read` gives back what was written.
 
 use std::collections::BTreeSet;
 use std::iter::Peekable;

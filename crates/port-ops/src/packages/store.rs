@@ -2,7 +2,7 @@
 //!
 //! containerd, kraft's third place (acceptance K-8), is not one yet.
 //!
-//! Invariant: names are changed by whoever holds [`PackageStore::change`]; a name leads to documents that were there
+//! Invariant: names are changed by whoever holds `PackageStore::change`; a name leads to documents that were there
 //! before it.
 
 mod kraft;
