@@ -138,11 +138,15 @@ fn old_leftovers_go_and_young_ones_stay() {
     project.write(LOCAL_KERNEL, b"kernel");
     succeed(&project, "push", "tiny");
     let lane = "shop/demo-fs/port/tiny/v1/x86_64/firecracker";
-    let old = project.write(&format!("{lane}/.standard.abc.tmp"), b"x");
-    project.write(&format!("{lane}/.standard.def.tmp"), b"x");
-    let file = std::fs::File::options().write(true).open(&old).unwrap();
-    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let at = |name: &str| format!("{lane}/{name}.tmp");
+    for (name, old) in [(".standard.abcdef", true), (".mine", true), (".standard.ghijkl", false)] {
+        let path = project.write(&at(name), b"x");
+        if old {
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        }
+    }
     succeed(&project, "push", "tiny");
-    assert!(!project.exists(&format!("{lane}/.standard.abc.tmp")));
-    assert!(project.exists(&format!("{lane}/.standard.def.tmp")));
+    assert!(!project.exists(&at(".standard.abcdef")));
+    assert!(project.exists(&at(".standard.ghijkl")) && project.exists(&at(".mine")), "somebody's own");
 }
