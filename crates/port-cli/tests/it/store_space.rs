@@ -57,6 +57,8 @@ fn collection_counts_downloads_and_drops_packs_only_if_told_to_and_only_if_the_f
     assert_eq!(project.port(&["store", "verify"]).code, 0);
 
     // A second project, whose file is damaged: its packs are what it can be made of.
+    // At a registry of its own: what is published already is not packed again, and its packs are not fetched.
+    let registry = port_testkit::registry::Registry::start();
     let other = crate::store_repair::project(registry.host(), "packed");
     other.write(IMAGE, image());
     succeed(&other, "push", "root");

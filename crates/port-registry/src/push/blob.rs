@@ -90,6 +90,7 @@ pub(crate) async fn push(
 ) -> Result<Pushed, Failure> {
     let uploads = Uploads::new(host, repository);
     if has(host, repository, &upload.digest, uploads.scopes.clone()).await? {
+        Journal::sweep(host.state_directory(), &host.name, repository, &upload.digest)?;
         return Ok(Pushed::AlreadyThere);
     }
     let mut begun = None;

@@ -64,13 +64,32 @@ impl Journal {
             offset: 0,
         };
         let Some(directory) = directory else { return Ok(Self { file: None, empty }) };
-        let key = digest_of(format!("{registry}/{repository}@{digest}").as_bytes());
-        let path = directory.join("uploads").join(format!("{}.json", key.hex()));
+        let path = place(directory, registry, repository, digest);
         let file = locked::now(&path)?;
         if file.is_some() {
             fs::set_mode(&path, 0o600)?;
         }
         Ok(Self { file: file.map(|file| (file, path)), empty })
+    }
+
+    /// Removes what a run left that was killed after the registry had all, before it could say so here.
+    pub(crate) fn sweep(
+        directory: Option<&Path>,
+        registry: &RegistryHost,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), FsError> {
+        let Some(path) = directory.map(|directory| place(directory, registry, repository, digest)) else {
+            return Ok(());
+        };
+        if !fs::exists(&path) {
+            return Ok(());
+        }
+        // Held by whoever uploads at this moment: then it is his.
+        match locked::now(&path)? {
+            Some(_held) => fs::remove_file(&path),
+            None => Ok(()),
+        }
     }
 
     /// The session of an earlier run, if there is one of this very upload.
@@ -114,6 +133,11 @@ impl Journal {
             None => Ok(()),
         }
     }
+}
+
+fn place(directory: &Path, registry: &RegistryHost, repository: &RepositoryName, digest: &Digest) -> PathBuf {
+    let key = digest_of(format!("{registry}/{repository}@{digest}").as_bytes());
+    directory.join("uploads").join(format!("{}.json", key.hex()))
 }
 
 #[cfg(test)]
