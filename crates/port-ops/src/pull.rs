@@ -30,13 +30,7 @@ pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferR
     let backend = open(workspace, target, "pull", config)?;
     let reference = &target.artifact.reference;
     let repository = registry::repository(workspace, reference, config, Reading::MirrorsFirst)?;
-    let source = Source {
-        workspace,
-        backend: backend.as_ref(),
-        repository: repository.as_ref(),
-        reference,
-        variant: target.variant(),
-    };
+    let source = Source::of(workspace, target, backend.as_ref(), repository.as_ref());
     let _operation = workspace.store.operation()?;
     let mut tries = 1;
     let brought = loop {

@@ -105,13 +105,7 @@ pub async fn push(
     if let Some(main) = bundle.main() {
         pvm::refuse_standard(workspace, target, &main.digest)?;
     }
-    let source = Source {
-        workspace,
-        backend: backend.as_ref(),
-        repository: repository.as_ref(),
-        reference,
-        variant: target.variant(),
-    };
+    let source = Source::of(workspace, target, backend.as_ref(), repository.as_ref());
     let mounts = match &repository {
         Some(_) => Mounts::of(workspace, reference)?,
         None => Mounts::default(),

@@ -13,6 +13,7 @@ use port_store::Store;
 
 use crate::copy::CopyError;
 use crate::error::OpsError;
+use crate::target::Target;
 use crate::workspace::Workspace;
 use crate::{compressed, packed};
 
@@ -44,6 +45,19 @@ pub(crate) async fn claim(store: &Store, digest: &Digest) -> Result<Claim, OpsEr
     let (store, digest) = (store.clone(), digest.clone());
     let waiting = tokio::task::spawn_blocking(move || store.claim(&digest));
     Ok(waiting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
+}
+
+impl<'a> Source<'a> {
+    /// The variant that a verb works on, at the backend of one direction.
+    pub(crate) fn of(
+        workspace: &'a Workspace,
+        target: Target<'a>,
+        backend: &'a dyn Backend,
+        repository: Option<&'a Repository>,
+    ) -> Self {
+        let (reference, variant) = (&target.artifact.reference, target.variant());
+        Self { workspace, backend, repository, reference, variant }
+    }
 }
 
 impl Source<'_> {
