@@ -93,3 +93,23 @@ fn base64(text: &str) -> String {
     }
     encoded + &"=".repeat((3 - text.len() % 3) % 3)
 }
+
+#[test]
+fn ku_12_skopeo_reads_a_package_when_it_is_told_the_platform() {
+    let Some(skopeo) = peers::tool("skopeo") else { return };
+    let project = project();
+    let packed = pack(&project, "hello", &["--store", "port"]);
+    let fc = ["--kernel", "other", "--architecture", "x86_64", "--platform", "fc", "--store", "port"];
+    let other = json(&pack_with(&project, "hello", &fc));
+    let source = "oci:.port/store:unikraft.org/hello:latest";
+    let run = |words: &[&str]| peers::run(&skopeo, words, project.path());
+    assert_eq!(digest_of(&run(&["inspect", "--raw", source])).to_string(), text(&other["index"]));
+    for (platform, packed) in [("qemu", &packed), ("fc", &other)] {
+        let told = ["--override-os", platform, "--override-arch", "x86_64", "--insecure-policy"];
+        let to = format!("dir:by-skopeo-{platform}");
+        run(&[&told[..], &["copy", source, &to]].concat());
+        let layer = text(&packed["layers"][0]["digest"]).strip_prefix("sha256:").unwrap();
+        let copied = project.read(&format!("by-skopeo-{platform}/{layer}"));
+        assert_eq!(digest_of(&copied).hex(), layer, "{platform}");
+    }
+}
