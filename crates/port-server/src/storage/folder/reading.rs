@@ -1,0 +1,88 @@
+//! Reading files of the folder: whole small ones, streams of large ones, names of directories.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use bytes::Bytes;
+use futures_util::stream;
+use port_content::hashing::digest_of;
+use port_content::{FsError, fs};
+
+use crate::storage::{ByteRange, Child, ChildKind, Content, Document, Version};
+
+/// How much of a large object is read at once, in bytes: the fastest of the sizes that were measured.
+const PIECE: u64 = 512 * 1024;
+
+/// What is not there, or has something else on its way to it, is `None`.
+fn absent<T>(result: Result<T, FsError>) -> Result<Option<T>, FsError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() || error.source.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn size(path: &Path) -> Result<Option<u64>, FsError> {
+    let found = absent(fs::symlink_metadata(path))?;
+    Ok(found.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()))
+}
+
+pub(super) fn document(path: &Path, limit: u64) -> Result<Option<Document>, FsError> {
+    let Some(bytes) = absent(fs::read(path, limit))? else { return Ok(None) };
+    let version = Version(digest_of(&bytes).hex().to_owned());
+    Ok(Some(Document { bytes: bytes.into(), version }))
+}
+
+pub(super) fn content(path: &Path, range: Option<ByteRange>) -> Result<Option<Content>, FsError> {
+    let Some((file, metadata)) = absent(fs::open_regular_itself(path))? else { return Ok(None) };
+    let size = metadata.len();
+    let (first, length) = match range {
+        Some(range) => (range.first.min(size), range.length().min(size.saturating_sub(range.first))),
+        None => (0, size),
+    };
+    let state = Reading { file, at: first, end: first.saturating_add(length) };
+    let stream = stream::try_unfold(state, |state| async {
+        let piece = tokio::task::spawn_blocking(move || state.next()).await;
+        piece.map_err(io::Error::other)?
+    });
+    Ok(Some(Content { size, stream: Box::pin(stream) }))
+}
+
+struct Reading {
+    file: File,
+    at: u64,
+    end: u64,
+}
+
+impl Reading {
+    fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        let length = self.end.saturating_sub(self.at).min(PIECE);
+        if length == 0 {
+            return Ok(None);
+        }
+        let mut piece = vec![0; usize::try_from(length).unwrap_or(0)];
+        // A file that became shorter is an error, so that nobody takes the part for the whole.
+        self.file.read_exact_at(&mut piece, self.at)?;
+        self.at += length;
+        Ok(Some((piece.into(), self)))
+    }
+}
+
+pub(super) fn children(path: &Path, after: Option<&str>, limit: usize) -> Result<Vec<Child>, FsError> {
+    let paths = absent(fs::read_dir(path))?.unwrap_or_default();
+    let names = paths.iter().filter_map(|path| Some((path, path.file_name()?.to_str()?)));
+    let wanted = names
+        // Hidden names are files being written.
+        .filter(|(_, name)| !name.starts_with('.') && after.is_none_or(|after| *name > after))
+        .take(limit);
+    let mut children = Vec::new();
+    for (path, name) in wanted {
+        // What was removed meanwhile is not listed.
+        let Some(metadata) = absent(fs::symlink_metadata(path))? else { continue };
+        let kind = if metadata.is_dir() { ChildKind::Prefix } else { ChildKind::Object };
+        children.push(Child { name: name.to_owned(), kind });
+    }
+    Ok(children)
+}
