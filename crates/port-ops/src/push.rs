@@ -47,6 +47,8 @@ pub struct TransferReport {
     pub moved_bytes: u64,
     /// Why a push that succeeded could not publish all deltas.
     pub delta_error: Option<String>,
+    /// Why the cache does not have what a push published.
+    pub cache_error: Option<String>,
 }
 
 /// One file that was moved.
@@ -132,10 +134,7 @@ pub async fn push(
     let mut bytes = encoded.moved + backend.push(&publication, &merge, workspace.reporter.as_ref()).await?;
     // Only now: a name in the store stands for what is published.
     workspace.store.tag(&target.name(), named)?;
-    for component in &bundle.components {
-        let cache_path = target.cache_path(&component.file_name);
-        workspace.store.share(&component.digest, component.size, &cache_path)?;
-    }
+    let cache_error = cache(workspace, target, &bundle);
     let size = publication.documents.manifest.len() as u64;
     let published = layout::Blob { digest: manifest.clone(), size };
     // The version is published, and complete without them.
@@ -145,7 +144,21 @@ pub async fn push(
         workspace.note(format!("published, but not all of its deltas: {reason}"));
     }
     let moved = Moved { stored: &encoded.stored, found: &encoded.found, bytes };
-    Ok(TransferReport { delta_error, ..report(target, backend.as_ref(), &bundle, manifest, moved) })
+    Ok(TransferReport { cache_error, delta_error, ..report(target, backend.as_ref(), &bundle, manifest, moved) })
+}
+
+/// Puts what was published into the cache; returns why not. The version is published, and a cache that is full or cannot be
+/// written takes nothing of that back.
+fn cache(workspace: &Workspace, target: Target<'_>, bundle: &Bundle) -> Option<String> {
+    for component in &bundle.components {
+        let path = target.cache_path(&component.file_name);
+        if let Err(error) = workspace.store.share(&component.digest, component.size, &path) {
+            let reason = crate::error::chain(&error);
+            workspace.note(format!("warning: published, but not put into the cache: {reason}"));
+            return Some(reason);
+        }
+    }
+    None
 }
 
 /// Opens the configured backend of one direction.
@@ -255,5 +268,6 @@ pub(crate) fn report(
         bytes: bundle.size(),
         moved_bytes: moved.bytes,
         delta_error: None,
+        cache_error: None,
     }
 }
