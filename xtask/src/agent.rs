@@ -1,4 +1,5 @@
-//! The guest agents: static programs for the host's architecture and, where the compiler can, for the other one.
+//! The guest agents: static programs for the host's architecture and, where the compiler can, for the other one. The probe
+//! kernel (`probe_kernel.rs`) comes with them: both are what `port` looks for beside itself.
 //!
 //! Their bytes are part of guest images, so they must not depend on where the clone lies: paths are remapped, and the
 //! compiler is pinned. A target directory of their own keeps these flags from building everything else again.
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Outcome};
 use crate::system::Setup;
-use crate::{process, workspace};
+use crate::{probe_kernel, process, workspace};
 
 const PACKAGE: &str = "port-guest-agent";
 
@@ -17,7 +18,7 @@ const NATIVE_VARIABLE: &str = "PORT_GUEST_AGENT_BIN";
 /// What `rustup target add` may take, in seconds, before the tests go on without the other architecture.
 const TARGET_PATIENCE: &str = "90";
 
-/// The agents that were built, as the environment of tests and demo.
+/// The agents and the probe kernel that were built, as the environment of tests and demo.
 pub(crate) struct Agents {
     variables: Vec<(String, PathBuf)>,
 }
@@ -28,7 +29,8 @@ impl Agents {
     }
 }
 
-/// Builds both agents. The host's must succeed; without the other one, its tests skip, and it is said why.
+/// Builds both agents and the probe kernel. The host's agent must succeed; without the others, their tests skip, and it is
+/// said why.
 pub(crate) fn build(setup: Setup) -> Outcome<Agents> {
     let native = std::env::consts::ARCH;
     let agent = build_native(native)?;
@@ -47,21 +49,32 @@ pub(crate) fn build(setup: Setup) -> Outcome<Agents> {
             );
         }
     }
+    variables.extend(probe_kernel::variable(setup));
     Ok(Agents { variables })
 }
 
-/// Builds the host's agent and puts it beside `port`, where `port` looks for it first.
+/// Builds the host's agent and the probe kernel and puts them beside `port`, where `port` looks for them first.
 ///
 /// Under the name with the architecture: the plain one is cargo's, which a build of the whole workspace replaces by an
 /// agent that needs this machine's libraries.
 pub(crate) fn install() -> Outcome {
     let architecture = std::env::consts::ARCH;
     let agent = build_native(architecture)?;
+    put_beside_port("agent", &agent, &format!("{PACKAGE}-{architecture}"))?;
+    match probe_kernel::build(Setup::Install) {
+        Ok(kernel) => put_beside_port("probe kernel", &kernel, probe_kernel::NAME),
+        Err(failure) => {
+            println!("note: no probe kernel for `port doctor --boot`: {}", failure.findings().join("; "));
+            Ok(())
+        }
+    }
+}
+
+fn put_beside_port(what: &str, file: &Path, name: &str) -> Outcome {
     for profile in ["release", "debug"] {
-        let directory = workspace::target_directory().join(profile);
-        let place = directory.join(format!("{PACKAGE}-{architecture}"));
-        put(&agent, &place)?;
-        println!("agent: {}", shown(&place));
+        let place = workspace::target_directory().join(profile).join(name);
+        put(file, &place)?;
+        println!("{what}: {}", shown(&place));
     }
     Ok(())
 }
@@ -94,21 +107,19 @@ fn build_native(architecture: &str) -> Outcome<PathBuf> {
 /// musl brings its own start files, and rust-lld links for any architecture: no cross compiler is needed.
 fn build_other(architecture: &str, setup: Setup) -> Outcome<PathBuf> {
     let target = format!("{architecture}-unknown-linux-musl");
-    if !is_installed(&target) {
-        if setup == Setup::Report {
-            return Err(Failure::new(format!(
-                "its target is not installed; run: rustup target add {target}"
-            )));
-        }
-        process::run(process::program("timeout").args([
-            TARGET_PATIENCE,
-            "rustup",
-            "target",
-            "add",
-            &target,
-        ]))?;
-    }
+    ensure_target(&target, setup)?;
     cargo_build(&target, &["-Clinker=rust-lld"])
+}
+
+/// Sees to it that the compiler can build for a target.
+pub(crate) fn ensure_target(target: &str, setup: Setup) -> Outcome {
+    if is_installed(target) {
+        return Ok(());
+    }
+    if setup == Setup::Report {
+        return Err(Failure::new(format!("its target is not installed; run: rustup target add {target}")));
+    }
+    process::run(process::program("timeout").args([TARGET_PATIENCE, "rustup", "target", "add", target]))
 }
 
 fn is_installed(target: &str) -> bool {
@@ -118,21 +129,32 @@ fn is_installed(target: &str) -> bool {
 }
 
 fn cargo_build(target: &str, flags: &[&str]) -> Outcome<PathBuf> {
+    let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    build_program(PACKAGE, target, flags, &[])
+}
+
+/// Builds a program of its own target and flags, small and the same wherever the clone lies.
+pub(crate) fn build_program(
+    package: &str,
+    target: &str,
+    mut flags: Vec<String>,
+    more: &[&str],
+) -> Outcome<PathBuf> {
     let directory = workspace::target_directory().join("agent");
-    let mut encoded: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    encoded.push(format!("--remap-path-prefix={}=/port", workspace::root().display()));
-    encoded.push(format!("--remap-path-prefix={}=/cargo", cargo_home().display()));
+    flags.push(format!("--remap-path-prefix={}=/port", workspace::root().display()));
+    flags.push(format!("--remap-path-prefix={}=/cargo", cargo_home().display()));
     let mut command = process::cargo();
     command
-        .args(["build", "--quiet", "--release", "--package", PACKAGE, "--bin", PACKAGE, "--target", target])
+        .args(["build", "--quiet", "--release", "--package", package, "--bin", package, "--target", target])
+        .args(more)
         .arg("--target-dir")
         .arg(&directory)
-        .env("CARGO_ENCODED_RUSTFLAGS", encoded.join("\u{1f}"))
-        // The agent is read at every boot and does little: small is fast here.
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        // It is read at every boot and does little: small is fast here.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")
         .env("CARGO_PROFILE_RELEASE_LTO", "fat");
     process::run(&mut command)?;
-    Ok(directory.join(target).join("release").join(PACKAGE))
+    Ok(directory.join(target).join("release").join(package))
 }
 
 fn cargo_home() -> PathBuf {
@@ -140,7 +162,8 @@ fn cargo_home() -> PathBuf {
     std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
 }
 
-fn shown(path: &Path) -> String {
+/// A path of the clone, and its file's size.
+pub(crate) fn shown(path: &Path) -> String {
     let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let root = workspace::root();
     format!("{} ({size} bytes)", path.strip_prefix(root).unwrap_or(path).display())

@@ -21,6 +21,7 @@ mod generate;
 mod layers;
 mod links;
 mod peers;
+mod probe_kernel;
 mod process;
 mod rust_source;
 mod sizes;
@@ -46,8 +47,9 @@ Tasks:
                         there) and deletes the local file
   demo-pull-oci         Pulls it back and compares the digests
   peers [--all]         Other people's registries and clients that the tests run Port against; --all the large ones too
-  agent                 The static guest agent, beside `port` (target/release, target/debug), where `port` looks
-  setup                 Only the set-up: system packages and the guest agents
+  agent                 The static guest agent and the probe kernel, beside `port` (target/release, target/debug), where
+                        `port` looks
+  setup                 Only the set-up: system packages, the guest agents and the probe kernel
 
   fuzz TARGET SECONDS   A reader of what comes from outside (fuzz/fuzz_targets/) under libFuzzer, which takes a C++
                         compiler; findings go to target/fuzz/findings
