@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use port_content::hashing::digest_file;
 use port_model::progress::Silent;
-use port_registry::{
-    Anonymous, BlobSource, BlobUpload, Client, HostOptions, Options, Partial, Transport, UploadStyle,
-};
+use port_registry::{Anonymous, BlobSource, BlobUpload, Client, HostOptions, Options, Partial, Transport};
 
 #[tokio::main]
 async fn main() {
@@ -21,7 +19,7 @@ async fn main() {
     let default = HostOptions { transport: Transport::PlainHttp, ..HostOptions::default() };
     let mut options = Options { default, state_directory: Some(PathBuf::from(state)), ..Options::default() };
     if verb == "push-whole" {
-        options.transfer.upload = UploadStyle::Whole;
+        options.transfer.upload_part = u64::MAX;
     }
     let client = Client::new(options, Arc::new(Anonymous), Arc::new(Silent));
     let repository = client.repository(&host.parse().unwrap(), &repository.parse().unwrap()).unwrap();

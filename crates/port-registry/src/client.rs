@@ -12,6 +12,7 @@ use crate::credential::CredentialSource;
 use crate::descriptor::Descriptor;
 use crate::error::{Failure, MergeError, Operation, RegistryError, Subject};
 use crate::host::Host;
+use crate::list::page::ListLimit;
 use crate::list::{referrers, tags};
 use crate::merge::{Merge, Stop};
 use crate::mirror::{MirrorHost, MirrorSite, Site, TagsAt};
@@ -287,14 +288,19 @@ impl Repository {
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>, RegistryError> {
-        let found = referrers::all(&self.host, &self.name, subject, artifact_type).await;
-        found.map_err(self.error(Operation::ListReferrers, Subject::Digest(subject.clone())))
+        self.referrers_within(subject, artifact_type, ListLimit::default()).await
     }
 
-    /// Removes a manifest (by digest) or a tag, where the registry does that.
-    pub async fn delete(&self, name: &TagOrDigest) -> Result<(), RegistryError> {
-        let deleted = crate::push::manifest::delete(&self.host, &self.name, name).await;
-        deleted.map_err(self.error(Operation::Delete, name.subject()))
+    /// The same, for those who can do without where the list is longer than this: that is an error whose failure is
+    /// [`Failure::LongList`].
+    pub async fn referrers_within(
+        &self,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        limit: ListLimit,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        let found = referrers::all(&self.host, &self.name, subject, artifact_type, limit).await;
+        found.map_err(self.error(Operation::ListReferrers, Subject::Digest(subject.clone())))
     }
 
     /// Asks whether pushing here is allowed, before a long build: begins an upload and gives it up.

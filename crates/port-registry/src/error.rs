@@ -91,15 +91,13 @@ pub enum Operation {
     ListTags,
     /// Read what refers to a manifest.
     ListReferrers,
-    /// Remove a manifest or tag.
-    Delete,
 }
 
 impl Operation {
     fn preposition(self) -> &'static str {
         match self {
             Self::PushBlob | Self::PushManifest | Self::ProbePush => "to",
-            Self::Delete | Self::FetchBlob | Self::FetchManifest => "from",
+            Self::FetchBlob | Self::FetchManifest => "from",
             Self::Resolve | Self::LookForBlob | Self::ListReferrers => "in",
             Self::ListTags => "of",
         }
@@ -118,7 +116,6 @@ impl fmt::Display for Operation {
             Self::ProbePush => "push",
             Self::ListTags => "list the tags",
             Self::ListReferrers => "list the referrers of",
-            Self::Delete => "delete",
         })
     }
 }
@@ -221,6 +218,14 @@ pub enum Failure {
     /// Another status that says no.
     #[error("{0}")]
     Refused(Refusal),
+    /// 413: what was sent is more than it takes, or than something on the way lets through.
+    #[error("{refusal}: {sent} bytes are more than it, or a proxy before it, takes in one request")]
+    TooLarge {
+        /// What it said.
+        refusal: Refusal,
+        /// The least that was sent at once, in bytes.
+        sent: u64,
+    },
     /// The registry cannot do this.
     #[error("the registry does not support this: {0}")]
     Unsupported(Refusal),
@@ -284,6 +289,14 @@ pub enum Failure {
     /// An answer that contradicts itself or the question.
     #[error("the registry's answer is wrong: {0}")]
     BadAnswer(String),
+    /// A list without a sensible end.
+    #[error("the list is longer than {most} {of}, the most that are read of it")]
+    LongList {
+        /// The limit.
+        most: usize,
+        /// Pages or entries.
+        of: &'static str,
+    },
     /// What only an attacker sends.
     #[error("refused what the registry asks for: {0}")]
     Hostile(String),
@@ -321,7 +334,7 @@ impl Failure {
             Self::Forbidden(_) => Kind::Forbidden,
             Self::Changed(_) => Kind::Changed,
             // No password helps here.
-            Self::Refused(_) | Self::ClientCertificate { .. } => Kind::Refused,
+            Self::Refused(_) | Self::TooLarge { .. } | Self::ClientCertificate { .. } => Kind::Refused,
             Self::Unsupported(_) | Self::UnknownContent { .. } => Kind::Unsupported,
             Self::Overloaded { .. }
             | Self::Unreachable { .. }
@@ -330,7 +343,7 @@ impl Failure {
             Self::Altered { .. } | Self::Corrupt(_) | Self::CorruptAgain(_) | Self::BadAnswer(_) => {
                 Kind::Corrupt
             }
-            Self::Hostile(_) => Kind::Hostile,
+            Self::Hostile(_) | Self::LongList { .. } => Kind::Hostile,
             Self::WrongSource(_)
             | Self::InTheClear { .. }
             | Self::BeyondTheEnd { .. }
@@ -339,6 +352,11 @@ impl Failure {
             | Self::NoClient(_)
             | Self::Local(_) => Kind::Local,
         }
+    }
+
+    /// Whether what was sent is more than the registry, or something on the way, takes.
+    pub fn is_too_large(&self) -> bool {
+        self.status() == Some(413)
     }
 
     /// Whether the registry sent other bytes than it named.
@@ -368,6 +386,7 @@ impl Failure {
             | Self::Changed(refusal)
             | Self::Refused(refusal)
             | Self::Unsupported(refusal)
+            | Self::TooLarge { refusal, .. }
             | Self::Overloaded { refusal, .. } => Some(refusal.status),
             _ => None,
         }

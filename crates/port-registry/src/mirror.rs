@@ -103,6 +103,7 @@ impl MirrorHost {
             stall: settings.patience.stall.min(STALL),
             longest_pause: settings.patience.longest_pause.min(PAUSE),
             least_rate: LEAST_RATE,
+            least_progress: settings.transfer.part,
             ..settings.patience.clone()
         };
         let settings = Options {

@@ -71,12 +71,15 @@ pub struct Patience {
     pub connect: Duration,
     /// For the next byte, in either direction.
     pub stall: Duration,
-    /// How many bytes per second all connections of a download must bring together, counted over each [`Self::stall`]; 0
-    /// asks for none. Where one is asked for, a try that fails with less than a part counts, too. Mirrors have one.
+    /// How many bytes per second all connections of a download must bring together, counted over each [`Self::stall`] that
+    /// is spent waiting for them: what this host takes for itself (a full disk queue, a pause that was asked for) does not
+    /// count. 0 asks for none. A server that sends a byte now and then never stalls, and would hold a download for ever.
     pub least_rate: u64,
+    /// How many bytes a try of a download that fails must have brought not to count.
+    pub least_progress: u64,
     /// For the answer after the last byte of an upload: registries then hash and move what they got.
     pub commit: Duration,
-    /// How often a request is tried. A try that got further does not count.
+    /// How often a request is tried. A try that got further does not count ([`Self::least_progress`]).
     pub tries: u32,
     /// The first pause between tries; it doubles.
     pub pause: Duration,
@@ -89,7 +92,8 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(10),
             stall: Duration::from_secs(60),
-            least_rate: 0,
+            least_rate: 1024,
+            least_progress: 1,
             commit: Duration::from_secs(900),
             tries: 5,
             pause: Duration::from_millis(500),
@@ -107,31 +111,13 @@ pub struct Transfer {
     pub connections: usize,
     /// What a download writes down as done at once, and at least fetches in one request, in bytes.
     pub part: u64,
-    /// What an upload sends in one request, in bytes. A blob no larger than this goes up in one.
+    /// What an upload sends in one request, in bytes. A blob no larger than this goes up in one; a larger one in parts, which
+    /// a rerun after a kill continues, unless the registry is known to want one request.
     pub upload_part: u64,
-    /// How large blobs are sent.
-    pub upload: UploadStyle,
 }
 
 impl Default for Transfer {
     fn default() -> Self {
-        Self {
-            requests: 16,
-            connections: 6,
-            part: 8 << 20,
-            upload_part: 64 << 20,
-            upload: UploadStyle::Automatic,
-        }
+        Self { requests: 16, connections: 6, part: 8 << 20, upload_part: 64 << 20 }
     }
-}
-
-/// How blobs larger than one part are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UploadStyle {
-    /// In parts, which a rerun after a kill continues, unless the registry is known to want one request.
-    Automatic,
-    /// In one request.
-    Whole,
-    /// In parts, always.
-    Parts,
 }

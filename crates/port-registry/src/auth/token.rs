@@ -123,7 +123,7 @@ async fn read(
     asked: tokio::time::Instant,
 ) -> Result<Token, Failure> {
     if !response.status().is_success() {
-        let refusal = refusal(response, host.patience().stall).await;
+        let refusal = refusal(response, host.patience()).await;
         return Err(match refusal.status {
             300..=399 => Failure::Hostile(format!("the token service {} redirects", shown(&realm.url))),
             400 | 401 | 403 => {
@@ -132,7 +132,7 @@ async fn read(
             _ => Failure::of_status(refusal),
         });
     }
-    let bytes = read_bounded(response, LARGEST, host.patience().stall).await?;
+    let bytes = read_bounded(response, LARGEST, host.patience()).await?;
     let answer: Answer =
         serde_json::from_slice(&bytes).map_err(|_| wrong("the token service's answer holds no token"))?;
     let secret = answer.token.or(answer.access_token).filter(|token| !token.is_empty());

@@ -1,9 +1,7 @@
-//! Credentials that the caller has already: `basic-env` of `port.toml`, and several sources in a row.
+//! Credentials that the caller has already: `basic-env` of `port.toml`.
 //!
 //! The variables were looked up by the caller. Invariant: given credentials are for one registry, so a
 //! source that is asked about another one keeps them to itself.
-
-use std::sync::Arc;
 
 use super::entry::check_username;
 use crate::credential::{CredentialError, CredentialSource, Credentials, Secret};
@@ -116,39 +114,4 @@ pub fn basic_env(
         credentials: Credentials::Basic { username: user, password: secret },
         variables: Some(format!("`{}` and `{}`", username.name, password.name)),
     })
-}
-
-/// Sources in the order of precedence: the first that knows something is used, an error ends the search.
-///
-/// Not for `auth = { kind = "anonymous" }`, which is [`crate::Anonymous`] alone: behind it nothing is asked.
-#[derive(Clone, Default)]
-pub struct Chain(Vec<Arc<dyn CredentialSource>>);
-
-impl Chain {
-    /// These sources, first to last.
-    pub fn new(sources: Vec<Arc<dyn CredentialSource>>) -> Self {
-        Self(sources)
-    }
-}
-
-impl std::fmt::Debug for Chain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Chain({} sources)", self.0.len())
-    }
-}
-
-#[async_trait::async_trait]
-impl CredentialSource for Chain {
-    async fn credentials(
-        &self,
-        registry: &RegistryHost,
-        repository: &RepositoryName,
-    ) -> Result<Option<Credentials>, CredentialError> {
-        for source in &self.0 {
-            if let Some(credentials) = source.credentials(registry, repository).await? {
-                return Ok(Some(credentials));
-            }
-        }
-        Ok(None)
-    }
 }

@@ -9,10 +9,21 @@ use crate::error::Failure;
 use crate::host::Host;
 use crate::request::{Reply, redirect};
 
-/// The most pages of one list.
-const MOST_PAGES: usize = 1000;
-/// The most entries of one list.
-pub(crate) const MOST_ENTRIES: usize = 100_000;
+/// How much of a list is read. A longer one is an error: a part of it would be taken for the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListLimit {
+    /// The most pages.
+    pub pages: usize,
+    /// The most entries.
+    pub entries: usize,
+}
+
+impl Default for ListLimit {
+    fn default() -> Self {
+        Self { pages: 1000, entries: 100_000 }
+    }
+}
+
 /// The largest page that is read, in bytes.
 const LARGEST_PAGE: u64 = 4 << 20;
 /// The most that is read of all pages of one list, in bytes.
@@ -20,17 +31,32 @@ const MOST_BYTES: u64 = 32 << 20;
 /// The longest `Link` that is read, in bytes.
 const LONGEST: usize = 8 * 1024;
 
+impl ListLimit {
+    pub(crate) fn bound(self, entries: usize) -> Result<(), Failure> {
+        match entries > self.entries {
+            true => Err(Failure::LongList { most: self.entries, of: "entries" }),
+            false => Ok(()),
+        }
+    }
+}
+
 /// The pages that were asked for.
 #[derive(Debug)]
 pub(crate) struct Pages {
     seen: HashSet<Url>,
+    limit: ListLimit,
     /// How many bytes may still come.
     left: u64,
 }
 
 impl Pages {
-    pub(crate) fn from(first: &Url) -> Self {
-        Self { seen: HashSet::from([first.clone()]), left: MOST_BYTES }
+    pub(crate) fn from(first: &Url, limit: ListLimit) -> Self {
+        Self { seen: HashSet::from([first.clone()]), limit, left: MOST_BYTES }
+    }
+
+    /// Refuses a list that has so many entries by now, if they are too many.
+    pub(crate) fn bound(&self, entries: usize) -> Result<(), Failure> {
+        self.limit.bound(entries)
     }
 
     /// A page.
@@ -54,8 +80,8 @@ impl Pages {
         if !self.seen.insert(url.clone()) {
             return Err(Failure::Hostile("a list whose pages lead back to where they were".to_owned()));
         }
-        if self.seen.len() > MOST_PAGES {
-            return Err(Failure::Hostile(format!("a list of more than {MOST_PAGES} pages")));
+        if self.seen.len() > self.limit.pages {
+            return Err(Failure::LongList { most: self.limit.pages, of: "pages" });
         }
         Ok(Some(url))
     }

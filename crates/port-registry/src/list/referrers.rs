@@ -13,7 +13,7 @@ use crate::auth::Scopes;
 use crate::descriptor::{Descriptor, Index};
 use crate::error::{Failure, Kind};
 use crate::host::Host;
-use crate::list::page::{MOST_ENTRIES, Pages};
+use crate::list::page::{ListLimit, Pages};
 use crate::media;
 use crate::merge::{self, Stop};
 use crate::mirror::Site;
@@ -28,12 +28,14 @@ pub(crate) async fn all(
     repository: &RepositoryName,
     subject: &Digest,
     artifact_type: Option<&str>,
+    limit: ListLimit,
 ) -> Result<Vec<Descriptor>, Failure> {
     // The API is asked every time: a registry that gets it lists there what nobody adds to the tag any more.
-    let mut found = match by_api(host, repository, subject, artifact_type).await? {
+    let mut found = match by_api(host, repository, subject, artifact_type, limit).await? {
         Some(found) => found,
         None => by_tag(host, repository, subject).await?.map(|index| index.manifests).unwrap_or_default(),
     };
+    limit.bound(found.len())?;
     // A registry may ignore the filter.
     if let Some(wanted) = artifact_type {
         found.retain(|descriptor| descriptor.artifact_type.as_deref() == Some(wanted));
@@ -47,13 +49,14 @@ async fn by_api(
     repository: &RepositoryName,
     subject: &Digest,
     artifact_type: Option<&str>,
+    limit: ListLimit,
 ) -> Result<Option<Vec<Descriptor>>, Failure> {
     let scopes = Scopes::pull(&host.endpoint.repository(repository));
     let mut url = host.endpoint.referrers(repository, subject);
     if let Some(wanted) = artifact_type {
         url.query_pairs_mut().append_pair("artifactType", wanted);
     }
-    let mut pages = Pages::from(&url);
+    let mut pages = Pages::from(&url, limit);
     let mut found = Vec::new();
     let mut next = Some(url);
     while let Some(url) = next {
@@ -71,9 +74,7 @@ async fn by_api(
         next = pages.next(host, &reply)?;
         let bytes = pages.read(host, reply).await?;
         found.extend(parse(&bytes)?.manifests);
-        if found.len() > MOST_ENTRIES {
-            return Err(Failure::Hostile(format!("a list of more than {MOST_ENTRIES} referrers")));
-        }
+        pages.bound(found.len())?;
     }
     Ok(Some(found))
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::auth::Scopes;
 use crate::error::{Failure, quote};
 use crate::host::Host;
-use crate::list::page::{MOST_ENTRIES, Pages};
+use crate::list::page::{ListLimit, Pages};
 use crate::name::RepositoryName;
 use crate::request::Call;
 use crate::tag::Tag;
@@ -25,7 +25,7 @@ pub(crate) async fn all(host: &Host, repository: &RepositoryName) -> Result<Vec<
     let scopes = Scopes::pull(&host.endpoint.repository(repository));
     let mut url = host.endpoint.tags(repository);
     url.query_pairs_mut().append_pair("n", PAGE);
-    let mut pages = Pages::from(&url);
+    let mut pages = Pages::from(&url, ListLimit::default());
     let mut tags = Vec::new();
     let mut next = Some(url);
     while let Some(url) = next {
@@ -39,9 +39,7 @@ pub(crate) async fn all(host: &Host, repository: &RepositoryName) -> Result<Vec<
             let tag = tag.parse().map_err(|_| Failure::Hostile(format!("`{}` as a tag", quote(&tag))))?;
             tags.push(tag);
         }
-        if tags.len() > MOST_ENTRIES {
-            return Err(Failure::Hostile(format!("a list of more than {MOST_ENTRIES} tags")));
-        }
+        pages.bound(tags.len())?;
     }
     Ok(tags)
 }

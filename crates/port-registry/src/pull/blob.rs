@@ -26,13 +26,13 @@ use crate::error::{Failure, Kind};
 use crate::mirror::{MirrorSite, Site};
 use crate::pull::follower::Follower;
 use crate::pull::journal::{Journal, joined};
-use crate::pull::pace::Pace;
 use crate::pull::partial::Partial;
 use crate::pull::plan::Plan;
 use crate::pull::validator::Validator;
 use crate::pull::worker::{Download, Manner};
 use crate::request::Call;
 use crate::request::body::Progress;
+use crate::request::pace::Pace;
 
 /// The task under which the download of this blob reports its progress.
 pub fn task(digest: &Digest) -> String {

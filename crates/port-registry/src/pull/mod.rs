@@ -5,7 +5,6 @@ mod checksum;
 mod follower;
 mod journal;
 pub(crate) mod manifest;
-mod pace;
 pub(crate) mod partial;
 mod plan;
 mod validator;

@@ -33,10 +33,10 @@ use crate::pull::checksum::Checksum;
 use crate::pull::follower::Follower;
 use crate::pull::journal::Journal;
 use crate::pull::manifest::refuse_encoding;
-use crate::pull::pace::Pace;
 use crate::pull::plan::Plan;
 use crate::pull::validator::Validator;
 use crate::request::body::Progress;
+use crate::request::pace::Pace;
 use crate::request::{Again, Call, Reply, Stumble};
 
 /// How often an idle worker looks whether another one is slow.
@@ -97,7 +97,7 @@ impl Download<'_> {
         let mut failures = 0;
         loop {
             let Some((id, range)) = self.next().await else { return Ok(()) };
-            let from = range.start;
+            let (from, began) = (range.start, tokio::time::Instant::now());
             let mut run = Run::new(id, from);
             let fetched = self.fetch(&mut run, range).await;
             self.plan().release(run.id);
@@ -105,15 +105,16 @@ impl Download<'_> {
                 failures = 0;
                 continue;
             };
-            failures = if self.got_further(from, run.position) { 1 } else { failures + 1 };
+            let further = self.got_further(run.position.saturating_sub(from), began.elapsed());
+            failures = if further { 1 } else { failures + 1 };
             self.host.wait(stumble, failures).await?;
         }
     }
 
-    /// Whether a try that failed got far enough not to count. Where a least rate is asked for, that is a part.
-    fn got_further(&self, from: u64, to: u64) -> bool {
-        let least = if self.pace.least() > 0 { self.host.transfer().part } else { 1 };
-        to.saturating_sub(from) >= least
+    /// Whether a try that failed brought enough not to count. One that breaks off again and again after next to nothing
+    /// would be tried for ever.
+    fn got_further(&self, bytes: u64, took: Duration) -> bool {
+        bytes >= self.host.patience().least_progress.max(self.pace.least_in(took))
     }
 
     /// The next run. While others still run and may turn out slow, an idle worker waits.
@@ -269,7 +270,9 @@ impl Download<'_> {
         let (url, mut at) = (reply.url.clone(), from);
         let (mut body, _running) = reply.into_stream();
         loop {
+            let waiting = self.pace.wait();
             let next = tokio::time::timeout(stall, body.next()).await;
+            drop(waiting);
             let cut = match next {
                 Ok(Some(Ok(chunk))) => {
                     let before = at;
@@ -343,8 +346,8 @@ impl Download<'_> {
     }
 
     fn too_slow(&self, url: &Url) -> Stumble {
-        let reason = format!("it sends less than {} bytes per second", self.pace.least());
-        Stumble { failure: SendError::Broken(reason.into()).into_failure(url, 1), again: Again::Never }
+        let slow = SendError::Broken(self.pace.reason().into());
+        Stumble { failure: slow.into_failure(url, 1), again: Again::Never }
     }
 
     fn too_much(&self, to: u64) -> Failure {

@@ -21,10 +21,9 @@ use crate::capability::Upload;
 use crate::error::{Failure, Refusal};
 use crate::host::Host;
 use crate::name::RepositoryName;
-use crate::options::UploadStyle;
 use crate::push::journal::Journal;
 use crate::push::manifest::confirm;
-use crate::push::parts::{Lost, Parts};
+use crate::push::parts::{Lost, Parts, SMALLEST_PART};
 use crate::push::session::{Begun, Session, Uploads};
 use crate::push::source;
 use crate::request::Call;
@@ -141,7 +140,7 @@ struct Pushing<'a> {
 
 impl Pushing<'_> {
     async fn run(&self, mut begun: Option<Session>) -> Result<(), Failure> {
-        let mut starts = 0;
+        let (mut starts, mut refused) = (0, None);
         loop {
             starts += 1;
             let session = match self.resumed().await? {
@@ -166,6 +165,7 @@ impl Pushing<'_> {
                 Lost::NoParts => host.memory.learn(|known| known.upload = Upload::Whole),
                 Lost::Broken(stumble) => host.wait(stumble, starts).await?,
                 Lost::Altered(refusal) => altered = Some(refusal),
+                Lost::TooLarge(refusal, sent) => self.try_other_sizes(refusal, sent, &mut refused)?,
                 Lost::StartOver => {}
             }
             self.journal.forget()?;
@@ -177,6 +177,25 @@ impl Pushing<'_> {
                 return Err(Failure::BadAnswer(format!("its upload sessions broke {starts} times")));
             }
         }
+    }
+
+    /// After a request that was too large: parts after the whole, the whole after parts. Where both are, what was learnt of
+    /// sizes is forgotten, so that the next push finds a limit that was raised.
+    fn try_other_sizes(&self, refusal: Refusal, sent: u64, refused: &mut Option<u64>) -> Result<(), Failure> {
+        let memory = &self.uploads.host.memory;
+        let in_parts = sent < self.upload.size;
+        if let Some(before) = refused.replace(sent).or((sent <= SMALLEST_PART && !in_parts).then_some(sent)) {
+            memory.learn(|known| (known.upload, known.largest_part) = (Upload::Unknown, None));
+            return Err(Failure::TooLarge { refusal, sent: sent.min(before) });
+        }
+        memory.learn(|known| match in_parts {
+            true => known.upload = Upload::Whole,
+            false => {
+                let smaller = (self.upload.size / 2).clamp(SMALLEST_PART, 64 << 20);
+                (known.upload, known.largest_part) = (Upload::Unknown, Some(smaller));
+            }
+        });
+        Ok(())
     }
 
     /// The session of an earlier run, if the registry still knows it. A part that was in flight when the earlier run
@@ -238,11 +257,7 @@ impl Pushing<'_> {
     fn part(&self) -> Option<u64> {
         let transfer = self.uploads.host.transfer();
         let known = self.uploads.host.memory.get();
-        let whole = match transfer.upload {
-            UploadStyle::Whole => true,
-            UploadStyle::Parts => false,
-            UploadStyle::Automatic => known.upload == Upload::Whole,
-        };
+        let whole = known.upload == Upload::Whole;
         let part = known.largest_part.unwrap_or(transfer.upload_part).min(transfer.upload_part).max(1);
         (!whole && self.upload.size > part).then_some(part)
     }
@@ -264,14 +279,7 @@ impl Pushing<'_> {
                 reply.finish(host).await;
                 Ok(())
             }
-            413 if whole => {
-                let smaller = (self.upload.size / 2).clamp(1, 64 << 20);
-                host.memory.learn(|known| {
-                    known.upload = Upload::Unknown;
-                    known.largest_part = Some(smaller);
-                });
-                Err(Lost::StartOver)
-            }
+            413 if whole => Err(Lost::TooLarge(reply.refusal(host).await, self.upload.size)),
             404 | 416 => Err(Lost::StartOver),
             400 => {
                 let refusal = reply.refusal(host).await;

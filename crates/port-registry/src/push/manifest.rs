@@ -1,5 +1,4 @@
-//! Manifests written, by tag or digest, on condition where a state was seen; things deleted; and whether pushing is
-//! allowed at all.
+//! Manifests written, by tag or digest, on condition where a state was seen; and whether pushing is allowed at all.
 
 use bytes::Bytes;
 use port_content::limit;
@@ -99,24 +98,4 @@ pub(crate) async fn may_push(host: &Host, repository: &RepositoryName) -> Result
     let session = uploads.begin().await?;
     uploads.cancel(&session.location).await;
     Ok(())
-}
-
-pub(crate) async fn delete(
-    host: &Host,
-    repository: &RepositoryName,
-    name: &TagOrDigest,
-) -> Result<(), Failure> {
-    let own = host.endpoint.repository(repository);
-    let scopes = Scopes::push(&own).and(&own, &["delete"]);
-    let call = Call::new(Method::DELETE, host.endpoint.manifest(repository, name), repository, scopes);
-    let reply = host.send(&call).await?;
-    match (reply.status(), name) {
-        (200 | 202 | 204, _) => {
-            reply.finish(host).await;
-            Ok(())
-        }
-        // Registries that delete by digest only call a tag a bad digest.
-        (400, TagOrDigest::Tag(_)) => Err(Failure::Unsupported(reply.refusal(host).await)),
-        _ => Err(Failure::of_status(reply.refusal(host).await)),
-    }
 }

@@ -16,7 +16,7 @@ use crate::request::body::{Body, FilePart, Progress};
 use crate::request::{Stumble, retry};
 
 /// Below this a registry that refuses a part as too large is taken not to want parts at all, in bytes.
-const SMALLEST_PART: u64 = 1 << 20;
+pub(crate) const SMALLEST_PART: u64 = 1 << 20;
 
 /// How often in a row a registry may be out of step.
 const OUT_OF_STEP: u32 = 3;
@@ -33,6 +33,8 @@ pub(crate) enum Lost {
     Broken(Stumble),
     /// This registry does not take parts.
     NoParts,
+    /// It takes no request with so many bytes. In parts: none that are worth it.
+    TooLarge(Refusal, u64),
 }
 
 impl From<Failure> for Lost {
@@ -64,8 +66,8 @@ impl Parts<'_> {
                     session = next;
                     failures = 0;
                 }
-                Err(Sent::TooLarge) => {
-                    self.shrink()?;
+                Err(Sent::TooLarge(refusal)) => {
+                    self.shrink(refusal, session.offset)?;
                     session = self.ask(session).await?;
                 }
                 // What was in flight when an earlier connection broke may have arrived since.
@@ -104,8 +106,10 @@ impl Parts<'_> {
         match reply.status() {
             // 201 is what one large registry says for each part.
             201 | 202 => {}
-            413 => return Err(Sent::TooLarge),
-            416 if session.offset == 0 => return Err(Sent::TooLarge),
+            413 => return Err(Sent::TooLarge(reply.refusal(self.uploads.host).await)),
+            416 if session.offset == 0 => {
+                return Err(Sent::TooLarge(reply.refusal(self.uploads.host).await));
+            }
             416 => return Err(Sent::OutOfStep),
             404 => return Err(Sent::Lost(Lost::StartOver)),
             400 | 405 | 501 if session.offset == 0 => return Err(Sent::Lost(Lost::NoParts)),
@@ -141,10 +145,13 @@ impl Parts<'_> {
     }
 
     /// Takes smaller parts from now on, in powers of two.
-    fn shrink(&mut self) -> Result<(), Lost> {
+    fn shrink(&mut self, refusal: Refusal, offset: u64) -> Result<(), Lost> {
         let smaller = if self.part > 8 << 20 { 4 << 20 } else { self.part / 2 };
         if smaller < SMALLEST_PART {
-            return Err(Lost::NoParts);
+            return Err(match refusal.status {
+                413 => Lost::TooLarge(refusal, self.part.min(self.source.length - offset)),
+                _ => Lost::NoParts,
+            });
         }
         self.part = smaller;
         self.uploads.host.memory.learn(|known| known.largest_part = Some(smaller));
@@ -161,6 +168,6 @@ enum Sent {
     Stumbled(Stumble),
     /// The registry has another number of bytes than was thought.
     OutOfStep,
-    TooLarge,
+    TooLarge(Refusal),
     Lost(Lost),
 }

@@ -14,9 +14,14 @@ use reqwest::Response;
 
 use crate::error::Failure;
 use crate::host::SendError;
+use crate::options::Patience;
+use crate::request::pace::Pace;
 
-/// How much of a file is read and sent at once, in bytes.
+/// How much of a file is read at once, in bytes.
 const BLOCK: usize = 256 * 1024;
+/// How much of that is handed to the network at once, in bytes: a link that takes less in [`Patience::stall`], about a
+/// kibibyte per second, counts as one that stands still.
+const SLICE: usize = 64 * 1024;
 /// How many blocks are read ahead of the network.
 const AHEAD: usize = 4;
 
@@ -132,26 +137,36 @@ impl FilePart {
                 position += count;
             }
         });
-        let start = (receiver, self.offset, self.offset + self.length);
-        reqwest::Body::wrap_stream(futures_util::stream::unfold(start, move |(mut receiver, at, end)| {
-            let (activity, progress) = (Arc::clone(&activity), progress.clone());
-            async move {
-                // Asking for the next block means that the one before was taken by the network.
-                if let Some(progress) = &progress {
-                    progress.reached(at);
+        let start = (receiver, Bytes::new(), self.offset, self.offset + self.length);
+        reqwest::Body::wrap_stream(futures_util::stream::unfold(
+            start,
+            move |(mut receiver, mut left, at, end)| {
+                let (activity, progress) = (Arc::clone(&activity), progress.clone());
+                async move {
+                    // Asking for the next slice means that the one before was taken by the network.
+                    if let Some(progress) = &progress {
+                        progress.reached(at);
+                    }
+                    activity.moved();
+                    if left.is_empty() {
+                        match receiver.recv().await {
+                            Some(Ok(block)) => left = block,
+                            Some(Err(error)) => return Some((Err(error), (receiver, left, at, end))),
+                            None => {
+                                activity.done.store(true, Ordering::Relaxed);
+                                return None;
+                            }
+                        }
+                    }
+                    let slice = left.split_to(left.len().min(SLICE));
+                    let next = at + slice.len() as u64;
+                    if next >= end {
+                        activity.done.store(true, Ordering::Relaxed);
+                    }
+                    Some((Ok(slice), (receiver, left, next, end)))
                 }
-                activity.moved();
-                let Some(block) = receiver.recv().await else {
-                    activity.done.store(true, Ordering::Relaxed);
-                    return None;
-                };
-                let next = at + block.as_ref().map_or(0, |block: &Bytes| block.len() as u64);
-                if next >= end {
-                    activity.done.store(true, Ordering::Relaxed);
-                }
-                Some((block, (receiver, next, end)))
-            }
-        }))
+            },
+        ))
     }
 
     fn read(&self, position: u64, end: u64) -> io::Result<Bytes> {
@@ -162,12 +177,13 @@ impl FilePart {
     }
 }
 
-/// Reads a body of at most `limit` bytes; a stall or a longer one is an error.
+/// Reads a body of at most `limit` bytes; a stall, one that comes too slowly, or a longer one is an error.
 pub(crate) async fn read_bounded(
     response: Response,
     limit: u64,
-    stall: Duration,
+    patience: &Patience,
 ) -> Result<Vec<u8>, Failure> {
+    let (stall, pace) = (patience.stall, Pace::start(patience));
     let url = response.url().clone();
     let too_large =
         || Failure::Hostile(format!("an answer larger than {limit} bytes, the most that is read here"));
@@ -177,11 +193,16 @@ pub(crate) async fn read_bounded(
     let mut body = response.bytes_stream();
     let mut bytes = Vec::new();
     loop {
+        let waiting = pace.wait();
         let next = tokio::time::timeout(stall, body.next()).await;
+        drop(waiting);
         match next.map_err(|_| SendError::stalled(stall).into_failure(&url, 1))? {
             None => return Ok(bytes),
             Some(Err(error)) => return Err(SendError::of(error).into_failure(&url, 1)),
             Some(Ok(chunk)) if bytes.len() as u64 + chunk.len() as u64 > limit => return Err(too_large()),
+            Some(Ok(chunk)) if pace.is_too_slow_with(chunk.len() as u64) => {
+                return Err(SendError::Broken(pace.reason().into()).into_failure(&url, 1));
+            }
             Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
         }
     }

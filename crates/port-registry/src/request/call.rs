@@ -117,12 +117,12 @@ impl Reply {
 
     /// What the registry says.
     pub(crate) async fn refusal(self, host: &Host) -> Refusal {
-        refusal(self.response, host.patience().stall).await
+        refusal(self.response, host.patience()).await
     }
 
     /// The whole body.
     pub(crate) async fn bytes(self, host: &Host, limit: u64) -> Result<Vec<u8>, Failure> {
-        let bytes = read_bounded(self.response, limit, host.patience().stall).await;
+        let bytes = read_bounded(self.response, limit, host.patience()).await;
         drop(self.permit);
         bytes
     }

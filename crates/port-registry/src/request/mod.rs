@@ -6,6 +6,7 @@
 
 pub(crate) mod body;
 mod call;
+pub(crate) mod pace;
 pub(crate) mod redirect;
 mod refusal;
 pub(crate) mod retry;
@@ -123,7 +124,7 @@ impl Host {
         let mut response = self.hop(call, &call.url, Way::Home, header.as_ref()).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             let headers = response.headers().clone();
-            let refused = refusal(response, self.patience().stall).await;
+            let refused = refusal(response, self.patience()).await;
             let answer =
                 self.auth.answer(self, call.repository, &call.scopes, &headers, header.as_ref()).await?;
             let Some(answer) = answer else { return Err(unauthenticated(refused, header.is_some()).into()) };
@@ -133,12 +134,12 @@ impl Host {
         let (response, url) = self.follow(call, response, header).await?;
         let status = response.status();
         if status == StatusCode::UNAUTHORIZED && self.is_home(&url) {
-            let refused = refusal(response, self.patience().stall).await;
+            let refused = refusal(response, self.patience()).await;
             return Err(unauthenticated(refused, true).into());
         }
         if retry::may_pass(status) {
             let after = retry::retry_after(response.headers());
-            let refusal = refusal(response, self.patience().stall).await;
+            let refusal = refusal(response, self.patience()).await;
             return Err(Stumble { failure: Failure::of_status(refusal), again: Again::Later(after) });
         }
         Ok(Reply { response, url, permit })
@@ -157,7 +158,7 @@ impl Host {
         let response = self.hop(call, url, way, None).await?;
         if retry::may_pass(response.status()) {
             let after = retry::retry_after(response.headers());
-            let refusal = refusal(response, self.patience().stall).await;
+            let refusal = refusal(response, self.patience()).await;
             return Err(Stumble { failure: Failure::of_status(refusal), again: Again::Later(after) });
         }
         let answered = response.status().is_success();

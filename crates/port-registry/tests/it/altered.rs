@@ -5,13 +5,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use port_content::hashing::digest_of;
-use port_registry::{Anonymous, BlobSource, BlobUpload, Kind, Pushed, Repository, UploadStyle};
+use port_registry::{Anonymous, BlobSource, BlobUpload, Kind, Pushed, Repository};
 use port_testkit::proxy::{Direction, Fault, Link, Proxy, Trouble};
 use port_testkit::registry::{Abilities, Action, Registry, Reply, Request};
 
 use crate::support::{chain, noise, options, pull, repository, repository_with, upload};
 
 const DIGEST_INVALID: &[u8] = br#"{"errors":[{"code":"DIGEST_INVALID","message":"digest did not match"}]}"#;
+
+/// How large the parts of an upload are, for one that is to go up in one request, and for one that is not.
+const WHOLE: u64 = u64::MAX;
+const PARTS: u64 = 64 << 10;
 
 /// A registry that answers the first requests of this method in this way, so many of them.
 fn refusing(method: &'static str, times: usize, reply: Reply) -> Registry {
@@ -25,7 +29,7 @@ fn refusing(method: &'static str, times: usize, reply: Reply) -> Registry {
 
 fn whole(registry: &Registry) -> Repository {
     let mut options = options();
-    options.transfer.upload = UploadStyle::Whole;
+    options.transfer.upload_part = WHOLE;
     repository_with(registry.host(), options, Arc::new(Anonymous))
 }
 
@@ -57,10 +61,10 @@ async fn a_whole_upload_that_arrives_altered_starts_over() {
 async fn an_upload_that_always_arrives_altered_fails_and_says_where() {
     let directory = tempfile::tempdir().unwrap();
     let upload = upload(&noise(300_000), &directory.path().join("blob"));
-    for style in [UploadStyle::Whole, UploadStyle::Parts] {
+    for part in [WHOLE, PARTS] {
         let registry = refusing("PUT", usize::MAX, Reply::new(400, DIGEST_INVALID));
         let mut options = options();
-        options.transfer.upload = style;
+        options.transfer.upload_part = part;
         let repository = repository_with(registry.host(), options, Arc::new(Anonymous));
         let error = repository.push_blob(&upload).await.unwrap_err();
         let text = chain(&error);
@@ -106,11 +110,9 @@ async fn a_connection_that_the_registry_saw_break_is_a_broken_one() {
     let directory = tempfile::tempdir().unwrap();
     let bytes = noise(300_000);
     let upload = upload(&bytes, &directory.path().join("blob"));
-    for (style, method) in
-        [(UploadStyle::Whole, "PUT"), (UploadStyle::Parts, "PUT"), (UploadStyle::Parts, "PATCH")]
-    {
+    for (part, method) in [(WHOLE, "PUT"), (PARTS, "PUT"), (PARTS, "PATCH")] {
         let mut options = options();
-        options.transfer.upload = style;
+        options.transfer.upload_part = part;
         let registry = refusing(method, 2, Reply::new(499, b""));
         let repository = repository_with(registry.host(), options.clone(), Arc::new(Anonymous));
         assert_eq!(repository.push_blob(&upload).await.unwrap(), Pushed::Sent, "{method}");

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use port_registry::{
-    Anonymous, ClientCertificate, HostOptions, Kind, Options, Repository, Transport, UploadStyle,
-};
+use port_registry::{Anonymous, ClientCertificate, HostOptions, Kind, Options, Repository, Transport};
 use port_testkit::proxy::{Clients, TlsFront};
 use port_testkit::registry::Registry;
 use rustls::version::{TLS12, TLS13};
@@ -20,7 +18,7 @@ fn reached(front: &TlsFront, certificate: Option<(PathBuf, PathBuf)>) -> Reposit
         trusted_realms: Vec::new(),
     };
     let mut options = Options { default, ..options() };
-    options.transfer.upload = UploadStyle::Whole;
+    options.transfer.upload_part = u64::MAX;
     repository_with(front.address(), options, Arc::new(Anonymous))
 }
 

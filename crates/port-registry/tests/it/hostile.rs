@@ -194,7 +194,7 @@ async fn link_that_leads_back_or_never_ends_is_refused() {
         let link = format!("</{}>; rel=\"next\"", count.fetch_add(1, Ordering::Relaxed));
         Action::Answer(Reply::new(200, br#"{"tags":["a"]}"#).header("link", link))
     });
-    refused(&repository.tags().await.unwrap_err(), Kind::Hostile, "more than 1000 pages");
+    refused(&repository.tags().await.unwrap_err(), Kind::Hostile, "longer than 1000 pages");
 }
 
 #[tokio::test]

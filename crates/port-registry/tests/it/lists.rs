@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_model::Digest;
-use port_registry::{Anonymous, Descriptor, Kind, Options, Repository, media};
+use port_registry::{Anonymous, Descriptor, Failure, Kind, ListLimit, Options, Repository, media};
 use port_testkit::registry::{Abilities, Action, Registry, Reply};
 
 use crate::support::{chain, options, repository, repository_with};
@@ -126,6 +126,33 @@ async fn a_list_is_no_longer_than_memory_bears() {
 }
 
 #[tokio::test]
+async fn who_can_do_without_a_list_reads_no_more_than_he_says() {
+    let limit = ListLimit { pages: 3, entries: 5 };
+    for (entries, requests, words) in [(0, 3, "longer than 3 pages"), (3, 2, "longer than 5 entries")] {
+        let pages = AtomicUsize::new(0);
+        let entry = |at: usize| {
+            let digest = digest_of(at.to_string().as_bytes());
+            format!(r#"{{"mediaType":"{}","digest":"{digest}","size":1}}"#, media::OCI_MANIFEST)
+        };
+        let registry = Registry::with(
+            Abilities::default(),
+            Box::new(move |_| {
+                let page = pages.fetch_add(1, Ordering::Relaxed);
+                let entries: Vec<String> = (0..entries).map(entry).collect();
+                let body = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","));
+                let reply = Reply::new(200, body.as_bytes()).header("content-type", media::OCI_INDEX);
+                Action::Answer(reply.header("link", format!("<?page={page}>; rel=\"next\"")))
+            }),
+        );
+        let asked = repository(&registry).referrers_within(&digest_of(b"subject"), None, limit).await;
+        let error = asked.unwrap_err();
+        assert!(matches!(*error.failure, Failure::LongList { .. }), "{}", chain(&error));
+        assert!(chain(&error).contains(words), "{words}: {}", chain(&error));
+        assert_eq!(registry.requests().len(), requests);
+    }
+}
+
+#[tokio::test]
 async fn an_entry_that_another_writer_overwrote_is_put_in_again() {
     let subject = digest_of(b"subject");
     let (theirs, _) = referrer(&subject, "application/theirs");
@@ -153,17 +180,4 @@ async fn an_entry_that_another_writer_overwrote_is_put_in_again() {
     let found = repository.referrers(&subject, None).await.unwrap();
     let digests: Vec<&Digest> = found.iter().map(|descriptor| &descriptor.digest).collect();
     assert_eq!(digests, [&theirs.digest, &ours.digest]);
-}
-
-#[tokio::test]
-async fn a_tag_that_cannot_be_deleted_is_unsupported() {
-    let registry = Registry::with(
-        Abilities::default(),
-        Box::new(|request| match request.method.as_str() {
-            "DELETE" => Action::Answer(Reply::new(400, b"")),
-            _ => Action::Pass,
-        }),
-    );
-    let error = repository(&registry).delete(&crate::support::tag("v1")).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Unsupported);
 }

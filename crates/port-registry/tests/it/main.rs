@@ -13,4 +13,5 @@ mod peers;
 mod pull;
 mod push;
 mod ranges;
+mod slow;
 mod support;

@@ -104,7 +104,6 @@ async fn p_53_round_trips_with_docker_registry_and_skopeo() {
     let tags = repository.tags().await.unwrap();
     assert_eq!(tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["v1", "v2"]);
     assert_eq!(repository.referrers(&manifest.digest, None).await.unwrap(), []);
-    repository.delete(&manifest.digest.into()).await.unwrap();
     let options = options();
     let client =
         port_registry::Client::new(options, Arc::new(Anonymous), Arc::new(port_model::progress::Silent));

@@ -1,11 +1,9 @@
-//! Credentials that the caller has: named variables, and several sources in a row.
+//! Credentials that the caller has: named variables, for one registry.
 
-use std::sync::Arc;
+use port_registry::credentials::{ForRegistry, Variable, basic_env};
+use port_registry::{CredentialSource as _, Secret};
 
-use port_registry::credentials::{Chain, ForRegistry, Variable, basic_env};
-use port_registry::{Anonymous, CredentialSource as _, Secret};
-
-use super::{MARK, Place, assert_no_secret, basic, entry, host, repository, without_secret};
+use super::{MARK, assert_no_secret, basic, host, repository, without_secret};
 
 #[tokio::test]
 async fn pu_6_pu_12_basic_env_is_for_its_registry_and_names_the_variable_that_is_wrong() {
@@ -30,18 +28,7 @@ async fn pu_6_pu_12_basic_env_is_for_its_registry_and_names_the_variable_that_is
 }
 
 #[tokio::test]
-async fn in_a_chain_the_first_that_knows_is_used_and_an_error_ends_it() {
-    let place = Place::new();
-    place.write("config.json", format!(r#"{{"auths":{{"h":{},"bad":7}}}}"#, entry("file")));
-    let given = ForRegistry::new(host("h"), basic("given", MARK));
-    let last = ForRegistry::new(host("bad"), basic("last", MARK));
-    let chain =
-        Chain::new(vec![Arc::new(Anonymous), Arc::new(given), Arc::new(place.source()), Arc::new(last)]);
-    assert_no_secret(&chain);
-    let ask = async |registry: &str| chain.credentials(&host(registry), &repository("a")).await;
-    assert_eq!(ask("h").await.unwrap(), Some(basic("given", MARK)));
-    assert!(ask("bad").await.is_err());
-    assert_eq!(ask("other").await.unwrap(), None);
+async fn given_credentials_are_for_every_name_of_their_registry() {
     let hub = ForRegistry::new(host("docker.io"), basic("hub", MARK));
     assert!(hub.credentials(&host("registry-1.docker.io"), &repository("a")).await.unwrap().is_some());
 }
