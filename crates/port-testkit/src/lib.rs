@@ -6,6 +6,7 @@
 )]
 
 pub mod backend_contract;
+pub mod containerd;
 pub mod http;
 pub mod peers;
 pub mod project;
