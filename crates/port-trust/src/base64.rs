@@ -37,7 +37,9 @@ mod tests {
     fn x_21_bytes_have_one_text() {
         assert_eq!(encode(b"Port!"), "UG9ydCE=");
         assert_eq!(decode("UG9ydCE="), Some(b"Port!".to_vec()));
-        for other in ["UG9ydCE", "UG9ydCF=", "UG9y\ndCE=", " UG9ydCE=", "UG9ydCE= ", "UG9ydCE==", "_-==", "-_8="] {
+        for other in
+            ["UG9ydCE", "UG9ydCF=", "UG9y\ndCE=", " UG9ydCE=", "UG9ydCE= ", "UG9ydCE==", "_-==", "-_8="]
+        {
             assert_eq!(decode(other), None, "{other:?}");
         }
     }

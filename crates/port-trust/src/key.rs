@@ -135,3 +135,6 @@ impl fmt::Debug for PublicKey {
         write!(f, "PublicKey({} {})", self.kind(), self.fingerprint())
     }
 }
+
+#[cfg(test)]
+mod tests;

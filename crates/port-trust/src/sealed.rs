@@ -100,8 +100,9 @@ pub fn open(text: &str, passphrase: &[u8]) -> Result<SecretKey, KeyError> {
     let log_cost = LOG_COSTS.into_iter().find(|log_cost| 1 << log_cost == sealed.kdf.params.cost);
     let wrong = |what: &str| KeyError::Sealed { reason: what.to_owned() };
     let log_cost = log_cost.filter(|_| sealed.kdf.params.r == BLOCK && sealed.kdf.params.p == LANES);
-    let log_cost = log_cost
-        .ok_or_else(|| wrong("expected scrypt with N of 2^15, 2^16 or 2^17, r = 8 and p = 1, found other numbers"))?;
+    let log_cost = log_cost.ok_or_else(|| {
+        wrong("expected scrypt with N of 2^15, 2^16 or 2^17, r = 8 and p = 1, found other numbers")
+    })?;
     let nonce: [u8; 24] =
         sealed.cipher.nonce.as_slice().try_into().map_err(|_| wrong("expected a nonce of 24 bytes"))?;
     let (tag, body) = sealed
@@ -151,9 +152,8 @@ fn crypt(key: &[u8; 32], nonce: &[u8; 24], body: &mut [u8], way: Way<'_>) -> Opt
     let mut stream = XSalsa20::new(key.into(), nonce.into());
     let mut tag_key = Zeroizing::new([0; 32]);
     stream.try_apply_keystream(tag_key.as_mut()).ok()?;
-    let tag_of = |bytes: &[u8]| -> poly1305::Block {
-        Poly1305::new((&*tag_key).into()).compute_unpadded(bytes)
-    };
+    let tag_of =
+        |bytes: &[u8]| -> poly1305::Block { Poly1305::new((&*tag_key).into()).compute_unpadded(bytes) };
     if let Way::Open(expected) = way {
         let found: [u8; TAG] = tag_of(body).into();
         // Compared without a branch on the bytes.
@@ -167,3 +167,6 @@ fn crypt(key: &[u8; 32], nonce: &[u8; 24], body: &mut [u8], way: Way<'_>) -> Opt
     stream.try_apply_keystream(body).ok()?;
     Some(tag_of(body).into())
 }
+
+#[cfg(test)]
+mod tests;
