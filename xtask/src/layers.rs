@@ -14,7 +14,15 @@ use crate::{rust_source, table};
 const DOCUMENT: &str = "ARCHITECTURE.md";
 
 /// Crates that compute and never do I/O: their tests need no disk, and they can be read without one in mind.
-const PURE: &[&str] = &["port-model", "port-layout", "port-config", "port-guest-protocol", "port-trust"];
+const PURE: &[&str] = &[
+    "port-model",
+    "port-document",
+    "port-layout",
+    "port-config",
+    "port-workload",
+    "port-guest-protocol",
+    "port-trust",
+];
 
 /// What a pure crate may not name.
 const IMPURE_PATHS: &[&str] = &["std::fs", "std::net", "std::process", "std::thread", "std::env"];

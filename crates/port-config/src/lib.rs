@@ -12,7 +12,6 @@
 pub mod artifact;
 pub mod control_plane;
 pub mod distribution;
-pub mod error;
 pub mod lock;
 pub mod machine;
 pub mod project;
@@ -24,9 +23,9 @@ pub mod source;
 pub use artifact::{Artifact, VariantConfig};
 pub use control_plane::{ControlPlane, ControlPlaneAuth, TokenSource};
 pub use distribution::{Backend, Distribution, MOST_DELTAS, RegistryAuth, RegistryConfig, Transport};
-pub use error::{ConfigError, Finding};
 pub use lock::{Lock, LockEntry, LockedInput, LockedOutput};
 pub use machine::{GuestSettings, Machine, RootfsOverlay, Volume};
+pub use port_document::{DocumentError as ConfigError, Finding};
 pub use project::{DEFAULT_STORE_ROOT, OpaqueTables, Project, SourceSettings, UnknownName};
 pub use recipe::{ImageFormat, Recipe};
 pub use registries::{MirrorConfig, RegistrySettings, TagsAt};

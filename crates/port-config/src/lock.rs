@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 
 use port_model::{Digest, FileName, KernelFacts, Variant};
 
-use crate::error::ConfigError;
+use crate::ConfigError;
 
 /// The version of the format that this Port reads and writes.
 pub const LOCK_VERSION: u64 = 1;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use port_model::{Architecture, suggest};
 
+use crate::ConfigError;
 use crate::artifact::Artifact;
 use crate::control_plane::ControlPlane;
-use crate::error::ConfigError;
 use crate::machine::Machine;
 use crate::read;
 use crate::registries::RegistrySettings;

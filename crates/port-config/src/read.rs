@@ -4,27 +4,20 @@ mod artifacts;
 mod context;
 mod control_planes;
 mod distribution;
-mod findings;
 mod lock;
 mod machines;
-mod node;
 mod recipes;
 mod registries;
 mod rules;
 mod sources;
 
+use port_document::{Findings, Node, Syntax, Table, UnknownKeys};
 use port_model::Architecture;
-use toml::de::DeTable;
 
-use crate::error::ConfigError;
+use crate::ConfigError;
 use crate::lock::Lock;
 use crate::project::{OpaqueTables, Project, SourceSettings};
 use context::Context;
-use findings::{Findings, Place};
-use node::{Node, Table};
-
-/// Largest text that is looked at, in bytes: both files are written by hand or hold a few lines per variant.
-pub(crate) const LARGEST_TEXT: usize = 1024 * 1024;
 
 /// Reads a `port.toml`.
 pub(crate) fn project(file: &str, text: &str, host: Architecture) -> Result<Project, ConfigError> {
@@ -42,36 +35,7 @@ fn document<T>(
     text: &str,
     read: impl FnOnce(&Findings, Table<'_>) -> Option<T>,
 ) -> Result<T, ConfigError> {
-    let findings = Findings::default();
-    let start = Place { key: String::new(), span: 0..0 };
-    if text.len() > LARGEST_TEXT {
-        findings.add(&start, format!("expected at most {LARGEST_TEXT} bytes, found {}", text.len()));
-        return findings.conclude(file, "", None);
-    }
-    let parsed = DeTable::parse(text);
-    let value = match &parsed {
-        Ok(root) => read(&findings, Table::root(&findings, root.get_ref())),
-        Err(error) => {
-            syntax_error(&findings, text, error);
-            None
-        }
-    };
-    findings.conclude(file, text, value)
-}
-
-fn syntax_error(findings: &Findings, text: &str, error: &toml::de::Error) {
-    let place = Place { key: String::new(), span: error.span().unwrap_or(0..0) };
-    let message = format!("not TOML: {}", error.message());
-    let line = text.get(..place.span.start).unwrap_or_default().rsplit('\n').next().unwrap_or_default();
-    let rest = text.get(place.span.start..).unwrap_or_default();
-    if ["<<<<<<<", "=======", ">>>>>>>"]
-        .iter()
-        .any(|marker| line.starts_with(marker) || rest.starts_with(marker))
-    {
-        findings.add_with_hint(&place, message, "this is the mark of a merge conflict: take one side of it");
-    } else {
-        findings.add(&place, message);
-    }
+    port_document::read(text, Syntax::Toml, UnknownKeys::Refused, read).conclude(file)
 }
 
 fn root_table(root: &Table<'_>, context: &mut Context<'_>) -> Option<Project> {

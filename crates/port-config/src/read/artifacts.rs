@@ -8,11 +8,10 @@ use port_model::{
 };
 
 use super::context::Context;
-use super::findings::Place;
-use super::node::{Node, Table};
 use super::{distribution, recipes, sources};
 use crate::artifact::{Artifact, VariantConfig};
 use crate::recipe::Recipe;
+use port_document::{Node, Place, Table};
 
 /// Reads every artifact. The names of both classes are known before the first is read, since a recipe may
 /// name a kernel.

@@ -6,9 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use port_model::{Architecture, ArtifactClass, FileName, ProtectionMode, Substrate, Variant, suggest};
 
-use super::findings::{Findings, Place};
-use super::node::Node;
 use super::rules::{self, Query, UrlError};
+use port_document::{Findings, Node, Place};
 
 /// Shared by the readers of one `port.toml`.
 pub(super) struct Context<'d> {

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
-use super::findings::Place;
-use super::node::{Node, Table};
 use super::rules::{self, Query};
 use crate::control_plane::{ControlPlane, ControlPlaneAuth, TokenSource};
+use port_document::{Node, Place, Table};
 
 /// Reads every control plane, before the backends that name their endpoints.
 pub(super) fn read(root: &Table<'_>, context: &mut Context<'_>) -> Option<BTreeMap<String, ControlPlane>> {

@@ -3,11 +3,11 @@
 use port_model::{ArtifactClass, Encoding};
 
 use super::context::Context;
-use super::node::{Node, Table};
 use crate::distribution::{
     Backend, DEFAULT_CACHE_ROOT, DEFAULT_DELTAS, Distribution, MOST_DELTAS, RegistryAuth, RegistryConfig,
     Transport,
 };
+use port_document::{Node, Table};
 
 /// Reads the distribution of an artifact of `class`.
 pub(super) fn read(node: Node<'_>, context: &Context<'_>, class: ArtifactClass) -> Option<Distribution> {

@@ -2,9 +2,8 @@
 
 use port_model::{Architecture, Digest, FileName, KernelFacts, ProtectionMode, Substrate, Variant};
 
-use super::findings::Findings;
-use super::node::{Node, Table};
 use crate::lock::{LOCK_VERSION, Lock, LockEntry, LockedInput, LockedOutput};
+use port_document::{Findings, Node, Table};
 
 /// TOML's integers have 64 bits and a sign; other readers of the file take no larger ones.
 const LARGEST_SIZE: u64 = i64::MAX.unsigned_abs();

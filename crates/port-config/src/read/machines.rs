@@ -6,12 +6,11 @@ use port_model::{ArtifactClass, Cmdline, ProtectionMode, Selector, Substrate};
 
 use super::artifacts::architecture;
 use super::context::Context;
-use super::findings::Place;
-use super::node::{Node, Table};
 use crate::machine::{
     DEFAULT_MEMORY_MIB, DEFAULT_VCPU_COUNT, GuestSettings, Machine, RootfsOverlay, SMALLEST_GUEST_CID,
     SMALLEST_MEMORY_MIB, Volume,
 };
+use port_document::{Node, Place, Table};
 
 /// Reads every machine, after the artifacts that they name.
 pub(super) fn read(root: &Table<'_>, context: &Context<'_>) -> Option<BTreeMap<String, Machine>> {

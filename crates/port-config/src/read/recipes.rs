@@ -3,9 +3,9 @@
 use port_model::ArtifactClass;
 
 use super::context::Context;
-use super::node::{Node, Table};
 use super::rules;
 use crate::recipe::{ImageFormat, Recipe};
+use port_document::{Node, Table};
 
 /// Largest image, in MiB: 16 TiB, what ext4 with 4 KiB blocks and 32-bit block numbers holds.
 const LARGEST_MIB: u32 = 16 * 1024 * 1024;

@@ -6,10 +6,9 @@ use port_model::{Reference, suggest};
 
 use super::context::Context;
 use super::distribution::registry_config;
-use super::findings::Place;
-use super::node::{Node, Table};
 use crate::artifact::Artifact;
 use crate::registries::{MirrorConfig, RegistrySettings, TagsAt};
+use port_document::{Node, Place, Table};
 
 /// Any valid part of a reference, to check the other parts alone.
 const VALID: &str = "x";

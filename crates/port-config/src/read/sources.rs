@@ -3,9 +3,9 @@
 use port_model::{Digest, ProtectionMode, Variant};
 
 use super::context::Context;
-use super::node::{Node, Table};
 use super::rules::{self, Query};
 use crate::source::{KernelSource, PVM_FLAKE_ATTRIBUTE};
+use port_document::{Node, Table};
 
 const KINDS: &[&str] = &["firecracker-ci", "debian-package", "debian-file", "url", "path", "pvm-flake"];
 

@@ -198,7 +198,7 @@ fn findings_have_a_shape_for_tools() {
     assert_eq!(
         serde_json::to_value(&error).unwrap(),
         serde_json::json!({ "file": "p.toml", "findings": [{
-            "line": 1, "column": 14, "key": "store_root",
+            "severity": "error", "line": 1, "column": 14, "key": "store_root",
             "message": "expected a string, found an integer",
             "snippet": "store_root = 1", "mark_start": 13, "mark_length": 1, "hint": null
         }] })

@@ -12,28 +12,30 @@ use std::str::FromStr;
 use port_model::{UnknownWord, suggest};
 use toml::de::{DeTable, DeValue};
 
-use super::findings::{Findings, Place};
+use crate::findings::{Findings, Place};
 
 /// A table, and which keys were asked for: the others are unknown.
-pub(super) struct Table<'d> {
+pub struct Table<'d> {
     findings: &'d Findings,
     entries: &'d DeTable<'d>,
-    pub(super) place: Place,
+    /// Where it stands.
+    pub place: Place,
     asked: RefCell<Vec<&'static str>>,
     missing: RefCell<Vec<&'static str>>,
     elsewhere: RefCell<Vec<(&'static str, &'static str)>>,
 }
 
 /// A value and its place.
-pub(super) struct Node<'d> {
+pub struct Node<'d> {
     findings: &'d Findings,
     value: &'d DeValue<'d>,
-    pub(super) place: Place,
+    /// Where it stands.
+    pub place: Place,
 }
 
 impl<'d> Table<'d> {
     /// The document itself.
-    pub(super) fn root(findings: &'d Findings, entries: &'d DeTable<'d>) -> Self {
+    pub fn root(findings: &'d Findings, entries: &'d DeTable<'d>) -> Self {
         let place = Place { key: String::new(), span: 0..0 };
         Self::new(findings, entries, place)
     }
@@ -44,7 +46,7 @@ impl<'d> Table<'d> {
     }
 
     /// The value of `key`, if it is there.
-    pub(super) fn optional(&self, key: &'static str) -> Option<Node<'d>> {
+    pub fn optional(&self, key: &'static str) -> Option<Node<'d>> {
         self.asked.borrow_mut().push(key);
         let value = self.entries.get(key)?;
         let place = self.place.below(key, value.span());
@@ -52,7 +54,7 @@ impl<'d> Table<'d> {
     }
 
     /// The value of `key`, which must be there; [`Table::finish`] reports it otherwise.
-    pub(super) fn required(&self, key: &'static str) -> Option<Node<'d>> {
+    pub fn required(&self, key: &'static str) -> Option<Node<'d>> {
         let node = self.optional(key);
         if node.is_none() {
             self.missing.borrow_mut().push(key);
@@ -61,7 +63,7 @@ impl<'d> Table<'d> {
     }
 
     /// The value of `key`, without which the other keys say nothing: a tag or a version.
-    pub(super) fn decisive(&self, key: &'static str) -> Option<Node<'d>> {
+    pub fn decisive(&self, key: &'static str) -> Option<Node<'d>> {
         let node = self.optional(key);
         if node.is_none() {
             self.report_missing(key);
@@ -74,11 +76,7 @@ impl<'d> Table<'d> {
     }
 
     /// What `read` makes of `key`; `Some(None)` where it is absent.
-    pub(super) fn maybe<T>(
-        &self,
-        key: &'static str,
-        read: impl FnOnce(Node<'d>) -> Option<T>,
-    ) -> Option<Option<T>> {
+    pub fn maybe<T>(&self, key: &'static str, read: impl FnOnce(Node<'d>) -> Option<T>) -> Option<Option<T>> {
         match self.optional(key) {
             None => Some(None),
             Some(node) => read(node).map(Some),
@@ -86,12 +84,12 @@ impl<'d> Table<'d> {
     }
 
     /// Remembers that `keys` are unknown here and known elsewhere; `hint` says where, should one be written.
-    pub(super) fn elsewhere(&self, keys: &[&'static str], hint: &'static str) {
+    pub fn elsewhere(&self, keys: &[&'static str], hint: &'static str) {
         self.elsewhere.borrow_mut().extend(keys.iter().map(|key| (*key, hint)));
     }
 
     /// Every entry of a table whose keys are names; each name's place is its key's.
-    pub(super) fn named(&self) -> impl Iterator<Item = (&'d str, Place, Node<'d>)> {
+    pub fn named(&self) -> impl Iterator<Item = (&'d str, Place, Node<'d>)> {
         self.entries.iter().map(|(key, value)| {
             let name = key.get_ref().as_ref();
             let place = self.place.below(name, value.span());
@@ -101,7 +99,7 @@ impl<'d> Table<'d> {
     }
 
     /// Reports the keys that nobody asked for, and those that were asked for in vain.
-    pub(super) fn finish(&self) {
+    pub fn finish(&self) {
         let asked = self.asked.borrow();
         let mut missing = self.missing.borrow_mut();
         for (key, value) in self.entries.iter().filter(|(key, _)| !asked.contains(&key.get_ref().as_ref())) {
@@ -113,32 +111,38 @@ impl<'d> Table<'d> {
             if self.findings.are_full() {
                 continue;
             }
-            let elsewhere = self.elsewhere.borrow();
-            if let Some((_, hint)) = elsewhere.iter().find(|(known, _)| *known == key.get_ref()) {
-                self.findings.add_with_hint(&place, "unknown key", *hint);
-            } else if let Some(nearest) = suggest::nearest(key.get_ref(), &asked) {
-                // One slip is one finding: the key is not also missing.
-                missing.retain(|key| *key != nearest);
-                let suggestion = suggest::did_you_mean(key.get_ref(), &asked);
-                self.findings.add(&place, format!("unknown key{suggestion}"));
-            } else {
-                let mut known = asked.clone();
-                known.sort_unstable();
-                known.dedup();
-                self.findings.add_with_hint(
-                    &place,
-                    "unknown key",
-                    format!("known here: {}", known.join(", ")),
-                );
-            }
+            let (message, hint) = self.about_unknown(key.get_ref(), &asked, &mut missing);
+            self.findings.add_unknown_key(&place, message, hint);
         }
         missing.iter().for_each(|key| self.report_missing(key));
+    }
+
+    /// What to say of a key that nobody asked for.
+    fn about_unknown(
+        &self,
+        key: &str,
+        asked: &[&'static str],
+        missing: &mut Vec<&'static str>,
+    ) -> (String, Option<String>) {
+        let elsewhere = self.elsewhere.borrow();
+        if let Some((_, hint)) = elsewhere.iter().find(|(known, _)| *known == key) {
+            return ("unknown key".to_owned(), Some((*hint).to_owned()));
+        }
+        if let Some(nearest) = suggest::nearest(key, asked) {
+            // One slip is one finding: the key is not also missing.
+            missing.retain(|key| *key != nearest);
+            return (format!("unknown key{}", suggest::did_you_mean(key, asked)), None);
+        }
+        let mut known = asked.to_vec();
+        known.sort_unstable();
+        known.dedup();
+        ("unknown key".to_owned(), Some(format!("known here: {}", known.join(", "))))
     }
 }
 
 impl<'d> Node<'d> {
     /// Reports that something is wrong here.
-    pub(super) fn wrong<T>(&self, message: impl Into<String>) -> Option<T> {
+    pub fn wrong<T>(&self, message: impl Into<String>) -> Option<T> {
         self.findings.add(&self.place, message);
         None
     }
@@ -157,7 +161,7 @@ impl<'d> Node<'d> {
     }
 
     /// A table.
-    pub(super) fn table(self) -> Option<Table<'d>> {
+    pub fn table(self) -> Option<Table<'d>> {
         match self.value {
             DeValue::Table(entries) => Some(Table::new(self.findings, entries, self.place)),
             _ => self.wrong_type("a table"),
@@ -165,12 +169,12 @@ impl<'d> Node<'d> {
     }
 
     /// Whether this is a table; reports nothing.
-    pub(super) fn is_table(&self) -> bool {
+    pub fn is_table(&self) -> bool {
         self.value.is_table()
     }
 
     /// Whether this is a table with a non-empty array at `key`; reports nothing.
-    pub(super) fn has_items(&self, key: &str) -> bool {
+    pub fn has_items(&self, key: &str) -> bool {
         match self.value {
             DeValue::Table(entries) => entries
                 .get(key)
@@ -181,7 +185,7 @@ impl<'d> Node<'d> {
     }
 
     /// An array's items.
-    pub(super) fn items(self) -> Option<Vec<Node<'d>>> {
+    pub fn items(self) -> Option<Vec<Node<'d>>> {
         let DeValue::Array(items) = self.value else { return self.wrong_type("an array") };
         let node = |(index, item): (usize, &'d toml::Spanned<DeValue<'d>>)| Node {
             findings: self.findings,
@@ -192,13 +196,13 @@ impl<'d> Node<'d> {
     }
 
     /// What `read` makes of every item; `None` only after all were read.
-    pub(super) fn each<T>(self, read: impl FnMut(Node<'d>) -> Option<T>) -> Option<Vec<T>> {
+    pub fn each<T>(self, read: impl FnMut(Node<'d>) -> Option<T>) -> Option<Vec<T>> {
         let read: Vec<Option<T>> = self.items()?.into_iter().map(read).collect();
         read.into_iter().collect()
     }
 
     /// A boolean.
-    pub(super) fn boolean(&self) -> Option<bool> {
+    pub fn boolean(&self) -> Option<bool> {
         match self.value {
             DeValue::Boolean(value) => Some(*value),
             _ => self.wrong_type("`true` or `false`"),
@@ -206,7 +210,7 @@ impl<'d> Node<'d> {
     }
 
     /// An integer in `range`.
-    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
+    pub fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
         let DeValue::Integer(integer) = self.value else { return self.wrong_type("an integer") };
         match u64::from_str_radix(integer.as_str(), integer.radix()) {
             Ok(value) if range.contains(&value) => Some(value),
@@ -219,13 +223,13 @@ impl<'d> Node<'d> {
     }
 
     /// An integer in `range` that fits 32 bits by that range.
-    pub(super) fn integer32(&self, range: RangeInclusive<u32>) -> Option<u32> {
+    pub fn integer32(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let value = self.integer(u64::from(*range.start())..=u64::from(*range.end()))?;
         u32::try_from(value).ok()
     }
 
     /// A string, maybe empty.
-    pub(super) fn string(&self) -> Option<&'d str> {
+    pub fn string(&self) -> Option<&'d str> {
         match self.value {
             DeValue::String(text) => Some(text.as_ref()),
             _ => self.wrong_type("a string"),
@@ -233,7 +237,7 @@ impl<'d> Node<'d> {
     }
 
     /// A string with something in it and without control characters.
-    pub(super) fn text(&self) -> Option<&'d str> {
+    pub fn text(&self) -> Option<&'d str> {
         let text = self.string()?;
         if text.trim().is_empty() {
             return self.wrong("must not be empty");
@@ -245,17 +249,17 @@ impl<'d> Node<'d> {
     }
 
     /// A path, as written.
-    pub(super) fn path(&self) -> Option<PathBuf> {
+    pub fn path(&self) -> Option<PathBuf> {
         self.text().map(PathBuf::from)
     }
 
     /// What the string parses to.
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&self) -> Option<T> {
+    pub fn parsed<T: FromStr<Err: Display>>(&self) -> Option<T> {
         self.string()?.parse().or_else(|error: T::Err| self.wrong(error.to_string()).ok_or(())).ok()
     }
 
     /// A text that obeys `rule`; what the rule says of another one completes "expected …".
-    pub(super) fn obeying(&self, rule: impl FnOnce(&str) -> Result<(), String>) -> Option<String> {
+    pub fn obeying(&self, rule: impl FnOnce(&str) -> Result<(), String>) -> Option<String> {
         let text = self.text()?;
         match rule(text) {
             Ok(()) => Some(text.to_owned()),
@@ -264,7 +268,7 @@ impl<'d> Node<'d> {
     }
 
     /// One of `words`.
-    pub(super) fn word(&self, what: &'static str, words: &'static [&'static str]) -> Option<&'static str> {
+    pub fn word(&self, what: &'static str, words: &'static [&'static str]) -> Option<&'static str> {
         let found = self.string()?;
         words.iter().find(|word| **word == found).copied().or_else(|| {
             self.wrong(UnknownWord { what, found: found.to_owned(), expected: words }.to_string())
@@ -272,7 +276,7 @@ impl<'d> Node<'d> {
     }
 
     /// A table as it is, detached from the document.
-    pub(super) fn detached_table(&self) -> Option<toml::Table> {
+    pub fn detached_table(&self) -> Option<toml::Table> {
         use serde::Deserialize as _;
         if !self.value.is_table() {
             return self.wrong_type("a table");
@@ -284,7 +288,7 @@ impl<'d> Node<'d> {
     }
 
     /// The findings, for a reader that reports at another place.
-    pub(super) fn findings(&self) -> &'d Findings {
+    pub fn findings(&self) -> &'d Findings {
         self.findings
     }
 }

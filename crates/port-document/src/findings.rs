@@ -6,27 +6,27 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use crate::error::{ConfigError, Finding};
+use crate::error::{Finding, Severity};
 
 /// Longest snippet, in characters.
 const LONGEST_SNIPPET: usize = 120;
 /// Longest message, key or hint, in characters.
-const LONGEST_TEXT: usize = 400;
+pub(crate) const LONGEST_TEXT: usize = 400;
 /// Most findings kept of one file.
 const MOST_KEPT: usize = 1000;
 
 /// Where something stands in the file.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub struct Place {
     /// The dotted key path.
-    pub(super) key: String,
+    pub key: String,
     /// The byte range.
-    pub(super) span: Range<usize>,
+    pub span: Range<usize>,
 }
 
 impl Place {
     /// The place of a key below this one.
-    pub(super) fn below(&self, key: &str, span: Range<usize>) -> Self {
+    pub fn below(&self, key: &str, span: Range<usize>) -> Self {
         let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let key = if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") };
         let key = if self.key.is_empty() { key } else { format!("{}.{key}", self.key) };
@@ -34,74 +34,106 @@ impl Place {
     }
 
     /// The place of an array's item.
-    pub(super) fn item(&self, index: usize, span: Range<usize>) -> Self {
+    pub fn item(&self, index: usize, span: Range<usize>) -> Self {
         Self { key: format!("{}[{index}]", self.key), span }
     }
 }
 
-struct Gathered {
-    place: Place,
-    message: String,
-    hint: Option<String>,
+/// A finding before its place became a line and a column.
+#[derive(Debug, Clone)]
+pub struct Gathered {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it is.
+    pub place: Place,
+    /// What was expected and what was found.
+    pub message: String,
+    /// What to do about it, if there is more to say.
+    pub hint: Option<String>,
 }
 
-/// Everything found so far. Shared by all readers of one file, so it takes `&self`.
+/// What a key means that no reader asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownKeys {
+    /// The document cannot be used.
+    #[default]
+    Refused,
+    /// It is pointed out.
+    Noted,
+}
+
+/// Everything found so far. Shared by all readers of one document, so it takes `&self`.
 #[derive(Default)]
-pub(super) struct Findings {
+pub struct Findings {
     gathered: RefCell<Vec<Gathered>>,
     secrets: RefCell<Vec<Range<usize>>>,
+    unknown_keys: UnknownKeys,
 }
 
 impl Findings {
+    /// Nothing found yet.
+    pub fn new(unknown_keys: UnknownKeys) -> Self {
+        Self { unknown_keys, ..Self::default() }
+    }
+
     /// Something is wrong at `place`.
-    pub(super) fn add(&self, place: &Place, message: impl Into<String>) {
-        self.push(place, message.into(), None);
+    pub fn add(&self, place: &Place, message: impl Into<String>) {
+        self.push(Severity::Error, place, message.into(), None);
     }
 
     /// Something is wrong at `place`, and there is more to say about it.
-    pub(super) fn add_with_hint(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
-        self.push(place, message.into(), Some(hint.into()));
+    pub fn add_with_hint(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
+        self.push(Severity::Error, place, message.into(), Some(hint.into()));
+    }
+
+    /// The key at `place` is known to nobody.
+    pub(crate) fn add_unknown_key(&self, place: &Place, message: String, hint: Option<String>) {
+        let severity = match self.unknown_keys {
+            UnknownKeys::Refused => Severity::Error,
+            UnknownKeys::Noted => Severity::Warning,
+        };
+        self.push(severity, place, message, hint);
     }
 
     /// What may be a secret stands in `span`: no snippet shows it, since messages end in logs.
-    pub(super) fn hide(&self, span: Range<usize>) {
+    pub fn hide(&self, span: Range<usize>) {
         self.secrets.borrow_mut().push(span);
     }
 
     /// Whether no more findings are kept: looking for suggestions is in vain then.
-    pub(super) fn are_full(&self) -> bool {
+    pub fn are_full(&self) -> bool {
         self.gathered.borrow().len() >= MOST_KEPT
     }
 
-    fn push(&self, place: &Place, message: String, hint: Option<String>) {
+    fn push(&self, severity: Severity, place: &Place, message: String, hint: Option<String>) {
         if !self.are_full() {
-            self.gathered.borrow_mut().push(Gathered { place: place.clone(), message, hint });
+            self.gathered.borrow_mut().push(Gathered { severity, place: place.clone(), message, hint });
         }
     }
 
-    /// The value, unless anything was found.
-    pub(super) fn conclude<T>(self, file: &str, text: &str, value: Option<T>) -> Result<T, ConfigError> {
+    /// Everything that was found, in the order of the document; `complete` says that its reader got a value.
+    ///
+    /// Readers give up only after they said why; a document without a value has an error all the same.
+    pub(crate) fn conclude(self, text: &str, complete: bool) -> Vec<Finding> {
         let mut gathered = self.gathered.into_inner();
-        match value {
-            Some(value) if gathered.is_empty() => return Ok(value),
-            // Readers give up only after they said why; this keeps the promise of ConfigError all the same.
-            None if gathered.is_empty() => gathered.push(Gathered {
+        if !complete && gathered.iter().all(|finding| finding.severity == Severity::Warning) {
+            gathered.push(Gathered {
+                severity: Severity::Error,
                 place: Place { key: String::new(), span: 0..0 },
                 message: "cannot be read, and Port does not know why: this is a bug in Port".to_owned(),
                 hint: None,
-            }),
-            _ => {}
+            });
         }
         // Stable: findings of one place stay in the order in which they were made.
         gathered.sort_by_key(|finding| finding.place.span.start);
         // A line may be shown for another finding than the one that makes part of it a secret.
         let secrets = self.secrets.into_inner();
-        let findings = gathered.into_iter().map(|gathered| locate(text, gathered, &secrets)).collect();
-        Err(ConfigError { file: printable(file, LONGEST_TEXT), findings })
+        gathered.into_iter().map(|gathered| locate(text, gathered, &secrets)).collect()
     }
 }
 
-fn locate(text: &str, gathered: Gathered, secrets: &[Range<usize>]) -> Finding {
+/// The finding with its line and column in `text`; what stands in `secrets` is masked.
+pub fn locate(text: &str, gathered: Gathered, secrets: &[Range<usize>]) -> Finding {
     let start = boundary(text, gathered.place.span.start);
     let end = boundary(text, gathered.place.span.end.max(start));
     let before = text.get(..start).unwrap_or_default();
@@ -116,6 +148,7 @@ fn locate(text: &str, gathered: Gathered, secrets: &[Range<usize>]) -> Finding {
         secrets.iter().any(|secret| secret.contains(&(line_start + offset)))
     });
     Finding {
+        severity: gathered.severity,
         line: before.matches('\n').count() + 1,
         column: column + 1,
         key: printable(&gathered.place.key, LONGEST_TEXT),
@@ -170,7 +203,7 @@ fn is_safe(c: char) -> bool {
         && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn printable(text: &str, longest: usize) -> String {
+pub(crate) fn printable(text: &str, longest: usize) -> String {
     let mut out = String::new();
     for (index, c) in text.chars().enumerate() {
         if index >= longest {
@@ -189,7 +222,11 @@ mod tests {
     fn one(text: &str, span: Range<usize>, secret: bool) -> Finding {
         let place = Place { key: "a".to_owned(), span };
         let secrets = if secret { vec![place.span.clone()] } else { Vec::new() };
-        locate(text, Gathered { place, message: "m".to_owned(), hint: None }, &secrets)
+        locate(
+            text,
+            Gathered { severity: Severity::Error, place, message: "m".to_owned(), hint: None },
+            &secrets,
+        )
     }
 
     #[test]

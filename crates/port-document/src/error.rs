@@ -10,16 +10,28 @@ const MOST_SHOWN: usize = 40;
 
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
-pub struct ConfigError {
+pub struct DocumentError {
     /// The file, as the caller named it.
     pub file: String,
-    /// What is wrong, in the order of the file; never empty.
+    /// What is wrong, in the order of the file, and what else was noticed; never without an error.
     pub findings: Vec<Finding>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The document cannot be used.
+    Error,
+    /// It can, and probably says something else than was meant.
+    Warning,
 }
 
 /// One thing that is wrong, and where. Every text is safe to print: no control characters, bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
@@ -38,7 +50,7 @@ pub struct Finding {
     pub hint: Option<String>,
 }
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.findings.len();
         write!(f, "cannot use `{}`: {count} problem{}", self.file, if count == 1 { "" } else { "s" })?;
