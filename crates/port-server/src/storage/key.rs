@@ -35,6 +35,12 @@ impl Key {
         Err(KeyError { text, reason })
     }
 
+    /// A key from parts that were checked already.
+    pub(crate) fn of_checked(text: String) -> Self {
+        debug_assert!(Self::new(text.as_str()).is_ok(), "{text} was not checked");
+        Self(text)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

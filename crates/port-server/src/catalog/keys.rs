@@ -1,0 +1,65 @@
+//! The keys of everything, in one place. Their parts are types that were checked when they were made.
+
+use port_model::Digest;
+
+use crate::name::{RepositoryName, Tag};
+use crate::storage::Key;
+
+/// The last part of a holder's key; no part of a repository's name starts so.
+pub(super) const HELD: &str = "_held";
+
+pub(super) fn blob(digest: &Digest) -> Key {
+    let shard = digest.hex().get(..2).unwrap_or("00");
+    Key::of_checked(format!("blobs/{}/{shard}/{}", digest.algorithm().as_str(), digest.hex()))
+}
+
+pub(super) fn holders(digest: &Digest) -> Key {
+    Key::of_checked(format!("holders/{}/{}", digest.algorithm().as_str(), digest.hex()))
+}
+
+pub(super) fn holder(digest: &Digest, repository: &RepositoryName) -> Key {
+    Key::of_checked(format!("{}/{repository}/{HELD}", holders(digest)))
+}
+
+pub(super) fn below(prefix: &Key, child: &str) -> Option<Key> {
+    Key::new(format!("{prefix}/{child}")).ok()
+}
+
+pub(super) fn repositories() -> Key {
+    Key::of_checked("repositories".to_owned())
+}
+
+pub(super) fn repository(repository: &RepositoryName) -> Key {
+    Key::of_checked(format!("repositories/{repository}"))
+}
+
+pub(super) fn manifest(repository: &RepositoryName, digest: &Digest) -> Key {
+    let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
+    Key::of_checked(format!("repositories/{repository}/_manifests/{algorithm}/{hex}"))
+}
+
+pub(super) fn tags(repository: &RepositoryName) -> Key {
+    Key::of_checked(format!("repositories/{repository}/_tags"))
+}
+
+pub(super) fn tag(repository: &RepositoryName, tag: &Tag) -> Key {
+    Key::of_checked(format!("{}/{tag}", tags(repository)))
+}
+
+pub(super) fn referrers(repository: &RepositoryName, subject: &Digest) -> Key {
+    let (algorithm, hex) = (subject.algorithm().as_str(), subject.hex());
+    Key::of_checked(format!("repositories/{repository}/_referrers/{algorithm}-{hex}"))
+}
+
+pub(super) fn referrer(repository: &RepositoryName, subject: &Digest, digest: &Digest) -> Key {
+    let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
+    Key::of_checked(format!("{}/{algorithm}-{hex}", referrers(repository, subject)))
+}
+
+pub(super) fn session(id: &str) -> Key {
+    Key::of_checked(format!("sessions/{id}"))
+}
+
+pub(super) fn upload(id: &str) -> Key {
+    Key::of_checked(id.to_owned())
+}
