@@ -10,9 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use port_content::fs;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixListener;
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -51,8 +50,15 @@ pub struct ConsoleStream {
 }
 
 /// The guest's side of the keyboard.
-#[derive(Debug)]
-pub struct ConsoleInput(OwnedWriteHalf);
+pub struct ConsoleInput(Writer);
+
+type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+impl std::fmt::Debug for ConsoleInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ConsoleInput")
+    }
+}
 
 impl ConsoleInput {
     /// Types `bytes`.
@@ -60,7 +66,8 @@ impl ConsoleInput {
     /// # Errors
     /// The machine has ended.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), RuntimeError> {
-        self.0.write_all(bytes).await.map_err(channel_error("write to the guest's console"))
+        self.0.write_all(bytes).await.map_err(channel_error("write to the guest's console"))?;
+        self.0.flush().await.map_err(channel_error("write to the guest's console"))
     }
 }
 
@@ -85,6 +92,20 @@ pub(crate) struct ConsolePump {
 /// # Errors
 /// A log file that cannot be made, or a broken socket.
 pub(crate) async fn start(console: &Console, listener: UnixListener) -> Result<ConsolePump, RuntimeError> {
+    let (socket, _) = listener.accept().await.map_err(channel_error("accept the VMM's console"))?;
+    let (reader, writer) = socket.into_split();
+    pump(console, reader, Box::new(writer))
+}
+
+/// Pumps a console that is connected already: `reader` has what the guest writes, `writer` takes what it reads.
+///
+/// # Errors
+/// A log file that cannot be made.
+pub(crate) fn pump(
+    console: &Console,
+    mut reader: impl AsyncRead + Send + Unpin + 'static,
+    writer: Writer,
+) -> Result<ConsolePump, RuntimeError> {
     let (mut sink, output) = match console {
         Console::Discard => (Sink::None, None),
         Console::Log(path) => (Sink::File(log_file(path)?), None),
@@ -93,8 +114,6 @@ pub(crate) async fn start(console: &Console, listener: UnixListener) -> Result<C
             (Sink::Stream(sender), Some(receiver))
         }
     };
-    let (socket, _) = listener.accept().await.map_err(channel_error("accept the VMM's console"))?;
-    let (mut reader, writer) = socket.into_split();
     let (panicked, panic) = watch::channel(None);
     let state = Arc::new(Mutex::new(State::default()));
     let record = ConsoleRecord { state: Arc::clone(&state), panic };

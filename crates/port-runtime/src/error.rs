@@ -72,6 +72,22 @@ pub enum RuntimeError {
         /// What to install.
         package: &'static str,
     },
+    /// No program of this name.
+    #[error("`{program}` was not found: it boots {purpose}")]
+    VmmMissing {
+        /// The program.
+        program: &'static str,
+        /// What for.
+        purpose: &'static str,
+    },
+    /// A driver cannot do what the spec asks for.
+    #[error("`{driver}` cannot boot this machine: {reason}")]
+    Unsupported {
+        /// The driver.
+        driver: &'static str,
+        /// What was expected and found.
+        reason: String,
+    },
     /// A file of the machine.
     #[error("the machine's {role} cannot be used")]
     Component {

@@ -13,22 +13,27 @@
 //! [`Machine`], not even when Port is killed; a VMM never gets Port's environment.
 //!
 //! Not here: which bundle is booted and whether it is trusted (the caller passes verified paths), networks, and the
-//! rendering for Firecracker and Cloud Hypervisor.
+//! agent's channel for Firecracker and Cloud Hypervisor.
 
 pub mod accelerator;
 pub mod agent;
+pub mod boot_test;
 mod channel;
+pub mod cloud_hypervisor;
 mod console;
 pub mod doctor;
 pub mod driver;
 pub mod error;
+pub mod firecracker;
 pub mod host;
+mod kvm_vmm;
 pub mod machine_spec;
 mod process_group;
 pub mod qemu;
 pub mod refusal;
 mod run_directory;
 pub mod search_path;
+mod spec_files;
 #[cfg(test)]
 mod testing;
 pub mod timings;
@@ -36,10 +41,12 @@ mod vmm_process;
 
 pub use accelerator::{Accelerator, AcceleratorVerdict};
 pub use agent::{AgentClient, AgentError, GuestCommand};
+pub use cloud_hypervisor::CloudHypervisorDriver;
 pub use console::{ConsoleInput, ConsoleStream};
 pub use driver::{Driver, Ending, Machine};
 pub use error::{RuntimeError, Tail};
-pub use machine_spec::{AgentChannel, ChannelKind, Console, Disk, DiskAccess, MachineSpec};
+pub use firecracker::FirecrackerDriver;
+pub use machine_spec::{AgentChannel, ChannelKind, Console, Disk, DiskAccess, KernelFamily, MachineSpec};
 pub use qemu::QemuDriver;
 pub use refusal::{RunFacts, Runnable, WhyNot, can_run};
 pub use search_path::SearchPath;

@@ -15,6 +15,8 @@ pub const DEFAULT_CONTROL_PORT: u32 = 7000;
 pub const FIRST_GUEST_CID: u32 = 3;
 /// No Linux with an initrd starts in less.
 pub const LEAST_MEMORY_MIB: u32 = 32;
+/// Kernels without a system around them do with this much, as kraft's machines do.
+const LEAST_MEMORY_OF_OTHERS_MIB: u32 = 1;
 /// What the machine models in use can interrupt for: more virtual CPUs or disks have no slot.
 const MOST_VCPUS: u32 = 255;
 const MOST_DISKS: usize = 16;
@@ -31,9 +33,12 @@ pub struct MachineSpec {
     pub memory_mib: u32,
     /// The kernel file.
     pub kernel: PathBuf,
+    /// What kind of kernel it is.
+    pub family: KernelFamily,
     /// The initial RAM file system.
     pub initrd: Option<PathBuf>,
-    /// Boot arguments. A driver adds what it needs, and never overrides what is here.
+    /// Boot arguments. For Linux a driver adds what it needs, and never overrides what is here; other kernels get these
+    /// alone.
     pub cmdline: Cmdline,
     /// Disks in order: the first is `/dev/vda`.
     pub disks: Vec<Disk>,
@@ -41,6 +46,17 @@ pub struct MachineSpec {
     pub agent: Option<AgentChannel>,
     /// Where the guest's console goes.
     pub console: Console,
+}
+
+/// What kind of kernel a machine boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelFamily {
+    /// Linux: it is told its console and how to end.
+    Linux,
+    /// A unikernel or the like: whatever is added to its boot arguments may reach its program, and it may need the devices
+    /// of an ordinary PC.
+    Other,
 }
 
 /// One disk of a machine: a raw image.
@@ -143,7 +159,11 @@ impl MachineSpec {
     /// [`SpecError`], naming the first thing that is wrong.
     pub fn check(&self) -> Result<(), SpecError> {
         in_range("the number of virtual CPUs", self.vcpus, 1, MOST_VCPUS)?;
-        in_range("the guest's memory in MiB", self.memory_mib, LEAST_MEMORY_MIB, u32::MAX)?;
+        let least = match self.family {
+            KernelFamily::Linux => LEAST_MEMORY_MIB,
+            KernelFamily::Other => LEAST_MEMORY_OF_OTHERS_MIB,
+        };
+        in_range("the guest's memory in MiB", self.memory_mib, least, u32::MAX)?;
         if let Some(agent) = &self.agent {
             in_range("the guest's vsock context id", agent.vsock_cid, FIRST_GUEST_CID, u32::MAX - 1)?;
             in_range("the agent's control port", agent.control_port, 1, u32::MAX - 1)?;
@@ -208,6 +228,7 @@ pub(crate) mod tests {
             vcpus: 2,
             memory_mib: 512,
             kernel: "/images/vmlinux".into(),
+            family: KernelFamily::Linux,
             initrd: Some("/images/initrd.cpio.gz".into()),
             cmdline: Cmdline::parse("console=ttyS0 reboot=k panic=1 pci=off root=/dev/vda rw").unwrap(),
             disks: vec![Disk {

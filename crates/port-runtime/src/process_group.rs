@@ -61,9 +61,28 @@ impl ProcessGroup {
 
     /// Starts a program in the group, without Port's environment: no credential reaches a VMM.
     pub(crate) fn spawn(&self, program: &Path, arguments: &[OsString]) -> Result<Child, RuntimeError> {
+        self.spawn_with(program, arguments, Stdio::null, Stdio::null)
+    }
+
+    /// The same for a VMM whose standard input and output are the guest's console.
+    pub(crate) fn spawn_on_pipes(
+        &self,
+        program: &Path,
+        arguments: &[OsString],
+    ) -> Result<Child, RuntimeError> {
+        self.spawn_with(program, arguments, Stdio::piped, Stdio::piped)
+    }
+
+    fn spawn_with(
+        &self,
+        program: &Path,
+        arguments: &[OsString],
+        stdin: fn() -> Stdio,
+        stdout: fn() -> Stdio,
+    ) -> Result<Child, RuntimeError> {
         let mut command = Command::new(program);
         command.args(arguments).env_clear().env("PATH", &self.path).kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(stdin()).stdout(stdout()).stderr(Stdio::piped());
         command.process_group(self.id.as_raw_nonzero().get()).spawn().map_err(spawn_error(program))
     }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use port_content::fs;
 use tokio::net::UnixListener;
 
 use crate::accelerator::{self, AcceleratorVerdict};
@@ -21,6 +20,7 @@ use crate::machine_spec::{AgentChannel, ChannelKind, MachineSpec};
 use crate::process_group::ProcessGroup;
 use crate::run_directory::RunDirectory;
 use crate::search_path::SearchPath;
+use crate::spec_files;
 use crate::timings::Timings;
 use crate::vmm_process::VmmProcess;
 
@@ -37,9 +37,6 @@ pub use render::{Board, ConsoleTarget, HostFacts, Sandbox, render};
 
 /// QEMU connects within 50 ms of its start; a loaded host may need many times that.
 const CONNECT_TIME: Duration = Duration::from_secs(20);
-/// What a kernel needs beside its own image and twice its initrd: page tables, per-CPU areas, first processes.
-const KERNEL_OVERHEAD_MIB: u64 = 24;
-const MIB: u64 = 1024 * 1024;
 
 /// Boots machines with QEMU.
 #[derive(Debug, Clone)]
@@ -60,7 +57,7 @@ impl Driver for QemuDriver {
 
     async fn boot(&self, spec: &MachineSpec) -> Result<Machine, RuntimeError> {
         let requested = Instant::now();
-        check(spec)?;
+        spec_files::check(spec)?;
         let qemu = program::find(spec.architecture, &self.search)?;
         let verdicts = self.verdicts.as_deref();
         let verdict = accelerator::verdict(spec.architecture, &self.search, verdicts).await?;
@@ -180,33 +177,6 @@ async fn link(
         },
     };
     Ok(Some((link, kind)))
-}
-
-/// What only the files can tell.
-fn check(spec: &MachineSpec) -> Result<(), RuntimeError> {
-    spec.check()?;
-    let kernel = size("kernel", &spec.kernel)?;
-    let initrd = spec.initrd.as_deref().map(|path| size("initrd", path)).transpose()?.unwrap_or(0);
-    for disk in &spec.disks {
-        size(&format!("disk `{}`", disk.id), &disk.path)?;
-    }
-    // The initrd lies in memory twice, packed and unpacked, and unpacked it is never smaller.
-    let needed_mib = (kernel + 2 * initrd).div_ceil(MIB) + KERNEL_OVERHEAD_MIB;
-    if u64::from(spec.memory_mib) < needed_mib {
-        return Err(RuntimeError::MemoryTooSmall { memory_mib: spec.memory_mib, needed_mib });
-    }
-    Ok(())
-}
-
-/// The size of a component that QEMU will open: a regular file or, for a disk, a device.
-fn size(role: &str, path: &Path) -> Result<u64, RuntimeError> {
-    let component = |source| RuntimeError::Component { role: role.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(component)?;
-    if metadata.is_dir() {
-        let source = std::io::Error::from(std::io::ErrorKind::IsADirectory);
-        return Err(component(port_content::FsError::new("use", path, source)));
-    }
-    Ok(metadata.len())
 }
 
 #[cfg(test)]

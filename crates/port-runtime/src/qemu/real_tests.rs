@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use port_content::atomic;
+use port_content::{atomic, fs};
 use port_model::{Architecture, Cmdline};
 use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::accelerator::probe_guest::{CODE_ADDRESS, pvh_elf};
 use crate::driver::Ending;
-use crate::machine_spec::{Console, Disk, DiskAccess};
+use crate::machine_spec::{Console, Disk, DiskAccess, KernelFamily};
 
 /// What the guest does after its text.
 #[derive(Clone, Copy)]
@@ -59,6 +59,7 @@ fn bench(text: &str, then: Then) -> Option<Bench> {
         vcpus: 1,
         memory_mib: 64,
         kernel,
+        family: KernelFamily::Linux,
         initrd: None,
         cmdline: Cmdline::default(),
         disks: Vec::new(),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::devices;
 use crate::accelerator::Accelerator;
-use crate::machine_spec::{ChannelKind, MachineSpec};
+use crate::machine_spec::{ChannelKind, KernelFamily, MachineSpec};
 
 /// What rendering must know beside the spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub enum Board {
     Microvm,
     /// x86 with PCI and a reference clock.
     Q35,
+    /// x86 as kraft's machines have it: what unikernels are built for.
+    Pc,
     /// Arm.
     Virt,
 }
@@ -77,18 +79,19 @@ pub(crate) const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=
 
 impl Board {
     /// The board for a machine on this host.
-    pub fn choose(architecture: Architecture, facts: &HostFacts) -> Self {
-        match (architecture, facts.accelerator) {
-            (Architecture::Aarch64, _) => Self::Virt,
-            (Architecture::X86_64, Accelerator::Tcg) if facts.tsc_khz.is_none() => Self::Q35,
-            (Architecture::X86_64, _) => Self::Microvm,
+    pub fn choose(spec: &MachineSpec, facts: &HostFacts) -> Self {
+        match (spec.architecture, spec.family, facts.accelerator) {
+            (Architecture::Aarch64, _, _) => Self::Virt,
+            (Architecture::X86_64, KernelFamily::Other, _) => Self::Pc,
+            (Architecture::X86_64, _, Accelerator::Tcg) if facts.tsc_khz.is_none() => Self::Q35,
+            (Architecture::X86_64, _, _) => Self::Microvm,
         }
     }
 
     /// The end of a virtio device's name on this board's bus.
     pub(super) fn virtio_suffix(self) -> &'static str {
         match self {
-            Self::Q35 => "pci",
+            Self::Q35 | Self::Pc => "pci",
             Self::Microvm | Self::Virt => "device",
         }
     }
@@ -97,6 +100,7 @@ impl Board {
         match self {
             Self::Microvm => "microvm",
             Self::Q35 => "q35",
+            Self::Pc => "pc",
             Self::Virt => "virt",
         }
     }
@@ -104,13 +108,13 @@ impl Board {
 
 /// The arguments of QEMU, without the program.
 pub fn render(spec: &MachineSpec, facts: &HostFacts) -> Vec<OsString> {
-    let board = Board::choose(spec.architecture, facts);
+    let board = Board::choose(spec, facts);
     let mut arguments = Arguments::default();
     machine(&mut arguments, spec, facts, board);
     if facts.sandbox == Sandbox::On {
         arguments.option("-sandbox", SANDBOX);
     }
-    if board != Board::Q35 {
+    if matches!(board, Board::Microvm | Board::Virt) {
         arguments.option("-global", "virtio-mmio.force-legacy=false");
     }
     arguments.path("-kernel", &spec.kernel);
@@ -153,20 +157,30 @@ fn machine(arguments: &mut Arguments, spec: &MachineSpec, facts: &HostFacts, boa
     arguments.option("-cpu", cpu(board, facts.accelerator));
     arguments.option("-smp", &spec.vcpus.to_string());
     arguments.option("-m", &format!("{}M", spec.memory_mib));
-    arguments.flags(&["-nodefaults", "-no-user-config", "-nographic", "-no-reboot"]);
+    arguments.flags(&["-nodefaults", "-no-user-config"]);
+    if board == Board::Pc {
+        // With -nographic the firmware would write its own words on the guest's console.
+        arguments.option("-display", "none");
+    } else {
+        arguments.flags(&["-nographic"]);
+    }
+    arguments.flags(&["-no-reboot"]);
 }
 
 fn cpu(board: Board, accelerator: Accelerator) -> &'static str {
     match (accelerator, board) {
         (Accelerator::Kvm, _) => "host",
         (Accelerator::Tcg, Board::Virt) => "cortex-a57",
-        (Accelerator::Tcg, Board::Microvm | Board::Q35) => "max",
+        (Accelerator::Tcg, Board::Microvm | Board::Q35 | Board::Pc) => "max",
     }
 }
 
 /// The spec's boot arguments and what this machine needs beside them. What is there already wins.
 fn boot_arguments(spec: &MachineSpec, facts: &HostFacts, board: Board) -> Cmdline {
     let mut cmdline = spec.cmdline.clone();
+    if spec.family == KernelFamily::Other {
+        return cmdline;
+    }
     let console = if board == Board::Virt { "ttyAMA0" } else { "ttyS0" };
     cmdline.default_to("console", console);
     // With -no-reboot a restart ends QEMU, so a panic becomes an exit instead of a machine that hangs.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use port_content::atomic;
+use port_content::{atomic, fs};
 use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
 

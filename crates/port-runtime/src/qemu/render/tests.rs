@@ -240,3 +240,36 @@ fn no_machine_has_a_network_or_loses_acpi() {
         }
     }
 }
+
+#[test]
+fn ku_32_a_unikernel_gets_the_board_of_a_pc_and_its_own_arguments_alone() {
+    let spec = MachineSpec {
+        family: KernelFamily::Other,
+        cmdline: Cmdline::parse("env.vars=[ \"A=b c\" ] -- hello").unwrap(),
+        agent: None,
+        disks: Vec::new(),
+        ..sample()
+    };
+    let expected = "\
+-M pc
+-accel tcg
+-cpu max
+-smp 2
+-m 512M
+-nodefaults
+-no-user-config
+-display none
+-no-reboot
+-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+-kernel /images/vmlinux
+-initrd /images/initrd.cpio.gz
+-append env.vars=[ \"A=b c\" ] -- hello
+-chardev socket,id=console,path=/run/m/console.sock
+-serial chardev:console
+-chardev socket,id=qmp,path=/run/m/qmp.sock
+-mon chardev=qmp,mode=control";
+    assert_eq!(text(&spec, &HostFacts { channel: None, ..facts() }), expected);
+    let arm = MachineSpec { architecture: Architecture::Aarch64, ..spec };
+    let found = text(&arm, &HostFacts { channel: None, ..facts() });
+    assert!(found.starts_with("-M virt\n") && found.contains("\n-append env.vars=[ \"A=b c\" ] -- hello\n"));
+}

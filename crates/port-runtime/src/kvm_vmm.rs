@@ -1,0 +1,157 @@
+//! What Firecracker and Cloud Hypervisor have in common: they run guests with KVM and nothing else, and put the guest's
+//! console on their own standard input and output.
+//!
+//! Not here: how each spells a machine (their `render`).
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::console;
+use crate::driver::Machine;
+use crate::error::RuntimeError;
+use crate::host::{self, DeviceAccess};
+use crate::machine_spec::{DiskAccess, MachineSpec};
+use crate::process_group::ProcessGroup;
+use crate::run_directory::RunDirectory;
+use crate::search_path::SearchPath;
+use crate::spec_files;
+use crate::timings::Timings;
+use crate::vmm_process::VmmProcess;
+
+const KVM: &str = "/dev/kvm";
+
+/// A program that boots machines with KVM.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KvmVmm<'a> {
+    pub(crate) program: &'static str,
+    /// What it boots, in words.
+    pub(crate) purpose: &'static str,
+    pub(crate) search: &'a SearchPath,
+    pub(crate) run_root: &'a Path,
+}
+
+impl KvmVmm<'_> {
+    /// Finds the program, once the spec is one that it can honour.
+    pub(crate) fn check(&self, spec: &MachineSpec) -> Result<PathBuf, RuntimeError> {
+        spec_files::check(spec)?;
+        if let Some(reason) = unsupported(spec) {
+            return Err(RuntimeError::Unsupported { driver: self.program, reason });
+        }
+        let missing = RuntimeError::VmmMissing { program: self.program, purpose: self.purpose };
+        let program = self.search.find(self.program).ok_or(missing)?;
+        let why = match host::device_access(Path::new(KVM)) {
+            DeviceAccess::Usable => return Ok(program),
+            DeviceAccess::Missing => "is missing",
+            DeviceAccess::Denied => "may not be opened by this user",
+        };
+        let reason = format!("it needs {KVM}, which {why}");
+        Err(RuntimeError::Unsupported { driver: self.program, reason })
+    }
+
+    pub(crate) fn directory(&self) -> Result<RunDirectory, RuntimeError> {
+        RunDirectory::create(self.run_root)
+    }
+
+    /// Starts the program. Its console is connected from the first byte.
+    pub(crate) fn start(
+        &self,
+        spec: &MachineSpec,
+        program: &Path,
+        arguments: &[OsString],
+        directory: RunDirectory,
+        requested: Instant,
+    ) -> Result<Machine, RuntimeError> {
+        let group = ProcessGroup::start(directory.path(), self.search.to_value())?;
+        let mut child = group.spawn_on_pipes(program, arguments)?;
+        let timings = Timings::new(requested, Instant::now());
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            let source = std::io::ErrorKind::BrokenPipe.into();
+            return Err(RuntimeError::Spawn { program: program.to_owned(), source });
+        };
+        let vmm = VmmProcess::new(program, child);
+        let console = console::pump(&spec.console, stdout, Box::new(stdin))?;
+        Ok(Machine {
+            vmm,
+            _group: group,
+            control: None,
+            console,
+            agent: None,
+            timings,
+            _directory: directory,
+        })
+    }
+}
+
+/// What these drivers cannot do.
+fn unsupported(spec: &MachineSpec) -> Option<String> {
+    let (guest, host) = (spec.architecture, host::ARCHITECTURE);
+    if guest != host {
+        return Some(format!(
+            "it runs guests of the host's architecture alone: expected {host}, found {guest}"
+        ));
+    }
+    if spec.agent.is_some() {
+        return Some("this driver has no way to a guest's agent: expected a machine without one".to_owned());
+    }
+    let ephemeral = spec.disks.iter().find(|disk| disk.access == DiskAccess::Ephemeral);
+    ephemeral.map(|disk| {
+        let id = &disk.id;
+        format!("it keeps no writes aside: expected disk `{id}` to be read-only or writable, found ephemeral")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine_spec::tests::sample;
+
+    #[test]
+    fn what_cannot_be_honoured_in_full_is_refused() {
+        type Change = fn(&mut MachineSpec);
+        let cases: [(Change, Option<&str>); 3] = [
+            (|s| s.agent = None, None),
+            (|_| (), Some("no way to a guest's agent")),
+            (
+                |s| {
+                    s.agent = None;
+                    s.disks[0].access = DiskAccess::Ephemeral;
+                },
+                Some("expected disk `root` to be read-only or writable, found ephemeral"),
+            ),
+        ];
+        for (change, expected) in cases {
+            let mut spec = MachineSpec { architecture: host::ARCHITECTURE, ..sample() };
+            change(&mut spec);
+            let found = unsupported(&spec);
+            match expected {
+                None => assert_eq!(found, None),
+                Some(part) => {
+                    assert!(found.as_deref().is_some_and(|reason| reason.contains(part)), "{found:?}")
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_architecture_and_a_missing_program_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let kernel = directory.path().join("kernel");
+        port_content::atomic::write(&kernel, b"x").unwrap();
+        let mut spec = MachineSpec { kernel, initrd: None, agent: None, disks: Vec::new(), ..sample() };
+        spec.architecture = host::ARCHITECTURE;
+        let search = SearchPath::default();
+        let vmm = KvmVmm {
+            program: "firecracker",
+            purpose: "machines with KVM",
+            search: &search,
+            run_root: directory.path(),
+        };
+        let error = vmm.check(&spec).unwrap_err().to_string();
+        assert_eq!(error, "`firecracker` was not found: it boots machines with KVM");
+        let other = port_model::Architecture::ALL.iter().find(|found| **found != host::ARCHITECTURE);
+        spec.architecture = *other.unwrap();
+        let error = vmm.check(&spec).unwrap_err().to_string();
+        assert!(error.contains("guests of the host's architecture alone"), "{error}");
+    }
+}
