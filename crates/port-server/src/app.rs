@@ -19,6 +19,7 @@ use crate::observe::{Cause, Observer, RequestRecord, microseconds};
 pub(crate) struct App {
     pub(crate) catalog: Catalog,
     pub(crate) gate: Arc<dyn Gate>,
+    pub(crate) control_plane: String,
     pub(crate) observer: Arc<dyn Observer>,
     /// Random per process, so that names of requests do not repeat after a restart.
     pub(crate) run: String,

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use port_model::Digest;
 
 pub use document::{Draft, DraftError};
-pub use manifests::{Expected, ManifestError, PutManifest, StoredManifest};
+pub use manifests::{Expected, ManifestError, PutManifest, Sparse, StoredManifest};
 pub use tags::TagTarget;
 pub use upload_body::{BodyError, BodyStream};
 pub use uploads::{UploadError, UploadId};
@@ -39,13 +39,14 @@ use crate::storage::{Storage, StorageError};
 #[derive(Clone)]
 pub struct Catalog {
     storage: Arc<dyn Storage>,
+    sparse: Sparse,
     hashes: uploads::Hashes,
 }
 
 impl Catalog {
     /// What `storage` holds.
-    pub fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, hashes: uploads::Hashes::default() }
+    pub fn new(storage: Arc<dyn Storage>, sparse: Sparse) -> Self {
+        Self { storage, sparse, hashes: uploads::Hashes::default() }
     }
 
     /// The storage itself, for questions about it.

@@ -106,7 +106,9 @@ impl Principal {
 
     /// Whether it may do this in that repository. What no grant says is not allowed.
     pub fn may(&self, action: Action, repository: &RepositoryName) -> bool {
-        self.grants.iter().any(|grant| grant.actions.contains(&action) && grant.repositories.cover(repository))
+        self.grants
+            .iter()
+            .any(|grant| grant.actions.contains(&action) && grant.repositories.cover(repository))
     }
 
     /// Whether it may do this in all repositories.

@@ -52,7 +52,9 @@ impl FromStr for RepositoryName {
         if text.split('/').all(is_part) {
             return Ok(Self(text.to_owned()));
         }
-        Err(wrong("expected parts of lower-case letters and digits, joined by `/`, with `.`, `_`, `__` or `-` inside"))
+        Err(wrong(
+            "expected parts of lower-case letters and digits, joined by `/`, with `.`, `_`, `__` or `-` inside",
+        ))
     }
 }
 
@@ -113,7 +115,10 @@ impl FromStr for TagOrDigest {
     /// A colon makes it a digest: a malformed digest is never taken for a tag.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.contains(':') {
-            return text.parse().map(Self::Digest).map_err(|error: port_model::DigestError| error.to_string());
+            return text
+                .parse()
+                .map(Self::Digest)
+                .map_err(|error: port_model::DigestError| error.to_string());
         }
         text.parse().map(Self::Tag).map_err(|error: NameError| error.to_string())
     }
@@ -135,8 +140,8 @@ mod tests {
         }
         let long = "a".repeat(256);
         for bad in [
-            "", "/", "a/", "/a", "a//b", "A", "a/..", "..", "a/.b", "a.", "-a", "a___b", "a..b", "a_.b", "a\\b",
-            "a%2e", "a\0b", "ä", "a b", "_a", &long,
+            "", "/", "a/", "/a", "a//b", "A", "a/..", "..", "a/.b", "a.", "-a", "a___b", "a..b", "a_.b",
+            "a\\b", "a%2e", "a\0b", "ä", "a b", "_a", &long,
         ] {
             assert!(bad.parse::<RepositoryName>().is_err(), "{bad:?} was taken");
         }

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::app::App;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Sparse};
 use crate::gate::Gate;
 use crate::observe::{Event, Observer};
 use crate::random;
@@ -38,6 +38,10 @@ pub struct Settings {
     pub storage: Arc<dyn Storage>,
     /// Who may do what.
     pub gate: Arc<dyn Gate>,
+    /// The name of the control plane, which is part of the paths that its clients may name.
+    pub control_plane: String,
+    /// Whether manifests may name blobs that are not there.
+    pub sparse: Sparse,
     /// Who is told.
     pub observer: Arc<dyn Observer>,
     /// How much is allowed.
@@ -97,8 +101,9 @@ impl Server {
         let bound = listener.local_addr().map_err(failed)?;
         let run: String = random::hex().map_err(ServeError::Random)?.chars().take(8).collect();
         let app = App {
-            catalog: Catalog::new(settings.storage),
+            catalog: Catalog::new(settings.storage, settings.sparse),
             gate: settings.gate,
+            control_plane: settings.control_plane,
             observer: settings.observer,
             run,
             requests: AtomicU64::new(0),

@@ -105,8 +105,7 @@ impl Catalog {
                         return Ok(Some(found));
                     }
                 } else if let Some(key) = keys::below(&prefix, &child.name) {
-                    let name =
-                        if name.is_empty() { child.name } else { format!("{name}/{}", child.name) };
+                    let name = if name.is_empty() { child.name } else { format!("{name}/{}", child.name) };
                     prefixes.push((key, name));
                 }
             }

@@ -55,8 +55,7 @@ pub struct Named {
 impl Named {
     /// Whether it must be in the repository.
     fn must_be_here(&self) -> bool {
-        let elsewhere =
-            self.media_type == FOREIGN_LAYER || self.media_type.starts_with(NONDISTRIBUTABLE);
+        let elsewhere = self.media_type == FOREIGN_LAYER || self.media_type.starts_with(NONDISTRIBUTABLE);
         !elsewhere && self.urls.is_empty()
     }
 }

@@ -68,6 +68,16 @@ pub enum Expected {
     Manifest(Digest),
 }
 
+/// Whether a manifest may name blobs that the repository does not have. An index may always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sparse {
+    /// It may not: whoever pulls it gets all of it.
+    #[default]
+    Refused,
+    /// It may: they come later, or from elsewhere.
+    Accepted,
+}
+
 /// Why a manifest was not put.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -137,7 +147,7 @@ impl Catalog {
     ) -> Result<(Digest, Draft), ManifestError> {
         let digest = checked_digest(&put)?;
         let draft = Draft::read(&put.bytes, &put.media_type)?;
-        for blob in draft.blobs() {
+        for blob in draft.blobs().filter(|_| self.sparse == Sparse::Refused) {
             if self.blob_size(repository, blob).await?.is_none() {
                 let (repository, digest) = (repository.clone(), blob.clone());
                 return Err(ManifestError::BlobUnknown { repository, digest });

@@ -97,11 +97,9 @@ impl Catalog {
             for child in self.storage.list(&prefix, None, MOST_REPOSITORIES).await? {
                 if child.name.starts_with('_') {
                     has_content |= matches!(child.name.as_str(), "_manifests" | "_tags");
-                } else if let (ChildKind::Prefix, Some(key)) =
-                    (child.kind, keys::below(&prefix, &child.name))
+                } else if let (ChildKind::Prefix, Some(key)) = (child.kind, keys::below(&prefix, &child.name))
                 {
-                    let name =
-                        if name.is_empty() { child.name } else { format!("{name}/{}", child.name) };
+                    let name = if name.is_empty() { child.name } else { format!("{name}/{}", child.name) };
                     prefixes.push((key, name));
                 }
             }

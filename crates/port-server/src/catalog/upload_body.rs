@@ -21,8 +21,7 @@ pub enum BodyError {
 }
 
 /// A body as it arrives.
-pub type BodyStream =
-    std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, BodyError>> + Send>>;
+pub type BodyStream = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
 /// The next large piece; empty at the end. What came before an error is given first.
 pub(super) struct Pieces {

@@ -111,7 +111,8 @@ impl Catalog {
         let session = Session { repository: repository.to_string(), principal: principal.to_owned() };
         // Two strings always have a JSON form.
         let text = serde_json::to_vec(&session).unwrap_or_default();
-        let _there_already = self.storage.put(&keys::session(id.as_str()), text.into(), Condition::Absent).await?;
+        let _there_already =
+            self.storage.put(&keys::session(id.as_str()), text.into(), Condition::Absent).await?;
         if !self.may_continue(repository, principal, id).await? {
             return Err(UploadError::Unknown);
         }
@@ -191,7 +192,7 @@ impl Catalog {
         Ok(offset)
     }
 
-    /// Makes a session's bytes a blob of the repository, if they have this digest.
+    /// Makes a session's bytes a blob of the repository, if they have the digest that is expected of them.
     ///
     /// # Errors
     /// [`UploadError`]; a session whose bytes are wrong is dropped.
@@ -200,31 +201,32 @@ impl Catalog {
         repository: &RepositoryName,
         principal: &str,
         id: &UploadId,
-        expected: &Digest,
-    ) -> Result<u64, UploadError> {
+        expected: Option<&Digest>,
+    ) -> Result<(Digest, u64), UploadError> {
         self.upload_offset(repository, principal, id).await?;
         let hash = self.hashes.of(id);
         let hasher = hash.lock().await;
         let size = self.upload_offset(repository, principal, id).await?;
-        let known = expected.algorithm() == Algorithm::Sha256 && hasher.size() == size;
-        let found = if known { hasher.clone().finish() } else { self.staged_digest(id, expected).await? };
-        if found != *expected {
+        let algorithm = expected.map_or(Algorithm::Sha256, Digest::algorithm);
+        let known = algorithm == Algorithm::Sha256 && hasher.size() == size;
+        let found = if known { hasher.clone().finish() } else { self.staged_digest(id, algorithm).await? };
+        if let Some(expected) = expected.filter(|expected| **expected != found) {
             self.drop_upload(id).await?;
             return Err(UploadError::Digest { expected: expected.clone(), found });
         }
-        let (upload, blob) = (keys::upload(id.as_str()), keys::blob(expected));
+        let (upload, blob) = (keys::upload(id.as_str()), keys::blob(&found));
         if self.storage.finish_upload(&upload, size, &blob).await? == Outcome::Refused {
             return Err(UploadError::Unknown);
         }
-        self.hold(repository, expected).await?;
+        self.hold(repository, &found).await?;
         self.drop_upload(id).await?;
-        Ok(size)
+        Ok((found, size))
     }
 
-    async fn staged_digest(&self, id: &UploadId, expected: &Digest) -> Result<Digest, UploadError> {
+    async fn staged_digest(&self, id: &UploadId, algorithm: Algorithm) -> Result<Digest, UploadError> {
         let content = self.storage.open_upload(&keys::upload(id.as_str())).await?;
         let mut stream = content.ok_or(UploadError::Unknown)?.stream;
-        let mut hasher = Hasher::of(expected.algorithm());
+        let mut hasher = Hasher::of(algorithm);
         while let Some(piece) = stream.try_next().await? {
             hashed(&mut hasher, piece, true).await?;
         }

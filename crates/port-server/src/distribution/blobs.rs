@@ -50,7 +50,9 @@ pub(super) async fn get(
         streamed(status, length, content.stream)
     };
     let answer = match range {
-        Some(ByteRange { first, last }) => answer.set("content-range", format!("bytes {first}-{last}/{size}")),
+        Some(ByteRange { first, last }) => {
+            answer.set("content-range", format!("bytes {first}-{last}/{size}"))
+        }
         None => answer,
     };
     Ok(tagged(answer))
@@ -59,7 +61,8 @@ pub(super) async fn get(
 /// Whether `If-None-Match` or its like names this digest.
 pub(super) fn is_known(header: Option<&str>, digest: &Digest) -> bool {
     let digest = digest.to_string();
-    let tags = header.unwrap_or("").split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'));
+    let tags =
+        header.unwrap_or("").split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'));
     tags.into_iter().any(|tag| tag == digest)
 }
 

@@ -96,7 +96,10 @@ fn queried_tags(call: &Call<'_>) -> Result<Vec<Tag>, Refusal> {
     let parsed: Result<Vec<Tag>, NameError> = call.head.queries("tag").map(str::parse).collect();
     let tags = parsed.map_err(|error| Refusal::tag(error.to_string()))?;
     if tags.len() > MOST_TAGS {
-        return Err(Refusal::request(format!("the request sets {} tags: at most {MOST_TAGS} are taken", tags.len())));
+        return Err(Refusal::request(format!(
+            "the request sets {} tags: at most {MOST_TAGS} are taken",
+            tags.len()
+        )));
     }
     Ok(tags)
 }

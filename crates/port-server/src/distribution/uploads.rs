@@ -29,7 +29,7 @@ pub(super) async fn begin(
     let Some(digest) = digest else { return Ok(accepted(repository, &id, 0)) };
     let pushed = async {
         call.catalog.append_upload(repository, principal, &id, Some(0), incoming(body)).await?;
-        call.catalog.finish_upload(repository, principal, &id, &digest).await
+        call.catalog.finish_upload(repository, principal, &id, Some(&digest)).await
     };
     if let Err(error) = pushed.await {
         // Nobody knows the session's name, so nobody could continue it.
@@ -50,7 +50,9 @@ fn check_algorithm(call: &Call<'_>) -> Result<(), Refusal> {
         None | Some("sha256" | "sha512") => Ok(()),
         Some(other) => {
             let other: String = other.chars().take(40).collect();
-            Err(Refusal::digest(format!("`{other}` is no digest algorithm of this registry: expected sha256 or sha512")))
+            Err(Refusal::digest(format!(
+                "`{other}` is no digest algorithm of this registry: expected sha256 or sha512"
+            )))
         }
     }
 }
@@ -103,7 +105,10 @@ async fn take(
     if let (Some((first, end)), Some(length)) = (announced, call.head.content_length())
         && end.saturating_sub(first) != length
     {
-        return Err(Refusal::size(format!("the range has {} bytes, and the body {length}", end.saturating_sub(first))));
+        return Err(Refusal::size(format!(
+            "the range has {} bytes, and the body {length}",
+            end.saturating_sub(first)
+        )));
     }
     let at = announced.map(|(first, _)| first);
     let taken = call.catalog.append_upload(repository, principal, id, at, incoming(body)).await;
@@ -139,7 +144,7 @@ pub(super) async fn finish(
         return Err(Refusal::digest("the request names no digest: expected `?digest=`".to_owned()));
     };
     take(call, repository, id, body).await?;
-    call.catalog.finish_upload(repository, &call.principal.name, id, &digest).await?;
+    call.catalog.finish_upload(repository, &call.principal.name, id, Some(&digest)).await?;
     Ok(created(repository, &digest))
 }
 

@@ -15,16 +15,18 @@ pub(crate) enum Asked {
 
 /// What a request with this header wants of an object of this size.
 pub(crate) fn asked(header: Option<&str>, size: u64) -> Asked {
-    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else { return Asked::Whole };
-    let Some((first, last)) = spec.split_once('-').filter(|_| !spec.contains(',')) else { return Asked::Whole };
+    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
+        return Asked::Whole;
+    };
+    let Some((first, last)) = spec.split_once('-').filter(|_| !spec.contains(',')) else {
+        return Asked::Whole;
+    };
     let number = |text: &str| text.trim().parse::<u64>();
     let end = size.saturating_sub(1);
     match (first.trim().is_empty(), number(first), number(last)) {
         (true, _, Ok(0)) => Asked::Unsatisfiable,
         (true, _, Ok(_)) if size == 0 => Asked::Unsatisfiable,
-        (true, _, Ok(length)) => {
-            Asked::Part(ByteRange { first: size.saturating_sub(length), last: end })
-        }
+        (true, _, Ok(length)) => Asked::Part(ByteRange { first: size.saturating_sub(length), last: end }),
         (false, Ok(first), _) if first >= size => Asked::Unsatisfiable,
         (false, Ok(first), Ok(last)) if last < first => Asked::Unsatisfiable,
         (false, Ok(first), Ok(last)) => Asked::Part(ByteRange { first, last: last.min(end) }),
