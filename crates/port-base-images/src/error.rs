@@ -196,6 +196,12 @@ pub enum PrepareProblem {
         /// Where it is.
         url: String,
     },
+    /// What was there a moment ago is gone.
+    #[error("the {label} is gone from the store")]
+    Lost {
+        /// `kernel`, `rootfs`, or `bundle`.
+        label: &'static str,
+    },
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -15,21 +15,36 @@
 //! What is not here: the command line, registries (`port-ops` moves bundles there), and any clock or environment variable:
 //! both are passed in with [`Options`].
 
+mod artifact;
 mod artifact_name;
 mod boot_arguments;
 mod bundle_id;
+mod cache;
 mod error;
 mod hosted;
+mod lease;
 mod listing;
+mod manager;
 mod natural;
+mod options;
+mod plan;
+mod prepare;
 mod preset;
+mod prune;
 mod record;
 mod release;
 mod selection;
 
 pub use boot_arguments::boot_arguments;
-pub use bundle_id::BundleId;
-pub use error::{BaseImageError, Code};
+pub use bundle_id::{BundleId, BundleIdError};
+pub use cache::{Flaw, list};
+pub use error::{BaseImageError, Code, ManifestReadProblem, PrepareProblem, ResolveProblem, VersionProblem};
 pub use hosted::{ManifestProblem, Origin};
+pub use lease::Lease;
+pub use manager::{BaseImageManager, Checked, Ensured, Outcome};
+pub use options::{
+    CacheUse, DEFAULT_BUCKET_URL, DEFAULT_RELEASES_URL, Network, Options, Request, Scrutiny, StoredLimit,
+    default_cache_directory,
+};
 pub use preset::{Preset, RootfsType};
 pub use record::{BaseImage, PerFile, Source};

@@ -43,6 +43,19 @@ impl Store {
         self.ensure()?;
         let lock = lock::lock(&self.root().join("lock"), lock::Mode::Exclusive);
         let _lock = lock.map_err(|e| self.files(e))?;
+        self.collect(packs)
+    }
+
+    /// The same where no operation is running; `None` where one is.
+    pub fn try_collect_garbage(&self, packs: Packs) -> Result<Option<Collected>, StoreError> {
+        self.ensure()?;
+        let lock = lock::try_lock(&self.root().join("lock"), lock::Mode::Exclusive);
+        let Some(_lock) = lock.map_err(|e| self.files(e))? else { return Ok(None) };
+        self.collect(packs).map(Some)
+    }
+
+    /// With the lock held alone.
+    fn collect(&self, packs: Packs) -> Result<Collected, StoreError> {
         let live = self.live(packs)?;
         let mut collected = Collected::default();
         let blobs = fs::read_dir(&self.root().join("blobs/sha256")).map_err(|e| self.files(e))?;

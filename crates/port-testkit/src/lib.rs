@@ -8,6 +8,7 @@
 pub mod backend_contract;
 pub mod containerd;
 pub mod http;
+pub mod mirror;
 pub mod peers;
 pub mod project;
 pub mod proxy;

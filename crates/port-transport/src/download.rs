@@ -30,13 +30,24 @@ pub struct Downloaded {
 }
 
 /// How one try ended without success.
-enum Cut {
+pub(crate) enum Cut {
     /// Another try may do better.
     Again(Box<dyn std::error::Error + Send + Sync>),
     /// Nobody answered the call.
     NoAnswer(Box<dyn std::error::Error + Send + Sync>),
     /// It will not.
     Final(Failure),
+}
+
+/// How often in a row a try brought nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(u32);
+
+/// How many bytes there were before a try, and after it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    pub(crate) before: u64,
+    pub(crate) after: u64,
 }
 
 struct Download<'a> {
@@ -61,9 +72,8 @@ impl Client {
         reporter: &dyn Reporter,
     ) -> Result<Downloaded, TransportError> {
         let fail = |failure| TransportError { url: url.to_owned(), failure };
-        let parsed = Url::parse(url).ok().filter(is_plain).ok_or_else(|| fail(Failure::BadUrl))?;
-        let name = parsed.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or(url);
-        let task = format!("fetch {name}");
+        let parsed = parse(url).map_err(fail)?;
+        let task = task(&parsed);
         let mut download = Download { url: parsed, file, hasher: Hasher::default(), limit, task, reporter };
         self.run(&mut download).await.map_err(fail)?;
         reporter.event(Event::Finished { task: download.task });
@@ -72,22 +82,37 @@ impl Client {
     }
 
     async fn run(&self, download: &mut Download<'_>) -> Result<(), Failure> {
-        let mut tries = 0;
+        let mut tries = Tries::default();
         loop {
             let before = download.hasher.size();
-            let (source, most) = match self.attempt(download).await {
-                Ok(()) => return Ok(()),
-                Err(Cut::Final(failure)) => return Err(failure),
-                Err(Cut::Again(source)) => (source, TRIES),
-                Err(Cut::NoAnswer(source)) if before == 0 => (source, CALLS),
-                Err(Cut::NoAnswer(source)) => (source, TRIES),
-            };
-            tries = if download.hasher.size() > before { 1 } else { tries + 1 };
-            if tries >= most {
-                return Err(Failure::Unreachable { tries, source });
-            }
-            tokio::time::sleep(self.pause.saturating_mul(1 << tries.min(8)).min(LONGEST_PAUSE)).await;
+            let Err(cut) = self.attempt(download).await else { return Ok(()) };
+            let progress = Progress { before, after: download.hasher.size() };
+            self.wait(&mut tries, progress, cut).await?;
         }
+    }
+
+    /// Waits until the next try is due, or says that there is none.
+    pub(crate) async fn wait(&self, tries: &mut Tries, progress: Progress, cut: Cut) -> Result<(), Failure> {
+        let (source, most) = match cut {
+            Cut::Final(failure) => return Err(failure),
+            Cut::Again(source) => (source, TRIES),
+            Cut::NoAnswer(source) if progress.before == 0 => (source, CALLS),
+            Cut::NoAnswer(source) => (source, TRIES),
+        };
+        tries.0 = if progress.after > progress.before { 1 } else { tries.0 + 1 };
+        if tries.0 >= most {
+            return Err(Failure::Unreachable { tries: tries.0, source });
+        }
+        tokio::time::sleep(self.pause.saturating_mul(1 << tries.0.min(8)).min(LONGEST_PAUSE)).await;
+        Ok(())
+    }
+
+    /// Sends a request; what comes back has a head.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, Cut> {
+        request.send().await.map_err(|error| match error.is_connect() {
+            true => Cut::NoAnswer(describe(error)),
+            false => Cut::Again(describe(error)),
+        })
     }
 
     async fn attempt(&self, download: &mut Download<'_>) -> Result<(), Cut> {
@@ -97,10 +122,7 @@ impl Client {
         if have > 0 {
             request = request.header(RANGE, format!("bytes={have}-"));
         }
-        let response = request.send().await.map_err(|error| match error.is_connect() {
-            true => Cut::NoAnswer(describe(error)),
-            false => Cut::Again(describe(error)),
-        })?;
+        let response = self.send(request).await?;
         download.accept(&response, have)?;
         download.receive(response).await
     }
@@ -121,13 +143,7 @@ impl Download<'_> {
         if status == StatusCode::OK {
             return self.start_over(response.content_length());
         }
-        let retry = status.is_server_error()
-            || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-        if retry {
-            return Err(Cut::Again(format!("the server answered {status}").into()));
-        }
-        let not_found = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        Err(Cut::Final(Failure::Status { status: status.to_string(), not_found }))
+        Err(refusal(status))
     }
 
     /// The whole body is coming: the first answer, or a server that ignores `Range`.
@@ -163,12 +179,34 @@ impl Download<'_> {
     }
 }
 
-fn write_failed(source: std::io::Error) -> Cut {
+/// What an answer means that has none of the statuses that were hoped for.
+pub(crate) fn refusal(status: StatusCode) -> Cut {
+    let retry = status.is_server_error()
+        || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    if retry {
+        return Cut::Again(format!("the server answered {status}").into());
+    }
+    let not_found = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+    Cut::Final(Failure::Status { status: status.to_string(), not_found })
+}
+
+/// A URL that is fetched from.
+pub(crate) fn parse(url: &str) -> Result<Url, Failure> {
+    Url::parse(url).ok().filter(is_plain).ok_or(Failure::BadUrl)
+}
+
+/// What the download of a URL is called in progress.
+pub(crate) fn task(url: &Url) -> String {
+    let name = url.path_segments().and_then(|mut segments| segments.next_back());
+    format!("fetch {}", name.unwrap_or(url.as_str()))
+}
+
+pub(crate) fn write_failed(source: std::io::Error) -> Cut {
     Cut::Final(Failure::Write { source })
 }
 
 /// reqwest's message without the URL, which our own error names already.
-fn describe(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
+pub(crate) fn describe(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
     error.without_url().into()
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong on the way.
 
+use port_content::FsError;
+
 /// A failed download.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot fetch `{url}`")]
@@ -55,6 +57,20 @@ pub enum Failure {
         /// The `Content-Range` that came.
         found: String,
     },
+    /// The thing has another size than whoever asked for it was told.
+    #[error("expected {expected} bytes, the server has {found}")]
+    OtherSize {
+        /// What was named.
+        expected: u64,
+        /// What the server says, or what came.
+        found: u64,
+    },
+    /// The thing changed under the download more than once.
+    #[error("the server's file changed while it was fetched")]
+    Changed,
+    /// A local file refused.
+    #[error(transparent)]
+    Files(#[from] FsError),
     /// The local file refused.
     #[error("the bytes cannot be written")]
     Write {

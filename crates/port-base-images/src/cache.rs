@@ -1,0 +1,132 @@
+//! What lies in the cache: listing bundles, and whether one may be handed out (acceptance S-92 … S-97, S-100).
+
+use std::path::{Path, PathBuf};
+
+use port_content::{fs, hashing};
+use port_model::Digest;
+use port_store::Store;
+
+use crate::options::Scrutiny;
+use crate::record::BaseImage;
+
+/// What is wrong with a file of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// A file lies outside the bundle.
+    #[error("a file lies outside the bundle")]
+    Outside,
+    /// The manifest has no checksum or no size.
+    #[error("the manifest has no checksum or no size of the {label}")]
+    Unrecorded {
+        /// `kernel` or `rootfs`.
+        label: &'static str,
+    },
+    /// No regular file is there, or it cannot be read.
+    #[error("the {label} cannot be read")]
+    Unreadable {
+        /// `kernel` or `rootfs`.
+        label: &'static str,
+    },
+    /// It has another size.
+    #[error("the {label} has another size: expected {expected} bytes, found {found}")]
+    Size {
+        /// `kernel` or `rootfs`.
+        label: &'static str,
+        /// As recorded.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// It has another digest.
+    #[error("the {label} has another SHA-256: expected {expected}, found {found}")]
+    Digest {
+        /// `kernel` or `rootfs`.
+        label: &'static str,
+        /// As recorded.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
+}
+
+/// Every bundle of a cache, the one that was handed out last first. A cache that cannot be read has none. Blocks.
+pub fn list(cache: &Path) -> Vec<BaseImage> {
+    let directories = fs::read_dir(cache).unwrap_or_default().into_iter();
+    let mut bundles: Vec<BaseImage> =
+        directories.filter_map(|directory| BaseImage::read(&directory)).collect();
+    // Equal times are in the order of the directories, so that two lists of one cache are the same.
+    bundles.sort_by_key(|bundle| std::cmp::Reverse(last_access(bundle)));
+    bundles
+}
+
+/// A time that cannot be read is long ago.
+fn last_access(bundle: &BaseImage) -> jiff::Timestamp {
+    bundle.last_accessed_at.parse().unwrap_or(jiff::Timestamp::MIN)
+}
+
+/// Checks a bundle's files. Reads all of them where they are not known, or where nothing is believed.
+pub(crate) fn check(store: &Store, bundle: &BaseImage, scrutiny: Scrutiny) -> Result<(), Flaw> {
+    if !bundle.is_contained() {
+        return Err(Flaw::Outside);
+    }
+    for file in files(bundle) {
+        check_file(store, &file, scrutiny)?;
+    }
+    Ok(())
+}
+
+/// One recorded file.
+pub(crate) struct Recorded<'a> {
+    pub(crate) label: &'static str,
+    pub(crate) path: &'a PathBuf,
+    pub(crate) checksum: Option<&'a String>,
+    pub(crate) size: Option<u64>,
+}
+
+/// The two files of a bundle.
+pub(crate) fn files(bundle: &BaseImage) -> [Recorded<'_>; 2] {
+    let (sums, sizes) = (&bundle.checksums, &bundle.sizes);
+    [
+        Recorded {
+            label: "kernel",
+            path: &bundle.kernel_image_path,
+            checksum: sums.kernel.as_ref(),
+            size: sizes.kernel,
+        },
+        Recorded {
+            label: "rootfs",
+            path: &bundle.rootfs_path,
+            checksum: sums.rootfs.as_ref(),
+            size: sizes.rootfs,
+        },
+    ]
+}
+
+fn check_file(store: &Store, file: &Recorded<'_>, scrutiny: Scrutiny) -> Result<(), Flaw> {
+    let label = file.label;
+    let (Some(checksum), Some(expected)) = (file.checksum, file.size) else {
+        return Err(Flaw::Unrecorded { label });
+    };
+    let unreadable = Flaw::Unreadable { label };
+    // A link would lead out of the bundle.
+    let metadata = fs::symlink_metadata(file.path).map_err(|_| unreadable.clone())?;
+    if !metadata.is_file() {
+        return Err(unreadable);
+    }
+    if metadata.len() != expected {
+        return Err(Flaw::Size { label, expected, found: metadata.len() });
+    }
+    let found = match scrutiny {
+        Scrutiny::Known => store.digest_of_file(file.path).ok().map(|(digest, _)| digest),
+        Scrutiny::Paranoid => hashing::digest_file(file.path).ok().map(|(digest, _)| digest),
+    };
+    let found = found.ok_or(unreadable)?;
+    if found.hex().eq_ignore_ascii_case(checksum) {
+        return Ok(());
+    }
+    // What is wrong in the bundle may be wrong in the store, too: both may be one file on the disk.
+    if let Ok(digest) = Digest::from_sha256_hex(checksum) {
+        let _ = store.check_blob(&digest);
+    }
+    Err(Flaw::Digest { label, expected: checksum.clone(), found: found.hex().to_owned() })
+}
