@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use port_model::{ArchitectureSelector, ProtectionMode, Selector, Substrate};
 use port_ops::login::RegistryAccess;
 
-use crate::commands::{artifacts, completions, doctor, login, logout, packages, run, store, update};
+use crate::commands::{artifacts, completions, control_plane, doctor, login, logout, packages, run, store, update};
 
 /// Ship boot artifacts like containers: build, push, pull, verify and boot kernels and guest images.
 #[derive(Debug, Parser)]
@@ -85,6 +85,9 @@ pub enum Command {
     /// Pack, move and unpack unikernels as kraft does.
     #[command(subcommand)]
     Packages(packages::Command),
+    /// Keep artifacts for others: Port's hosted API and an OCI registry in one server.
+    #[command(subcommand)]
+    ControlPlane(control_plane::Command),
     /// Look at and tidy the local store.
     #[command(subcommand)]
     Store(store::Command),

@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod completions;
+pub mod control_plane;
 pub mod doctor;
 pub mod login;
 pub mod logout;
@@ -23,6 +24,7 @@ pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
         Command::Artifacts(command) => artifacts::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Packages(command) => packages::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Run(arguments) => run::run(arguments, &cli.global, ui).await,
+        Command::ControlPlane(command) => control_plane::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Store(command) => store::run(&command, &cli.global, ui).await.map(|()| 0),
         Command::Update(command) => update::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Login(arguments) => login::run(arguments, &cli.global, ui).await,

@@ -1,5 +1,6 @@
 //! The edge: the one place where a library's failure becomes advice and an exit code.
 
+mod control_plane;
 mod packages;
 mod registry;
 
