@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use port_model::{Architecture, suggest};
+use port_model::{Architecture, ArchitectureSelector, suggest};
 
 use crate::ConfigError;
 use crate::artifact::Artifact;
@@ -32,6 +32,8 @@ pub struct Project {
     pub control_planes: BTreeMap<String, ControlPlane>,
     /// Machines by name.
     pub machines: BTreeMap<String, Machine>,
+    /// The cache of base images.
+    pub base_images: BaseImageSettings,
     /// Tables of published files that Port keeps and does not use.
     pub opaque: OpaqueTables,
 }
@@ -41,12 +43,30 @@ pub struct Project {
 pub struct SourceSettings {
     /// Base of the Firecracker CI bucket, without a trailing `/`; a key is joined with `/`.
     pub firecracker_ci_url: String,
+    /// The address that redirects to the newest Firecracker release, where it is not the project's own.
+    pub firecracker_releases_url: Option<String>,
 }
 
 impl Default for SourceSettings {
     fn default() -> Self {
-        Self { firecracker_ci_url: DEFAULT_FIRECRACKER_CI_URL.to_owned() }
+        let firecracker_ci_url = DEFAULT_FIRECRACKER_CI_URL.to_owned();
+        Self { firecracker_ci_url, firecracker_releases_url: None }
     }
+}
+
+/// The `[base_images]` table; what is not written is up to whoever makes base images ready.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BaseImageSettings {
+    /// The architecture of commands that name none.
+    pub architecture: Option<ArchitectureSelector>,
+    /// Where base images are kept.
+    pub cache_directory: Option<PathBuf>,
+    /// How many are kept, as written: what is no number of base images is refused with a code of its own.
+    pub max_stored_images: Option<i64>,
+    /// A hosted manifest's URL.
+    pub manifest_url: Option<String>,
+    /// A hosted manifest's path.
+    pub manifest_path: Option<PathBuf>,
 }
 
 /// `[hosts]`, `[nodes]` and `[host_groups]` (acceptance Pu-1), as written.

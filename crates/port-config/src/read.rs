@@ -1,6 +1,7 @@
 //! From text to checked values. One module per table of the file; all findings of all of them at once.
 
 mod artifacts;
+mod base_images;
 mod context;
 mod control_planes;
 mod distribution;
@@ -45,6 +46,7 @@ fn root_table(root: &Table<'_>, context: &mut Context<'_>) -> Option<Project> {
     let artifacts = artifacts::read(root, context);
     let registries = registries::read(root, context, artifacts.as_ref());
     let machines = machines::read(root, context);
+    let base_images = root.maybe("base_images", |node| base_images::read(node, context));
     let hosts = opaque(root, "hosts");
     let nodes = opaque(root, "nodes");
     let host_groups = opaque(root, "host_groups");
@@ -56,6 +58,7 @@ fn root_table(root: &Table<'_>, context: &mut Context<'_>) -> Option<Project> {
         registries: registries?,
         control_planes: control_planes?,
         machines: machines?,
+        base_images: base_images?.unwrap_or_default(),
         opaque: OpaqueTables { hosts: hosts?, nodes: nodes?, host_groups: host_groups? },
     })
 }
@@ -63,10 +66,12 @@ fn root_table(root: &Table<'_>, context: &mut Context<'_>) -> Option<Project> {
 fn source_settings(node: Node<'_>, context: &Context<'_>) -> Option<SourceSettings> {
     let table = node.table()?;
     let url = table.maybe("firecracker_ci_url", |node| context.url(&node, rules::Query::Refused));
+    let releases = table.maybe("firecracker_releases_url", |node| context.url(&node, rules::Query::Refused));
     table.finish();
-    Some(match url? {
-        Some(firecracker_ci_url) => SourceSettings { firecracker_ci_url },
-        None => SourceSettings::default(),
+    let default = SourceSettings::default();
+    Some(SourceSettings {
+        firecracker_ci_url: url?.unwrap_or(default.firecracker_ci_url),
+        firecracker_releases_url: releases?,
     })
 }
 

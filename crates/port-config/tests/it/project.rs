@@ -219,3 +219,28 @@ fn a_hopeless_file_is_not_listed_to_its_end() {
     assert_eq!(error.findings.len(), 1000);
     assert!(error.to_string().ends_with("\n  … and 960 more"));
 }
+
+#[test]
+fn s_6_su_1_the_cache_of_base_images_has_its_table() {
+    let project = parse(
+        r#"
+[sources]
+firecracker_releases_url = "http://127.0.0.1:5000/releases/latest"
+[base_images]
+architecture = "aarch64"
+cache_directory = "images"
+max_stored_images = 0
+manifest_url = "https://host/m.json?x=1"
+manifest_path = "m.json"
+"#,
+    );
+    let settings = &project.base_images;
+    assert_eq!(settings.architecture, Some(ArchitectureSelector::Exact(Architecture::Aarch64)));
+    assert_eq!(settings.cache_directory.as_deref(), Some(Path::new("images")));
+    assert_eq!(settings.max_stored_images, Some(0), "refused where it is used, with its code");
+    assert_eq!(settings.manifest_url.as_deref(), Some("https://host/m.json?x=1"));
+    assert_eq!(settings.manifest_path.as_deref(), Some(Path::new("m.json")));
+    let releases = project.sources.firecracker_releases_url.as_deref();
+    assert_eq!(releases, Some("http://127.0.0.1:5000/releases/latest"));
+    assert_eq!(parse("").base_images, port_config::BaseImageSettings::default());
+}
