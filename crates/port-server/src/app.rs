@@ -10,8 +10,9 @@ use hyper::body::{Body as _, Incoming};
 use hyper::{Request, StatusCode};
 
 use crate::catalog::Catalog;
-use crate::distribution::{self, Call};
+use crate::distribution;
 use crate::gate::Gate;
+use crate::hosted;
 use crate::http::{Answer, Head, Set as _, with};
 use crate::observe::{Cause, Observer, RequestRecord, microseconds};
 
@@ -58,20 +59,30 @@ impl App {
             "/readyz" => return (None, self.readiness().await),
             _ => {}
         }
-        let is_registry = head.path == "/v2" || head.path.starts_with("/v2/");
-        if !is_registry {
+        let Some(face) = Face::of(&head.path) else {
             return (None, text(StatusCode::NOT_FOUND, "there is nothing at this path\n"));
-        }
+        };
         // Who sent it is known before a byte of the body is read (acceptance C-7).
         let admitted = self.gate.admit(&head.presented(self.gate.token_header())).await;
-        match admitted {
-            Err(denial) => (None, distribution::Refusal::denial(denial).answer()),
-            Ok(principal) => {
-                let call = Call { catalog: &self.catalog, principal: &principal, head };
-                let answer = distribution::answer(&call, body).await;
-                (Some(principal.name), answer)
+        let (catalog, control_plane) = (&self.catalog, self.control_plane.as_str());
+        let principal = match (admitted, face) {
+            (Ok(principal), _) => principal,
+            (Err(denial), Face::Registry) => return (None, distribution::Refusal::denial(denial).answer()),
+            (Err(denial), Face::Hosted) => {
+                let error = hosted::HostedError::denial(denial);
+                return (None, error.answer(&head.path, control_plane));
             }
-        }
+        };
+        let answer = match face {
+            Face::Registry => {
+                distribution::answer(&distribution::Call { catalog, principal: &principal, head }, body).await
+            }
+            Face::Hosted => {
+                let call = hosted::Call { catalog, principal: &principal, head, control_plane };
+                hosted::answer(&call, body).await
+            }
+        };
+        (Some(principal.name), answer)
     }
 
     async fn readiness(&self) -> Answer {
@@ -85,6 +96,25 @@ impl App {
                 answer.extensions_mut().insert(Cause::of(&error));
                 answer
             }
+        }
+    }
+}
+
+/// Which of the two faces a path belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Face {
+    Registry,
+    Hosted,
+}
+
+impl Face {
+    fn of(path: &str) -> Option<Self> {
+        if path == "/v2" || path.starts_with("/v2/") {
+            Some(Self::Registry)
+        } else if path.starts_with("/v1/") {
+            Some(Self::Hosted)
+        } else {
+            None
         }
     }
 }

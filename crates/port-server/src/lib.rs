@@ -26,6 +26,7 @@ pub mod catalog;
 mod contract;
 mod distribution;
 pub mod gate;
+mod hosted;
 mod http;
 pub mod name;
 pub mod observe;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use port_content::hashing::Hasher;
+use port_content::hashing::{Hasher, digest_of};
 use port_content::limit;
 use port_model::Digest;
 use port_model::digest::Algorithm;
@@ -33,6 +33,11 @@ impl UploadId {
     /// A name that nobody can guess.
     pub fn random() -> std::io::Result<Self> {
         Ok(Self(crate::random::hex()?))
+    }
+
+    /// The one name for what these words say, so that nobody has to remember it.
+    pub fn derived(words: &[&str]) -> Self {
+        Self(digest_of(words.join("\n").as_bytes()).hex().to_owned())
     }
 
     /// A name from a request.
