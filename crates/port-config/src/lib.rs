@@ -26,7 +26,9 @@ pub use distribution::{Backend, Distribution, MOST_DELTAS, RegistryAuth, Registr
 pub use lock::{Lock, LockEntry, LockedInput, LockedOutput};
 pub use machine::{GuestSettings, Machine, RootfsOverlay, Volume};
 pub use port_document::{DocumentError as ConfigError, Finding};
-pub use project::{BaseImageSettings, DEFAULT_STORE_ROOT, OpaqueTables, Project, SourceSettings, UnknownName};
+pub use project::{
+    BaseImageSettings, DEFAULT_STORE_ROOT, OpaqueTables, Project, SourceSettings, UnknownName,
+};
 pub use recipe::{ImageFormat, Recipe};
 pub use registries::{MirrorConfig, RegistrySettings, TagsAt};
 pub use source::KernelSource;

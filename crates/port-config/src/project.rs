@@ -62,7 +62,7 @@ pub struct BaseImageSettings {
     /// Where base images are kept.
     pub cache_directory: Option<PathBuf>,
     /// How many are kept, as written: what is no number of base images is refused with a code of its own.
-    pub max_stored_images: Option<i64>,
+    pub max_stored_images: Option<u64>,
     /// A hosted manifest's URL.
     pub manifest_url: Option<String>,
     /// A hosted manifest's path.

@@ -11,7 +11,7 @@ pub(super) fn read(node: Node<'_>, context: &Context<'_>) -> Option<BaseImageSet
     let table = node.table()?;
     let architecture = table.maybe("architecture", |node| architecture(&node));
     let cache_directory = table.maybe("cache_directory", |node| node.path());
-    let max_stored_images = table.maybe("max_stored_images", |node| node.signed());
+    let max_stored_images = table.maybe("max_stored_images", |node| node.integer(0..=u64::from(u32::MAX)));
     let manifest_url = table.maybe("manifest_url", |node| context.url(&node, Query::Taken));
     let manifest_path = table.maybe("manifest_path", |node| node.path());
     table.finish();
