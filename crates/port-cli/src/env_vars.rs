@@ -33,6 +33,13 @@ pub const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Where kraft keeps what it runs; its packages are in `oci` below it.
 pub const KRAFTKIT_RUNTIME_DIR: &str = "KRAFTKIT_RUNTIME_DIR";
 
+/// The socket of containerd, where kraft is told to keep its packages there.
+pub const KRAFTKIT_CONTAINERD_ADDR: &str = "KRAFTKIT_CONTAINERD_ADDR";
+/// The socket of containerd, as its own clients look for it.
+pub const CONTAINERD_ADDRESS: &str = "CONTAINERD_ADDRESS";
+/// containerd's namespace, for kraft and its own clients (acceptance K-9).
+pub const CONTAINERD_NAMESPACE: &str = "CONTAINERD_NAMESPACE";
+
 /// The value of a variable that is set, is text, and is not empty.
 pub fn get(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())

@@ -1,4 +1,6 @@
-//! What machine this is.
+//! What machine this is, and what time.
+
+use std::time::SystemTime;
 
 use port_model::Architecture;
 
@@ -9,4 +11,10 @@ pub fn architecture() -> Result<Architecture, CommandError> {
     std::env::consts::ARCH.parse().map_err(|error: port_model::UnknownWord| {
         CommandError::new(Exit::Failed, format!("Port does not run on this host: {error}"))
     })
+}
+
+/// What time it is. The only reader of the clock.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that passes the time down")]
+pub fn now() -> SystemTime {
+    SystemTime::now()
 }

@@ -103,6 +103,10 @@ impl Containerd {
     /// # Errors
     /// [`ContainerdError`], also where the content is not there.
     pub fn label(&self, digest: &Digest, labels: Labels) -> Result<(), ContainerdError> {
+        // Without a field to change, containerd would change them all.
+        if labels.is_empty() {
+            return Ok(());
+        }
         let call = Call::new(UPDATE, "label", digest.to_string());
         let paths = labels.keys().map(|key| format!("labels.{key}")).collect();
         let info = Info { digest: digest.to_string(), labels, ..Info::default() };

@@ -9,6 +9,7 @@
 //! at once lose nothing; a blob goes only when no index leads to it any more (C-12); layers are never compressed.
 //! Documents are `port-layout`'s, stores are [`store`]'s; here is what happens between them.
 
+mod credentials;
 mod error;
 mod fetch;
 mod info;
@@ -33,14 +34,14 @@ pub use pull::{PullReport, PulledTarget, pull};
 pub use push::{PackagePushReport, push};
 pub use remove::{RemoveReport, remove};
 pub use retag::{RetagReport, retag};
-pub use store::PackageStore;
+pub use store::{ContainerdPlace, PackageStore};
 pub use unpack::{UnpackReport, unpack};
 
 use std::sync::Arc;
 
 use port_layout::kraftkit::Query;
 use port_model::{Digest, Reference, Reporter};
-use port_registry::credentials::{CredentialFiles, CredentialPaths};
+use port_registry::credentials::CredentialPaths;
 use port_registry::{Client, Repository};
 
 use crate::login::RegistryAccess;
@@ -53,6 +54,8 @@ pub struct Packages {
     pub access: RegistryAccess,
     /// Where their credentials are.
     pub credential_paths: CredentialPaths,
+    /// Looks up an environment variable: kraft's credentials are in some.
+    pub variable: fn(&str) -> Option<String>,
     /// Who listens.
     pub reporter: Arc<dyn Reporter>,
 }
@@ -61,7 +64,7 @@ impl Packages {
     /// The repository of a package.
     fn repository(&self, reference: &Reference) -> Result<Repository, PackageError> {
         let (host, name) = port_registry::names_of(reference);
-        let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
+        let credentials = credentials::source(self, &host)?;
         let client = Client::new(self.access.options([&host]), credentials, Arc::clone(&self.reporter));
         Ok(client.repository(&host, &name)?)
     }

@@ -2,29 +2,28 @@
 
 mod info;
 mod pack;
+mod place;
 mod pull;
 mod remove;
 mod retag;
 mod unpack;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use port_layout::kraftkit::{KraftkitError, Query, parse_name};
 use port_layout::{Strategy, kraftkit};
 use port_model::{Digest, Reference};
 use port_ops::login::RegistryAccess;
-use port_ops::packages::{self as ops, PackageStore, Packages, Selection};
+use port_ops::packages::{self as ops, Packages, Selection};
 
 use crate::args::{Global, RegistryFlags};
-use crate::commands::workspace;
-use crate::error::{CommandError, Exit};
+use crate::error::CommandError;
 use crate::ui::Ui;
 use crate::{env_vars, host, progress};
+use place::Place;
 
-/// Port's store where no configuration says another place.
-const STORE: &str = ".port/store";
 /// Where an upload that was killed is remembered: used where it is there, never made here.
 const STATE: &str = ".port/registries";
 
@@ -63,56 +62,36 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), Comman
     }
 }
 
-/// A place for packages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Place {
-    /// kraft's own directory, `oci` below its runtime directory.
-    Kraftkit,
-    /// The store that artifacts are in.
-    Port,
-}
-
 /// Where packages are kept.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 struct StoreFlag {
-    /// Where packages are kept.
-    #[arg(long, value_enum, default_value_t = Place::Kraftkit)]
-    store: Place,
+    /// Where packages are kept: kraft's own directory (`kraftkit`), the store that artifacts are in (`port`), or containerd
+    /// (`containerd`, `containerd:SOCKET`) [default: `containerd` where KRAFTKIT_CONTAINERD_ADDR is set, else `kraftkit`]
+    #[arg(long, value_name = "PLACE")]
+    store: Option<Place>,
 }
 
 impl StoreFlag {
     /// Everything that the verbs need, for those that talk to no registry.
-    fn packages(self, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
+    fn packages(&self, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
         self.with_registry(&RegistryFlags::default(), global, ui)
     }
 
-    fn with_registry(self, flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
+    fn with_registry(&self, flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
         let environment = env_vars::environment(host::architecture()?);
-        let store = match self.store {
-            Place::Kraftkit => PackageStore::kraft(&runtime_directory()?),
-            Place::Port => PackageStore::port(&store_root(global, ui)?)?,
-        };
+        let store = self.store.clone().unwrap_or_else(Place::of_kraft).open(global, ui)?;
         let mut access: RegistryAccess = flags.clone().into();
         let state = Path::new(STATE);
         access.state_directory = port_content::fs::exists(state).then(|| state.to_owned());
         let reporter = progress::reporter(ui, global.progress);
-        Ok(Packages { store, access, credential_paths: environment.credential_paths, reporter })
+        Ok(Packages {
+            store,
+            access,
+            credential_paths: environment.credential_paths,
+            variable: env_vars::get,
+            reporter,
+        })
     }
-}
-
-fn runtime_directory() -> Result<PathBuf, CommandError> {
-    env_vars::kraftkit_runtime_directory().ok_or_else(|| {
-        let message = "there is no place for packages: neither `KRAFTKIT_RUNTIME_DIR` nor `HOME` is set";
-        CommandError::new(Exit::Usage, message).hint("use Port's store with `--store port`")
-    })
-}
-
-/// The store of the configuration, if there is one.
-fn store_root(global: &Global, ui: Ui) -> Result<PathBuf, CommandError> {
-    if port_content::fs::exists(&global.config) {
-        return Ok(workspace(global, ui)?.project.store_root);
-    }
-    Ok(PathBuf::from(STORE))
 }
 
 /// Which targets.

@@ -21,6 +21,7 @@ fn advice(error: &PackageError) -> (Exit, Vec<String>) {
         | PackageError::Missing { .. }
         | PackageError::Kconfig { .. }
         | PackageError::Same { .. }
+        | PackageError::Credentials(_)
         | PackageError::Layer { .. } => return (Exit::Usage, vec![]),
         PackageError::Conflict(PackageConflict::Exists { .. }) => (
             Exit::Failed,
@@ -35,9 +36,17 @@ fn advice(error: &PackageError) -> (Exit, Vec<String>) {
         PackageError::NoManifest { .. } => return (Exit::NotFound, vec![]),
         PackageError::Gone { .. } => (Exit::NotFound, "fetch it again with `port packages pull`"),
         PackageError::Files(error) if error.is_not_found() => return (Exit::NotFound, vec![]),
-        PackageError::Entry { .. } | PackageError::Archive { .. } | PackageError::LayerType { .. } => {
-            (Exit::Failed, "nothing was written")
+        PackageError::Entry { .. }
+        | PackageError::Archive { .. }
+        | PackageError::Content { .. }
+        | PackageError::LayerType { .. } => (Exit::Failed, "nothing was written"),
+        PackageError::Foreign { .. } => {
+            (Exit::Failed, "use another name, or another namespace (CONTAINERD_NAMESPACE)")
         }
+        PackageError::Containerd(error) if error.kind() == port_containerd::Kind::Unavailable => (
+            Exit::Unreachable,
+            "name its socket with `--store containerd:SOCKET`; it lets in only those who may write to the socket",
+        ),
         PackageError::Mismatch { .. } | PackageError::Document { .. } => {
             (Exit::Failed, "remove the package and fetch it again")
         }
@@ -50,6 +59,7 @@ fn advice(error: &PackageError) -> (Exit, Vec<String>) {
         PackageError::Kraftkit(_)
         | PackageError::Encode(_)
         | PackageError::Conflict(_)
+        | PackageError::Containerd(_)
         | PackageError::Files(_) => return (Exit::Failed, vec![]),
     };
     (exit, vec![hint.to_owned()])

@@ -23,6 +23,8 @@ mod login;
 mod mirrors;
 mod packages;
 mod packages_change;
+mod packages_containerd;
+mod packages_credentials;
 mod packages_kraft;
 mod packages_pack;
 mod packages_peers;

@@ -66,6 +66,7 @@ fn content_comes_back_as_it_was_written() {
         assert!(found.created.is_some());
         // What is there already is labelled.
         write(&client, &lease, &bytes, &[("a", ""), ("e", "3")]).unwrap();
+        write(&client, &lease, &bytes, &[]).unwrap();
         let found = client.content(&digest).unwrap().unwrap();
         assert_eq!(found.labels, labels(&[("b.c/d", "2"), ("e", "3")]));
     }

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use port_containerd::ContainerdError;
 use port_content::FsError;
 use port_content::verify::Mismatch;
 use port_layout::DocumentError;
 use port_layout::kraftkit::{EncodeError, KraftkitError, PackageConflict};
 use port_model::Digest;
 use port_registry::RegistryError;
+use port_registry::credentials::BasicEnvError;
 use port_store::StoreError;
 
 /// A package that is not packed, found, moved or unpacked.
@@ -149,6 +151,16 @@ pub enum PackageError {
         #[source]
         source: std::io::Error,
     },
+    /// A compressed layer of which the config does not say what is in it.
+    #[error(
+        "the layer {layer} is gzip: expected the digest of its content in `rootfs.diff_ids`, found `{found}`"
+    )]
+    Content {
+        /// The layer.
+        layer: Digest,
+        /// What is there.
+        found: String,
+    },
     /// A manifest that would lose something if it were written again.
     #[error(
         "the manifest {digest} of `{reference}` has what Port would lose: expected one in the form of Go's encoder"
@@ -169,6 +181,18 @@ pub enum PackageError {
         /// Whose it is.
         found: String,
     },
+    /// An image of containerd that is somebody else's.
+    #[error("the image `{name}` of {place} is no package: expected none, or {expected}, found {found}")]
+    Foreign {
+        /// Its name.
+        name: String,
+        /// Which containerd.
+        place: String,
+        /// What would do.
+        expected: &'static str,
+        /// What it is.
+        found: String,
+    },
     /// The same package twice.
     #[error("`{reference}` is both source and destination: expected two names")]
     Same {
@@ -178,9 +202,15 @@ pub enum PackageError {
     /// A file.
     #[error(transparent)]
     Files(#[from] FsError),
+    /// containerd.
+    #[error(transparent)]
+    Containerd(#[from] ContainerdError),
     /// Port's store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Credentials from the environment.
+    #[error(transparent)]
+    Credentials(#[from] BasicEnvError),
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),

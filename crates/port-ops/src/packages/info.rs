@@ -118,7 +118,7 @@ fn target_info(packages: &Packages, reference: &str, image_reference: &str, targ
         media_type: layer.media_type.clone(),
         bytes: layer.size,
         path: [UNIKRAFT_KERNEL, UNIKRAFT_INITRD].iter().find_map(|key| layer.annotations.get(*key)).cloned(),
-        here: store.has(&layer.blob()),
+        here: store.has(&layer.blob()).unwrap_or(false),
     });
     let platform = kraftkit::normalized(&config.platform);
     TargetInfo {

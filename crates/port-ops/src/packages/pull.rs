@@ -153,9 +153,10 @@ fn save(
 ) -> Result<Option<Digest>, PackageError> {
     let (store, name) = (&packages.store, selection.name());
     let _change = store.change()?;
-    let mut layers = targets.iter().flat_map(|target| &target.decoded.package.layers);
-    if !layers.all(|layer| store.has(&layer.blob())) {
-        return Ok(None);
+    for layer in targets.iter().flat_map(|target| &target.decoded.package.layers) {
+        if !store.has(&layer.blob())? {
+            return Ok(None);
+        }
     }
     let before = store.find(&name)?;
     let mut index = before.as_ref().map(|before| before.index.clone());

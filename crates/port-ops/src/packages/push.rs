@@ -116,17 +116,12 @@ impl Pushing<'_> {
     /// A layer: from the store or, where it is not there, from where its original is (acceptance K-74).
     async fn layer(&self, blob: &Blob, report: &mut PackagePushReport) -> Result<(), PackageError> {
         let store = &self.packages.store;
-        if !store.has(blob) {
+        if !store.has(blob)? {
             if self.repository.has_blob(&blob.digest).await? {
                 report.found_bytes += blob.size;
                 return Ok(());
             }
-            let gone = || PackageError::Gone {
-                reference: self.reference.to_string(),
-                digest: blob.digest.clone(),
-                place: store.describe(),
-            };
-            let origin = self.origin.ok_or_else(gone)?;
+            let origin = self.origin.ok_or_else(|| self.gone(blob))?;
             if let Some(from) = self.mount_from()
                 && self.repository.mount(&blob.digest, &from).await?
             {
@@ -135,8 +130,17 @@ impl Pushing<'_> {
             }
             fetch::blob(self.packages, &origin.repository, blob).await?;
         }
-        let source = BlobSource::Path(store.blob_path(&blob.digest));
-        self.send(blob, source, report).await
+        // Open until all of it is sent.
+        let file = store.open(blob)?.ok_or_else(|| self.gone(blob))?;
+        self.send(blob, BlobSource::Path(file.path.clone()), report).await
+    }
+
+    fn gone(&self, blob: &Blob) -> PackageError {
+        PackageError::Gone {
+            reference: self.reference.to_string(),
+            digest: blob.digest.clone(),
+            place: self.packages.store.describe(),
+        }
     }
 
     async fn bytes(&self, bytes: &[u8], report: &mut PackagePushReport) -> Result<(), PackageError> {

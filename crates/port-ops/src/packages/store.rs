@@ -1,27 +1,28 @@
-//! Where packages are kept: kraft's own directory, or Port's store. One interface, so that no verb asks which.
-//!
-//! containerd, kraft's third place (acceptance K-8), is not one yet.
+//! Where packages are kept: kraft's own directory, containerd, or Port's store. One interface, so that no verb asks which.
 //!
 //! Invariant: names are changed by whoever holds `PackageStore::change`; a name leads to documents that were there
 //! before it.
 
+mod containerd;
+mod form;
 mod kraft;
 mod own;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use port_content::hashing::{self, Hasher};
-use port_content::lock::Lock;
-use port_content::{fs, limit, verify};
+use port_content::verify;
 use port_layout::document::{self, Document};
 use port_layout::{Blob, Descriptor, DocumentError, IndexDocument, Manifest};
 use port_model::{Digest, Reference};
 use port_registry::Partial;
-use port_store::Operation;
 
 use super::PackageError;
+pub use containerd::ContainerdPlace;
+use containerd::ContainerdStore;
+pub(super) use form::{BlobFile, Change};
+use form::{Form, Write};
 use kraft::KraftDirectory;
 use own::OwnStore;
 
@@ -41,7 +42,7 @@ pub(super) struct Named {
     pub(super) digest: Digest,
     /// The blob that it lies in. kraft rewrites indexes in place, so its name need not be their digest.
     blob: Option<Digest>,
-    /// Where the name is, in kraft's directory.
+    /// Where the name is: its path in kraft's directory, its image's name in containerd.
     place: PathBuf,
 }
 
@@ -67,38 +68,6 @@ pub(super) struct Swept {
     pub(super) bytes: u64,
 }
 
-/// The right to change names; dropping it gives it back.
-pub(super) struct Change {
-    _lock: Lock,
-    _operation: Option<Operation>,
-}
-
-/// What a place must be able to do.
-trait Form: Send + Sync {
-    /// Its name in messages.
-    fn describe(&self) -> String;
-    fn blob_path(&self, digest: &Digest) -> PathBuf;
-    /// Whether the bytes are there and are what the name says.
-    fn is_sound(&self, blob: &Blob) -> Result<bool, PackageError>;
-    /// Adds what `write` writes.
-    fn add(&self, subject: &str, write: Write<'_>) -> Result<Blob, PackageError>;
-    /// Where a download is gathered.
-    fn partial_path(&self, digest: &Digest) -> Result<PathBuf, PackageError>;
-    /// Names a download that was checked where it lies.
-    fn adopt(&self, partial: &Path, blob: &Blob) -> Result<(), PackageError>;
-    fn change(&self) -> Result<Change, PackageError>;
-    fn listing(&self) -> Result<Listing, PackageError>;
-    fn find(&self, reference: &Reference) -> Result<Option<Named>, PackageError>;
-    fn save(&self, name: &Reference, index: &[u8], before: Option<&Named>) -> Result<Digest, PackageError>;
-    fn forget(&self, named: &Named) -> Result<(), PackageError>;
-    /// Takes away a name whose index cannot be read.
-    fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError>;
-    /// Removes those of these blobs that nothing leads to.
-    fn sweep(&self, candidates: &[Digest], store: &PackageStore) -> Result<Swept, PackageError>;
-}
-
-type Write<'a> = &'a mut dyn FnMut(&mut File) -> std::io::Result<()>;
-
 impl PackageStore {
     /// kraft's directory, below its runtime directory (acceptance K-10). Made by the first write.
     pub fn kraft(runtime_directory: &Path) -> Self {
@@ -113,18 +82,27 @@ impl PackageStore {
         Ok(Self { form: Box::new(OwnStore::open(root)?) })
     }
 
+    /// containerd, kraft's third place (acceptance K-8).
+    ///
+    /// # Errors
+    /// [`PackageError`] where it cannot be reached.
+    pub fn containerd(place: &ContainerdPlace) -> Result<Self, PackageError> {
+        Ok(Self { form: Box::new(ContainerdStore::open(place)?) })
+    }
+
     /// Its name in messages.
     pub(super) fn describe(&self) -> String {
         self.form.describe()
     }
 
-    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.form.blob_path(digest)
+    /// Whether a blob of the right size is there. What it holds is checked where it is used.
+    pub(super) fn has(&self, blob: &Blob) -> Result<bool, PackageError> {
+        Ok(self.form.stat(&blob.digest)?.is_some_and(|found| found.size == blob.size))
     }
 
-    /// Whether a file of the right size is there. What it holds is checked where it is used.
-    pub(super) fn has(&self, blob: &Blob) -> bool {
-        fs::metadata(&self.blob_path(&blob.digest)).is_ok_and(|found| found.len() == blob.size)
+    /// A blob as a file; `None` where it is not there.
+    pub(super) fn open(&self, blob: &Blob) -> Result<Option<BlobFile>, PackageError> {
+        self.form.open(blob)
     }
 
     pub(super) fn is_sound(&self, blob: &Blob) -> Result<bool, PackageError> {
@@ -133,22 +111,16 @@ impl PackageStore {
 
     /// When a blob came here.
     pub(super) fn time_of(&self, blob: &Blob) -> Option<SystemTime> {
-        if !self.has(blob) {
-            return None;
-        }
-        fs::metadata(&self.blob_path(&blob.digest)).ok()?.modified().ok()
+        let found = self.form.stat(&blob.digest).ok()??;
+        found.time.filter(|_| found.size == blob.size)
     }
 
     /// A document, checked; `None` where it is not there.
     pub(super) fn read(&self, blob: &Blob) -> Result<Option<Vec<u8>>, PackageError> {
-        let path = self.blob_path(&blob.digest);
-        let bytes = match fs::read(&path, limit::DOCUMENT) {
-            Err(error) if error.is_not_found() => return Ok(None),
-            other => other?,
-        };
+        let Some(bytes) = self.form.bytes(blob)? else { return Ok(None) };
         let mut hasher = Hasher::of(blob.digest.algorithm());
         hasher.update(&bytes);
-        let subject = || path.display().to_string();
+        let subject = || format!("{} in {}", blob.digest, self.describe());
         verify::check(hasher, &blob.digest, Some(blob.size))
             .map_err(|source| PackageError::Mismatch { subject: subject(), source })?;
         Ok(Some(bytes))
@@ -204,7 +176,7 @@ impl PackageStore {
         before: Option<&Named>,
     ) -> Result<(Digest, Swept), PackageError> {
         let candidates = before.map(|before| self.reach(before).digests).unwrap_or_default();
-        let digest = self.form.save(reference, &index.to_bytes(), before)?;
+        let digest = self.form.save(reference, &index.to_bytes(), before, self)?;
         Ok((digest, self.form.sweep(&candidates, self)?))
     }
 

@@ -2,28 +2,28 @@
 //!
 //! ```text
 //! every layer: digest ─► every entry: plain file or directory below? ─► only then the first file is written
+//!              └ gzip: bounded, and what comes out is what the config says
 //! ```
 //!
 //! Layers are others' work. Names are taken as the archive reader sees them in the end (long names and PAX records
 //! resolved), links and devices are refused whatever they point to, and no symbolic link of the directory is followed.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
+mod layer;
+
+use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use port_content::atomic::AtomicFile;
 use port_content::fs::Context as _;
-use port_content::hashing::Hasher;
-use port_content::{FsError, fs, sparse, verify};
-use port_layout::Descriptor;
+use port_content::{FsError, fs};
 use port_layout::kraftkit::{INITRD_PATH, KERNEL_DBG_PATH, KERNEL_PATH};
-use port_layout::media_types::OCI_LAYER_TAR;
 use port_model::Digest;
 use serde::Serialize;
 use tar::{Archive, Entry, EntryType};
 
 use super::load::{self, Target};
 use super::{PackageError, Packages, Selection};
+use layer::{Content, Layer};
 
 /// More entries than any package needs.
 const MOST_ENTRIES: usize = 100_000;
@@ -81,16 +81,13 @@ pub(super) fn unpack_target(
     target: &Target,
     directory: &Path,
 ) -> Result<UnpackReport, PackageError> {
-    let mut layers = Vec::new();
-    for layer in &target.decoded.package.layers {
-        layers.push((layer, open(packages, reference, layer)?));
-    }
-    for (layer, file) in &mut layers {
-        each(layer, file, &mut |path, _| Ok(check_place(directory, path)?))?;
+    let layers = layer::open_all(packages, reference, target)?;
+    for layer in &layers {
+        each(layer, &mut |path, _| Ok(check_place(directory, path)?))?;
     }
     let (mut files, mut bytes) = (0, 0);
-    for (layer, file) in &mut layers {
-        each(layer, file, &mut |path, entry| {
+    for layer in &layers {
+        each(layer, &mut |path, entry| {
             if entry.header().entry_type().is_dir() {
                 return Ok(fs::create_dir_all(&directory.join(path))?);
             }
@@ -120,34 +117,12 @@ pub(super) fn unpack_target(
     })
 }
 
-/// A layer whose bytes are the ones that the manifest names.
-fn open(packages: &Packages, reference: &str, layer: &Descriptor) -> Result<File, PackageError> {
-    if layer.media_type != OCI_LAYER_TAR {
-        let (digest, found) = (layer.digest.clone(), layer.media_type.clone());
-        return Err(PackageError::LayerType { digest, expected: "an uncompressed tar", found });
-    }
-    let path = packages.store.blob_path(&layer.digest);
-    let (file, metadata) = match fs::open_regular(&path) {
-        Err(error) if error.is_not_found() => {
-            let (reference, place) = (reference.to_owned(), packages.store.describe());
-            return Err(PackageError::Gone { reference, digest: layer.digest.clone(), place });
-        }
-        other => other?,
-    };
-    let mut hasher = Hasher::of(layer.digest.algorithm());
-    sparse::hash_to(&file, &mut hasher, metadata.len()).context("read", &path)?;
-    verify::check(hasher, &layer.digest, Some(layer.size))
-        .map_err(|source| PackageError::Mismatch { subject: format!("`{}`", path.display()), source })?;
-    Ok(file)
-}
+type Visit<'a> = &'a mut dyn FnMut(&Path, &mut Entry<'_, Content<'_>>) -> Result<(), PackageError>;
 
-type Visit<'a> = &'a mut dyn FnMut(&Path, &mut Entry<'_, &File>) -> Result<(), PackageError>;
-
-/// Every entry of a layer, with its path below the directory.
-fn each(layer: &Descriptor, file: &mut File, visit: Visit<'_>) -> Result<(), PackageError> {
-    let archive_error = |source| PackageError::Archive { layer: layer.digest.clone(), source };
-    file.rewind().map_err(archive_error)?;
-    let mut archive = Archive::new(&*file);
+/// Every entry of a layer, with its path below the directory. The layer is read to its end.
+fn each(layer: &Layer, visit: Visit<'_>) -> Result<(), PackageError> {
+    let archive_error = |source| PackageError::Archive { layer: layer.digest().clone(), source };
+    let mut archive = Archive::new(layer.content().map_err(archive_error)?);
     for (count, entry) in archive.entries().map_err(archive_error)?.enumerate() {
         let mut entry = entry.map_err(archive_error)?;
         if count >= MOST_ENTRIES {
@@ -158,21 +133,20 @@ fn each(layer: &Descriptor, file: &mut File, visit: Visit<'_>) -> Result<(), Pac
             Ok(path) => path,
             Err(found) => {
                 let entry = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-                return Err(PackageError::Entry { layer: layer.digest.clone(), entry, found });
+                return Err(PackageError::Entry { layer: layer.digest().clone(), entry, found });
             }
         };
         if let Some(path) = path {
             visit(&path, &mut entry)?;
         }
         // Reads to the entry's end, so that an archive that is cut off is found before anything is written.
-        let rest = io::copy(&mut entry, &mut io::sink()).map_err(archive_error)?;
-        let _ = rest;
+        io::copy(&mut entry, &mut io::sink()).map_err(archive_error)?;
     }
-    Ok(())
+    archive.into_inner().finish().map_err(archive_error)
 }
 
 /// Where an entry goes; `None` for the directory itself. Else what is wrong with it.
-fn inspect(entry: &mut Entry<'_, &File>) -> Result<Option<PathBuf>, String> {
+fn inspect(entry: &mut Entry<'_, Content<'_>>) -> Result<Option<PathBuf>, String> {
     let kind = entry.header().entry_type();
     match kind {
         EntryType::Regular | EntryType::Directory => {}
@@ -227,7 +201,7 @@ fn check_place(directory: &Path, path: &Path) -> Result<(), FsError> {
 }
 
 /// Writes a file, whole or not at all, with the mode that it has in the archive.
-fn write(place: &Path, entry: &mut Entry<'_, &File>) -> Result<u64, PackageError> {
+fn write(place: &Path, entry: &mut Entry<'_, Content<'_>>) -> Result<u64, PackageError> {
     let mode = entry.header().mode().unwrap_or(0o644) & MODE;
     let size = entry.size();
     let mut file = AtomicFile::create(place)?.mode(mode);

@@ -1,8 +1,8 @@
 //! The package that a new one is made from: one of the store or, where it is not there, of its registry. It is copied,
 //! never changed (acceptance K-4, C-16).
 
+use port_layout::Descriptor;
 use port_layout::kraftkit::ImageConfig;
-use port_layout::{Blob, Descriptor};
 use port_model::Reference;
 use port_registry::Repository;
 
@@ -64,16 +64,14 @@ impl Original {
         if self.stays_there {
             return Ok(());
         }
-        let absent: Option<Blob> =
-            self.layers().iter().map(Descriptor::blob).find(|layer| !packages.store.has(layer));
-        match absent {
-            None => Ok(()),
-            Some(Blob { digest, .. }) => Err(PackageError::Gone {
-                reference: self.target.decoded.package.reference.to_string(),
-                digest,
-                place: packages.store.describe(),
-            }),
+        for layer in self.layers() {
+            if !packages.store.has(&layer.blob())? {
+                let reference = self.target.decoded.package.reference.to_string();
+                let place = packages.store.describe();
+                return Err(PackageError::Gone { reference, digest: layer.digest.clone(), place });
+            }
         }
+        Ok(())
     }
 
     pub(super) fn into_origin(self) -> Option<Origin> {

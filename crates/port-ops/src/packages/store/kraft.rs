@@ -23,7 +23,8 @@ use port_layout::kraftkit::{self, DEFAULT_REGISTRY};
 use port_layout::{Blob, IndexDocument};
 use port_model::{Digest, Reference};
 
-use super::{Change, Form, Listing, Named, PackageStore, Swept, Write};
+use super::form::{self, BlobFile, Change, Form, Stat, Write};
+use super::{Listing, Named, PackageStore, Swept};
 use crate::packages::PackageError;
 
 /// The directory that kraft gives its packages below its runtime directory.
@@ -52,6 +53,10 @@ impl KraftDirectory {
             fs::create_dir_all(&self.root.join(directory))?;
         }
         Ok(())
+    }
+
+    fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("digests").join(digest.algorithm().as_str()).join(digest.hex())
     }
 
     fn indexes(&self) -> PathBuf {
@@ -167,8 +172,16 @@ impl Form for KraftDirectory {
         format!("kraft's directory `{}`", self.root.display())
     }
 
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.root.join("digests").join(digest.algorithm().as_str()).join(digest.hex())
+    fn stat(&self, digest: &Digest) -> Result<Option<Stat>, PackageError> {
+        form::stat(&self.blob_path(digest))
+    }
+
+    fn bytes(&self, blob: &Blob) -> Result<Option<Vec<u8>>, PackageError> {
+        form::bytes(&self.blob_path(&blob.digest))
+    }
+
+    fn open(&self, blob: &Blob) -> Result<Option<BlobFile>, PackageError> {
+        form::open(self.blob_path(&blob.digest))
     }
 
     fn is_sound(&self, blob: &Blob) -> Result<bool, PackageError> {
@@ -235,7 +248,13 @@ impl Form for KraftDirectory {
         Ok(None)
     }
 
-    fn save(&self, name: &Reference, index: &[u8], before: Option<&Named>) -> Result<Digest, PackageError> {
+    fn save(
+        &self,
+        name: &Reference,
+        index: &[u8],
+        before: Option<&Named>,
+        _: &PackageStore,
+    ) -> Result<Digest, PackageError> {
         let place = self.place(name);
         if let Some(other) = self.read(&place)?.filter(|there| there.reference != *name) {
             let (expected, found) = (name.to_string(), other.reference.to_string());

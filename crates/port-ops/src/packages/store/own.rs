@@ -13,7 +13,8 @@ use port_layout::{Blob, Descriptor, IndexDocument};
 use port_model::{Digest, Reference};
 use port_store::Store;
 
-use super::{Change, Form, Listing, Named, PackageStore, Swept, Write};
+use super::form::{self, BlobFile, Change, Form, Stat, Write};
+use super::{Listing, Named, PackageStore, Swept};
 use crate::packages::PackageError;
 
 /// Held while a package's name is changed; the store's own locks are about its index and about collection.
@@ -53,8 +54,16 @@ impl Form for OwnStore {
         format!("the store at `{}`", self.store.root().display())
     }
 
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.store.blob_path(digest)
+    fn stat(&self, digest: &Digest) -> Result<Option<Stat>, PackageError> {
+        form::stat(&self.store.blob_path(digest))
+    }
+
+    fn bytes(&self, blob: &Blob) -> Result<Option<Vec<u8>>, PackageError> {
+        form::bytes(&self.store.blob_path(&blob.digest))
+    }
+
+    fn open(&self, blob: &Blob) -> Result<Option<BlobFile>, PackageError> {
+        form::open(self.store.blob_path(&blob.digest))
     }
 
     fn is_sound(&self, blob: &Blob) -> Result<bool, PackageError> {
@@ -104,7 +113,13 @@ impl Form for OwnStore {
         }
     }
 
-    fn save(&self, name: &Reference, index: &[u8], _: Option<&Named>) -> Result<Digest, PackageError> {
+    fn save(
+        &self,
+        name: &Reference,
+        index: &[u8],
+        _: Option<&Named>,
+        _: &PackageStore,
+    ) -> Result<Digest, PackageError> {
         self.store.ingest_bytes(&name.to_string(), index)?;
         let digest = hashing::digest_of(index);
         let descriptor = Descriptor::new(OCI_INDEX, digest.clone(), index.len() as u64);

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use port_layout::kraftkit::{ImageConfig, LayerRole, Package, encode, merge, parse_name};
+use port_content::hashing::digest_of;
+use port_layout::kraftkit::{Documents, ImageConfig, LayerRole, Package, encode, merge, parse_name};
 use port_layout::{Platform, Strategy};
 use port_model::progress::Silent;
 use tar::{Builder, Header};
@@ -18,6 +19,11 @@ struct Fixture {
 
 /// A package with these layers, in kraft's directory.
 fn package(layers: &[Vec<u8>]) -> Fixture {
+    package_with(layers, |_| {})
+}
+
+/// The same with documents that Port would not write.
+fn package_with(layers: &[Vec<u8>], change: impl FnOnce(&mut Documents)) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let packages = Packages {
         store: PackageStore::kraft(&directory.path().join("runtime")),
@@ -25,6 +31,7 @@ fn package(layers: &[Vec<u8>]) -> Fixture {
         credential_paths: port_registry::credentials::CredentialPaths::from_variables(
             &port_registry::credentials::Variables::default(),
         ),
+        variable: |_| None,
         reporter: Arc::new(Silent),
     };
     let reference = parse_name("hello").unwrap();
@@ -41,7 +48,8 @@ fn package(layers: &[Vec<u8>]) -> Fixture {
         config: ImageConfig { platform, ..ImageConfig::default() },
         layers: descriptors.collect(),
     };
-    let documents = encode(&package, port_content::hashing::digest_of).unwrap();
+    let mut documents = encode(&package, digest_of).unwrap();
+    change(&mut documents);
     packages.store.add_bytes("config", &documents.config).unwrap();
     packages.store.add_bytes("manifest", &documents.manifest).unwrap();
     let index = merge(None, &package, &documents, Strategy::Merge).unwrap().index;
@@ -142,7 +150,7 @@ fn c_18_an_archive_that_is_cut_off_or_damaged_writes_nothing() {
     let layer = fixture.packages.store.listing().unwrap().named[0].index.entries()[0].descriptor().blob();
     let manifest = fixture.packages.store.read(&layer).unwrap().unwrap();
     let manifest: port_layout::Manifest = serde_json::from_slice(&manifest).unwrap();
-    let path = fixture.packages.store.blob_path(&manifest.layers[0].digest);
+    let path = fixture.packages.store.open(&manifest.layers[0].blob()).unwrap().unwrap().path;
     let mut damaged = whole;
     damaged[600] ^= 1;
     port_content::atomic::write(&path, &damaged).unwrap();
@@ -176,16 +184,91 @@ fn c_18_modes_are_kept_without_what_lends_rights_and_directories_are_made() {
     assert_eq!(fs::metadata(&fixture.target().join("unikraft/bin/initrd")).unwrap().len(), 0);
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    io::Write::write_all(&mut encoder, bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A package whose one layer is gzip, and whose config says that `inside` is in it.
+fn gzip_package(layer: &[u8], kind: &str, inside: &str) -> Fixture {
+    let outside = digest_of(layer).to_string();
+    package_with(&[layer.to_vec()], |documents| {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let before = digest_of(&documents.config).to_string();
+        let size = documents.config.len();
+        documents.config = text(&documents.config).replace(&outside, inside).into_bytes();
+        let config = digest_of(&documents.config).to_string();
+        let manifest = text(&documents.manifest)
+            .replace(&before, &config)
+            .replace(&format!("\"size\":{size},"), &format!("\"size\":{},", documents.config.len()))
+            .replace("application/vnd.oci.image.layer.v1.tar\"", &format!("{kind}\""));
+        documents.manifest = manifest.into_bytes();
+        documents.entry.digest = digest_of(&documents.manifest);
+        documents.entry.size = documents.manifest.len() as u64;
+    })
+}
+
+const OCI_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
 #[test]
-fn ku_6_a_compressed_layer_is_refused_by_its_type() {
+fn ku_19_gzip_layers_are_unpacked_and_compared_with_what_the_config_says() {
+    let plain = archive(&[raw("unikraft/bin/kernel", EntryType::Regular, "", &[7; 3000])]);
+    let inside = digest_of(&plain).to_string();
+    let (front, back) = plain.split_at(700);
+    // In one member or in two.
+    for bytes in [gzip(&plain), [gzip(front), gzip(back)].concat()] {
+        for kind in [OCI_GZIP, "application/vnd.docker.image.rootfs.diff.tar.gzip"] {
+            let fixture = gzip_package(&bytes, kind, &inside);
+            let report = fixture.unpack().unwrap();
+            assert_eq!((report.files, fs::read(&report.kernel, 4000).unwrap()), (1, vec![7; 3000]));
+        }
+    }
+    let hostile = archive(&[raw("up", EntryType::Symlink, "../..", b"")]);
+    let other = digest_of(b"other").to_string();
+    let more = [gzip(&plain), gzip(b"behind the archive")].concat();
+    let cases: [(Vec<u8>, &str, &str); 6] = [
+        (gzip(&plain), &other, "expected sha256:"),
+        (gzip(&plain), "nothing", "expected the digest of its content in `rootfs.diff_ids`, found `nothing`"),
+        (more, &inside, "expected sha256:"),
+        (gzip(&plain)[..60].to_vec(), &inside, "cannot be read as a tar archive"),
+        (plain.clone(), &inside, "cannot be read as a tar archive"),
+        (gzip(&hostile), &digest_of(&hostile).to_string(), "a link"),
+    ];
+    for (bytes, inside, expected) in cases {
+        let fixture = gzip_package(&bytes, OCI_GZIP, inside);
+        let error = fixture.unpack().unwrap_err();
+        let text = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
+        assert!(text.contains(expected), "{expected}: {text}");
+        assert!(!fs::exists(&fixture.target()), "{expected}: something was written");
+    }
+}
+
+#[test]
+fn ku_19_a_bomb_is_refused_before_anything_is_written() {
+    let size = 80usize << 20;
+    let mut header = header(EntryType::Regular, size);
+    header.set_path("unikraft/bin/initrd").unwrap();
+    header.set_cksum();
+    let mut plain = header.as_bytes().to_vec();
+    plain.resize(512 + size + 1024, 0);
+    let fixture = gzip_package(&gzip(&plain), OCI_GZIP, &digest_of(&plain).to_string());
+    let error = fixture.unpack().unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("decompresses to more than 67108864 bytes"), "{source}");
+    assert!(!fs::exists(&fixture.target()));
+}
+
+#[test]
+fn ku_6_a_layer_of_another_kind_is_refused_by_its_type() {
     let mut fixture = package(&[archive(&[raw("unikraft/bin/kernel", EntryType::Regular, "", b"k")])]);
     let named = fixture.packages.store.get(&fixture.selection.reference).unwrap();
     let found = load::select_one(&fixture.selection, &named.index, &named.digest).unwrap();
     let mut target = load::load(&fixture.packages.store, &named.reference, &found).unwrap();
-    target.decoded.package.layers[0].media_type.push_str("+gzip");
+    target.decoded.package.layers[0].media_type.push_str("+zstd");
     let directory = fixture.target();
     let error = unpack_target(&fixture.packages, "hello", &target, &directory).unwrap_err().to_string();
-    assert!(error.contains("expected an uncompressed tar"), "{error}");
+    assert!(error.contains("expected a tar layer of OCI or Docker, plain or gzip"), "{error}");
     fixture.selection.query.platform = Some("fc".to_owned());
     let error = fixture.unpack().unwrap_err().to_string();
     assert!(error.contains("expected a target that fits, found qemu/x86_64 ("), "{error}");
