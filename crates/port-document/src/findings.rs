@@ -111,10 +111,10 @@ impl Findings {
         }
     }
 
-    /// Everything that was found, in the order of the document; `complete` says that its reader got a value.
+    /// Everything that was found, in the order of the document, and where secrets may stand; `complete` says that its reader got a value.
     ///
     /// Readers give up only after they said why; a document without a value has an error all the same.
-    pub(crate) fn conclude(self, text: &str, complete: bool) -> Vec<Finding> {
+    pub(crate) fn conclude(self, text: &str, complete: bool) -> (Vec<Finding>, Vec<Range<usize>>) {
         let mut gathered = self.gathered.into_inner();
         if !complete && gathered.iter().all(|finding| finding.severity == Severity::Warning) {
             gathered.push(Gathered {
@@ -128,7 +128,7 @@ impl Findings {
         gathered.sort_by_key(|finding| finding.place.span.start);
         // A line may be shown for another finding than the one that makes part of it a secret.
         let secrets = self.secrets.into_inner();
-        gathered.into_iter().map(|gathered| locate(text, gathered, &secrets)).collect()
+        (gathered.into_iter().map(|gathered| locate(text, gathered, &secrets)).collect(), secrets)
     }
 }
 

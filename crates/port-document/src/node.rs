@@ -83,7 +83,8 @@ impl<'d> Table<'d> {
         }
     }
 
-    /// Remembers that `keys` are unknown here and known elsewhere; `hint` says where, should one be written.
+    /// Remembers that `keys` are unknown here and known elsewhere; `hint` says where, should one be written. That is an
+    /// error wherever unknown keys are none: the key says something, and nobody would hear it.
     pub fn elsewhere(&self, keys: &[&'static str], hint: &'static str) {
         self.elsewhere.borrow_mut().extend(keys.iter().map(|key| (*key, hint)));
     }
@@ -111,33 +112,33 @@ impl<'d> Table<'d> {
             if self.findings.are_full() {
                 continue;
             }
-            let (message, hint) = self.about_unknown(key.get_ref(), &asked, &mut missing);
+            let elsewhere = self.elsewhere.borrow();
+            if let Some((_, hint)) = elsewhere.iter().find(|(known, _)| *known == key.get_ref()) {
+                self.findings.add_with_hint(&place, "unknown key", *hint);
+                continue;
+            }
+            let (message, hint) = about_unknown(key.get_ref(), &asked, &mut missing);
             self.findings.add_unknown_key(&place, message, hint);
         }
         missing.iter().for_each(|key| self.report_missing(key));
     }
+}
 
-    /// What to say of a key that nobody asked for.
-    fn about_unknown(
-        &self,
-        key: &str,
-        asked: &[&'static str],
-        missing: &mut Vec<&'static str>,
-    ) -> (String, Option<String>) {
-        let elsewhere = self.elsewhere.borrow();
-        if let Some((_, hint)) = elsewhere.iter().find(|(known, _)| *known == key) {
-            return ("unknown key".to_owned(), Some((*hint).to_owned()));
-        }
-        if let Some(nearest) = suggest::nearest(key, asked) {
-            // One slip is one finding: the key is not also missing.
-            missing.retain(|key| *key != nearest);
-            return (format!("unknown key{}", suggest::did_you_mean(key, asked)), None);
-        }
-        let mut known = asked.to_vec();
-        known.sort_unstable();
-        known.dedup();
-        ("unknown key".to_owned(), Some(format!("known here: {}", known.join(", "))))
+/// What to say of a key that nobody asked for.
+fn about_unknown(
+    key: &str,
+    asked: &[&'static str],
+    missing: &mut Vec<&'static str>,
+) -> (String, Option<String>) {
+    if let Some(nearest) = suggest::nearest(key, asked) {
+        // One slip is one finding: the key is not also missing.
+        missing.retain(|key| *key != nearest);
+        return (format!("unknown key{}", suggest::did_you_mean(key, asked)), None);
     }
+    let mut known = asked.to_vec();
+    known.sort_unstable();
+    known.dedup();
+    ("unknown key".to_owned(), Some(format!("known here: {}", known.join(", "))))
 }
 
 impl<'d> Node<'d> {
@@ -219,6 +220,15 @@ impl<'d> Node<'d> {
                 range.start(),
                 range.end()
             )),
+        }
+    }
+
+    /// Any integer that fits 64 bits; what it may be is checked later.
+    pub fn signed(&self) -> Option<i64> {
+        let DeValue::Integer(integer) = self.value else { return self.wrong_type("an integer") };
+        match i64::from_str_radix(integer.as_str(), integer.radix()) {
+            Ok(value) => Some(value),
+            Err(_) => self.wrong(format!("expected an integer of at most 64 bits, found {integer}")),
         }
     }
 

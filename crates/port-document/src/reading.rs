@@ -1,6 +1,7 @@
 //! From text to a format's own value: bounds, syntax, then the format's reader. What the keys mean is not known here.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use toml::de::DeTable;
 
@@ -28,9 +29,16 @@ pub struct Reading<T> {
     pub value: Option<T>,
     /// What was found, in the order of the document.
     pub findings: Vec<Finding>,
+    /// Where what may be a secret stands: no snippet of this text shows it.
+    pub secrets: Vec<Range<usize>>,
 }
 
 impl<T> Reading<T> {
+    fn new(text: &str, findings: Findings, value: Option<T>) -> Self {
+        let (findings, secrets) = findings.conclude(text, value.is_some());
+        Self { value, findings, secrets }
+    }
+
     /// The value, unless there is an error.
     ///
     /// # Errors
@@ -55,14 +63,13 @@ pub fn read<T>(
     if text.len() > LARGEST_TEXT {
         let message = format!("expected at most {LARGEST_TEXT} bytes, found {}", text.len());
         findings.add(&at(0), message);
-        return Reading { value: None, findings: findings.conclude("", false) };
+        return Reading::new("", findings, None);
     }
     let value = match parse(text, syntax, &findings) {
         Some(root) => reader(&findings, Table::root(&findings, &root)),
         None => None,
     };
-    let findings = findings.conclude(text, value.is_some());
-    Reading { value, findings }
+    Reading::new(text, findings, value)
 }
 
 /// The same for bytes, which must be UTF-8.
@@ -80,7 +87,7 @@ pub fn read_bytes<T>(
             // What is sound before the bad byte stays where it is, so the place is right in the mended text too.
             let shown = bytes.get(..bytes.len().min(LARGEST_TEXT)).unwrap_or_default();
             let text: Cow<'_, str> = String::from_utf8_lossy(shown);
-            Reading { value: None, findings: findings.conclude(&text, false) }
+            Reading::new(&text, findings, None)
         }
     }
 }
