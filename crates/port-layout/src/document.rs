@@ -115,8 +115,11 @@ pub(crate) fn bounded(document: &'static str, of: &'static str, found: usize) ->
     Ok(())
 }
 
-/// What the bytes are, where type and fields agree.
-pub(crate) fn kind(bytes: &[u8], declared: Option<&str>) -> Result<DocumentKind, DocumentError> {
+/// What the bytes are, where type and fields agree; for those who carry a document and do not read it.
+///
+/// # Errors
+/// [`DocumentError`], as for [`read`].
+pub fn kind(bytes: &[u8], declared: Option<&str>) -> Result<DocumentKind, DocumentError> {
     let object: RawObject = json::read(bytes, "document", "an OCI manifest or index")?;
     let declared =
         declared.map(|text| text.split(';').next().unwrap_or_default().trim()).filter(|t| !t.is_empty());

@@ -229,7 +229,7 @@ async fn error_text_is_cut_and_cleaned() {
 async fn bad_digest_grammar_is_refused() {
     for digest in ["sha256:../../x", "sha256:ABC", "md5:d41d8cd98f00b204e9800998ecf8427e", "x"] {
         let error = manifest_error(move |_| {
-            let reply = Reply::new(200, br#"{"config":{},"layers":[]}"#);
+            let reply = Reply::new(200, br#"{"schemaVersion":2,"config":{},"layers":[]}"#);
             let reply = reply.header("content-type", media::OCI_MANIFEST);
             Action::Answer(reply.header("docker-content-digest", digest))
         })
@@ -242,7 +242,7 @@ async fn bad_digest_grammar_is_refused() {
 async fn wrong_digest_of_a_manifest_is_corrupt() {
     let answer = |digest: String| {
         move |_: &Request| {
-            let reply = Reply::new(200, br#"{"config":{},"layers":[]}"#);
+            let reply = Reply::new(200, br#"{"schemaVersion":2,"config":{},"layers":[]}"#);
             let reply = reply.header("content-type", media::OCI_MANIFEST);
             Action::Answer(reply.header("docker-content-digest", digest.clone()))
         }
@@ -259,11 +259,11 @@ async fn wrong_digest_of_a_manifest_is_corrupt() {
 #[tokio::test]
 async fn manifest_index_confusion_is_refused() {
     let error = manifest_error(|_| {
-        let reply = Reply::new(200, br#"{"config":{},"layers":[],"manifests":[]}"#);
+        let reply = Reply::new(200, br#"{"schemaVersion":2,"config":{},"layers":[],"manifests":[]}"#);
         Action::Answer(reply.header("content-type", media::OCI_INDEX))
     })
     .await;
-    refused(&error, Kind::Hostile, "with the fields of another");
+    refused(&error, Kind::Hostile, "not clearly a manifest or an index");
 }
 
 async fn blob_error(answer: impl Fn(&Request) -> Action + Send + Sync + 'static) -> RegistryError {

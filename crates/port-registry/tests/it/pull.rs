@@ -92,7 +92,7 @@ async fn one_request_at_a_time_is_enough_to_resolve() {
                 _ => Action::Pass,
             }),
         );
-        let document = br#"{"config":{},"layers":[]}"#;
+        let document = br#"{"schemaVersion":2,"config":{},"layers":[]}"#;
         registry.add_manifest("port/demo", "v1", media::OCI_MANIFEST, document);
         let mut single = options();
         single.transfer.requests = 1;
