@@ -15,7 +15,7 @@ use port_layout::{Blob, media_types};
 use port_model::Event;
 use port_packed::Plan;
 use port_packed::delta::Known;
-use port_registry::{TagOrDigest, download_task};
+use port_registry::{ListLimit, TagOrDigest, download_task};
 
 use super::local;
 use super::pull::{Job, control};
@@ -27,17 +27,23 @@ use crate::source::claim;
 /// Below this many bytes a delta is not looked for: asking costs more than it could save.
 const WORTH_ASKING: u64 = 128 * 1024;
 
+/// How much of a list of referrers is read for deltas: publishers make a few for each version, and what a registry lists
+/// besides, or instead, is not worth a thousand requests.
+pub(super) const LOOKED_AT: ListLimit = ListLimit { pages: 8, entries: 2000 };
+
 /// The smallest delta that starts at a file that lies here, if it takes fewer bytes than `plan`.
 pub(super) async fn cheaper(job: &Job<'_>, plan: &Plan) -> Result<Option<Offer>, OpsError> {
     if plan.fetch < WORTH_ASKING {
         return Ok(None);
     }
-    let asked = job.repository.referrers(job.manifest, Some(media_types::PACKED_DELTA)).await;
+    let kind = Some(media_types::PACKED_DELTA);
+    let asked = job.repository.referrers_within(job.manifest, kind, LOOKED_AT).await;
     let entries: Vec<_> = match asked {
         Ok(found) => found.into_iter().map(from_registry).collect(),
         // A delta is a saving, not a need.
         Err(error) => {
-            job.source.workspace.note(format!("deltas cannot be listed: {error}"));
+            let reason = crate::error::chain(&error);
+            job.source.workspace.note(format!("deltas cannot be listed, so packs are taken: {reason}"));
             return Ok(None);
         }
     };

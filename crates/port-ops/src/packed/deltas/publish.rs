@@ -11,12 +11,13 @@ use port_layout::{Blob, media_types, port_v1};
 use port_model::{Component, Digest, Event};
 use port_packed::delta::{Known, Options};
 use port_packed::{Control, LocalImage, Map, Step};
-use port_registry::{BlobSource, BlobUpload, Repository};
+use port_registry::{BlobSource, BlobUpload, Failure, Repository};
 use port_store::Store;
 
 use crate::copy::CopyError;
 use crate::copy::side::{from_registry, to_registry};
 use crate::error::OpsError;
+use crate::packed::deltas::LOOKED_AT;
 use crate::packed::parent::{Parent, stored_versions};
 use crate::packed::{local, map_of, pack};
 use crate::source::Source;
@@ -52,7 +53,7 @@ pub(crate) async fn publish(
     if parents.is_empty() {
         return Ok(());
     }
-    let known = published(source, repository, &target.manifest.digest).await;
+    let Some(known) = published(source, repository, &target.manifest.digest).await else { return Ok(()) };
     // Those that are there count: a push that goes on where another was killed may have found another parent.
     let room = from.count.saturating_sub(known.len());
     let missing = parents.into_iter().filter(|parent| !known.contains(&parent.component.digest));
@@ -71,18 +72,25 @@ pub(crate) async fn publish(
     Ok(())
 }
 
-/// The parents for which there is a delta already.
-async fn published(source: Source<'_>, repository: &Repository, manifest: &Digest) -> Vec<Digest> {
-    match repository.referrers(manifest, Some(media_types::PACKED_DELTA)).await {
+/// The parents for which there is a delta already; `None` where nobody would find one more.
+async fn published(source: Source<'_>, repository: &Repository, manifest: &Digest) -> Option<Vec<Digest>> {
+    match repository.referrers_within(manifest, Some(media_types::PACKED_DELTA), LOOKED_AT).await {
         Ok(found) => {
             let offers =
                 found.into_iter().filter_map(|entry| delta::offer(&from_registry(entry)).ok().flatten());
-            offers.map(|offer| offer.parent).collect()
+            Some(offers.map(|offer| offer.parent).collect())
+        }
+        Err(error) if matches!(*error.failure, Failure::LongList { .. }) => {
+            let reason = crate::error::chain(&error);
+            source
+                .workspace
+                .note(format!("no deltas are published, since no pull would find them: {reason}"));
+            None
         }
         Err(error) => {
             let reason = crate::error::chain(&error);
             source.workspace.note(format!("deltas cannot be listed, so they are published again: {reason}"));
-            Vec::new()
+            Some(Vec::new())
         }
     }
 }
