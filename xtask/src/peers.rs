@@ -273,6 +273,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn o_49_the_publishing_client_is_there_at_its_version() {
+        let oras = GO_PEERS.iter().find(|peer| peer.name == "oras").unwrap();
+        assert_eq!((oras.version, oras.weight), ("v1.2.3", Weight::Light), "every build has it");
+    }
+
+    #[test]
     fn versions_of_go_are_read() {
         assert_eq!(parse_go_version("go1.26.8"), Some((1, 26)));
         assert_eq!(parse_go_version("go1.22rc1"), Some((1, 22)));
