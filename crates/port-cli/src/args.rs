@@ -143,7 +143,7 @@ pub struct RegistryFlags {
 
 impl From<RegistryFlags> for RegistryAccess {
     fn from(flags: RegistryFlags) -> Self {
-        Self { plain_http: flags.plain_http, certificate_authority: flags.ca_file, state_directory: None }
+        Self { plain_http: flags.plain_http, certificate_authority: flags.ca_file, ..Self::default() }
     }
 }
 

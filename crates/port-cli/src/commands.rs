@@ -11,9 +11,12 @@ pub mod run;
 pub mod store;
 pub mod update;
 
-use port_ops::Workspace;
+use std::path::Path;
 
-use crate::args::{Cli, Command, Global};
+use port_ops::Workspace;
+use port_ops::login::RegistryAccess;
+
+use crate::args::{Cli, Command, Global, RegistryFlags};
 use crate::error::CommandError;
 use crate::ui::Ui;
 use crate::{env_vars, host, progress};
@@ -32,6 +35,24 @@ pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
         Command::Doctor(arguments) => doctor::run(&arguments, &cli.global, ui).await.map(|()| 0),
         Command::Completions(arguments) => completions::run(&arguments, ui).map(|()| 0),
     }
+}
+
+/// How registries are reached by a command that needs no configuration. What the configuration says of them counts, where
+/// there is one; the usual one may be about something else, and broken.
+pub fn access(flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<RegistryAccess, CommandError> {
+    let mut access = RegistryAccess::from(flags.clone());
+    let is_default = global.config == Path::new("port.toml");
+    if is_default && !port_content::fs::exists(&global.config) {
+        return Ok(access);
+    }
+    match access.read_settings(&global.config, host::architecture()?) {
+        Err(error) if is_default => {
+            let error = CommandError::from(error);
+            ui.note(&format!("warning: `registries` of `port.toml` is not used: {}", error.reason()));
+        }
+        read => read?,
+    }
+    Ok(access)
 }
 
 /// Opens the workspace that the global flags name.

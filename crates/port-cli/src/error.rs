@@ -1,6 +1,7 @@
 //! The edge: the one place where a library's failure becomes advice and an exit code.
 
 mod control_plane;
+mod disk;
 mod packages;
 mod registry;
 
@@ -59,6 +60,20 @@ impl CommandError {
         self
     }
 
+    /// What a library's error says, with the advice for its kind, and for what the operating system said below it.
+    fn of(error: &(dyn std::error::Error + 'static), exit: Exit, mut hints: Vec<String>) -> Self {
+        hints.extend(disk::hint(error).map(str::to_owned));
+        match registry::nothing_published(error) {
+            Some(message) => Self { hints, ..Self::new(exit, message) },
+            None => Self { message: error.to_string(), causes: causes(error), hints, exit },
+        }
+    }
+
+    /// All that was said of why, in one piece, for those who go on without.
+    pub fn reason(&self) -> String {
+        [std::slice::from_ref(&self.message), &self.causes].concat().join(": ")
+    }
+
     /// Says it.
     pub fn print(&self, ui: Ui) {
         match ui.format {
@@ -71,7 +86,18 @@ impl CommandError {
 impl From<OpsError> for CommandError {
     fn from(error: OpsError) -> Self {
         let (exit, hints) = advice(&error);
-        Self { message: error.to_string(), causes: causes(&error), hints, exit }
+        match &error {
+            // It says where and what as the registry's own error does, which is behind it.
+            OpsError::Backend(backend) => match registry::behind(backend) {
+                Some(behind) => Self::of(behind, exit, hints),
+                None => Self::of(backend, exit, hints),
+            },
+            OpsError::Copy(copy) => match &**copy {
+                CopyError::Registry(error) => Self::of(&**error, exit, hints),
+                _ => Self::of(&error, exit, hints),
+            },
+            _ => Self::of(&error, exit, hints),
+        }
     }
 }
 
@@ -92,15 +118,14 @@ impl From<LoginError> for CommandError {
             }
             LoginError::NotStored { .. } | LoginError::NotRemoved { .. } => (Exit::Failed, vec![]),
         };
-        Self { message: error.to_string(), causes: causes(&error), hints, exit }
+        Self::of(&error, exit, hints)
     }
 }
 
 impl From<UpdateError> for CommandError {
     fn from(error: UpdateError) -> Self {
         let (exit, hint) = update(&error);
-        let hints = hint.into_iter().collect();
-        Self { message: error.to_string(), causes: causes(&error), hints, exit }
+        Self::of(&error, exit, hint.into_iter().collect())
     }
 }
 

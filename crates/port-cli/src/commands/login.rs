@@ -12,6 +12,7 @@ use port_registry::credentials::{FileStyle, LoginTarget, password_from_input};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Global, RegistryFlags};
+use crate::commands::access;
 use crate::error::{CommandError, Exit};
 use crate::terminal;
 use crate::ui::Ui;
@@ -39,7 +40,7 @@ pub struct Arguments {
     registry: RegistryFlags,
 }
 
-/// Checks the credentials and stores them; needs no configuration.
+/// Checks the credentials and stores them; needs no configuration, and of one that is there knows whom the registry may name.
 pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, CommandError> {
     let environment = env_vars::environment(host::architecture()?);
     let target = target(&environment, arguments.authfile)?;
@@ -54,7 +55,7 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, Co
     };
     let request = LoginRequest { place: arguments.place, username: arguments.username, password };
     let reporter = progress::reporter(ui, global.progress);
-    let access = arguments.registry.into();
+    let access = access(&arguments.registry, global, ui)?;
     let paths = &environment.credential_paths;
     let report = ops::login(request, &access, &target, paths, Arc::clone(&reporter)).await?;
     say(&report, ui)?;

@@ -19,6 +19,7 @@ use port_ops::login::RegistryAccess;
 use port_ops::packages::{self as ops, Packages, Selection};
 
 use crate::args::{Global, RegistryFlags};
+use crate::commands::access;
 use crate::error::CommandError;
 use crate::ui::Ui;
 use crate::{env_vars, host, progress};
@@ -74,13 +75,16 @@ struct StoreFlag {
 impl StoreFlag {
     /// Everything that the verbs need, for those that talk to no registry.
     fn packages(&self, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
-        self.with_registry(&RegistryFlags::default(), global, ui)
+        self.open(RegistryAccess::default(), global, ui)
     }
 
     fn with_registry(&self, flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
+        self.open(access(flags, global, ui)?, global, ui)
+    }
+
+    fn open(&self, mut access: RegistryAccess, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
         let environment = env_vars::environment(host::architecture()?);
         let store = self.store.clone().unwrap_or_else(Place::of_kraft).open(global, ui)?;
-        let mut access: RegistryAccess = flags.clone().into();
         let state = Path::new(STATE);
         access.state_directory = port_content::fs::exists(state).then(|| state.to_owned());
         let reporter = progress::reporter(ui, global.progress);

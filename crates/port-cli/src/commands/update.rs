@@ -10,6 +10,7 @@ use port_model::Architecture;
 use port_ops::update::{Publisher, RepositoryPlace};
 
 use crate::args::{Global, RegistryFlags};
+use crate::commands::access;
 use crate::error::CommandError;
 use crate::ui::Ui;
 use crate::{env_vars, host, progress};
@@ -54,7 +55,7 @@ impl Place {
     fn publisher(&self, global: &Global, ui: Ui) -> Result<Publisher, CommandError> {
         let environment = env_vars::environment(host::architecture()?);
         let reporter = progress::reporter(ui, global.progress);
-        let access = self.registry.clone().into();
+        let access = access(&self.registry, global, ui)?;
         Ok(Publisher { access, credential_paths: environment.credential_paths, reporter })
     }
 }

@@ -2,14 +2,13 @@
 
 use port_layout::kraftkit::{KraftkitError, PackageConflict};
 use port_ops::packages::PackageError;
-use port_registry::Kind;
 
-use super::{CommandError, Exit, NOTHING_CHANGED, OTHER_BYTES, causes, registry, store};
+use super::{CommandError, Exit, NOTHING_CHANGED, registry, store};
 
 impl From<PackageError> for CommandError {
     fn from(error: PackageError) -> Self {
         let (exit, hints) = advice(&error);
-        Self { message: error.to_string(), causes: causes(&error), hints, exit }
+        Self::of(&error, exit, hints)
     }
 }
 
@@ -54,7 +53,9 @@ fn advice(error: &PackageError) -> (Exit, Vec<String>) {
         PackageError::OtherTarget { .. } | PackageError::NotCanonical { .. } => {
             (Exit::Failed, NOTHING_CHANGED)
         }
-        PackageError::Registry(error) => return of_registry(error),
+        PackageError::Registry(error) => {
+            return (registry(error.kind()), registry::hint(error).into_iter().collect());
+        }
         PackageError::Store(error) => return store(error),
         PackageError::Kraftkit(_)
         | PackageError::Encode(_)
@@ -63,15 +64,4 @@ fn advice(error: &PackageError) -> (Exit, Vec<String>) {
         | PackageError::Files(_) => return (Exit::Failed, vec![]),
     };
     (exit, vec![hint.to_owned()])
-}
-
-fn of_registry(error: &port_registry::RegistryError) -> (Exit, Vec<String>) {
-    let hint = match error.kind() {
-        Kind::Unauthenticated | Kind::Forbidden => {
-            Some(format!("sign in with `port login {} --username …`", error.registry))
-        }
-        _ if error.failure.is_other_bytes() => Some(OTHER_BYTES.to_owned()),
-        _ => None,
-    };
-    (registry(error.kind()), hint.into_iter().collect())
 }

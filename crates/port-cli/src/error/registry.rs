@@ -2,10 +2,14 @@
 
 use std::error::Error;
 
+use port_backend::{BackendError, ErrorKind};
 use port_registry::{Failure, Kind, Operation, RegistryError, Subject};
 
 /// Where bytes arrive that are not the ones that were named, nobody here knows which side changed them.
 pub(super) const OTHER_BYTES: &str = "the registry or the link to it changes bytes (try another link), or what was published is damaged (push the artifact again)";
+
+/// The limits of proxies are below what kernels and images need.
+const TOO_LARGE: &str = "raise the limit of the registry or of the proxy before it (nginx: `client_max_body_size`), or the quota of the repository";
 
 /// The registry's failure behind an error.
 pub(super) fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a RegistryError> {
@@ -19,6 +23,24 @@ pub(super) fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Registr
     None
 }
 
+/// One sentence for a name under which nothing is published, which is no failure of anything.
+pub(super) fn nothing_published(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<RegistryError>() {
+        let looks = matches!(error.operation, Operation::Resolve | Operation::FetchManifest);
+        let Subject::Tag(tag) = &error.subject else { return None };
+        return (looks && error.kind() == Kind::NotFound).then(|| {
+            format!(
+                "nothing is published as `{}/{}:{tag}`: {}",
+                error.registry, error.repository, error.failure
+            )
+        });
+    }
+    let error = error.downcast_ref::<BackendError>().filter(|error| error.kind == ErrorKind::NotFound)?;
+    // A reason with causes of its own is more than that nothing is there.
+    let alone = error.source.source().is_none() && behind(&*error.source).is_none();
+    alone.then(|| format!("nothing is published at `{}`", error.location))
+}
+
 /// What may help.
 pub(super) fn hint(error: &RegistryError) -> Option<String> {
     match (&*error.failure, error.kind()) {
@@ -29,6 +51,7 @@ pub(super) fn hint(error: &RegistryError) -> Option<String> {
         (_, Kind::NotFound) if is_blob(error) => {
             Some("the publication is incomplete: push it again".to_owned())
         }
+        (failure, _) if failure.is_too_large() => Some(TOO_LARGE.to_owned()),
         (failure, _) if failure.is_other_bytes() => Some(OTHER_BYTES.to_owned()),
         _ => None,
     }

@@ -45,6 +45,7 @@ mod registry;
 mod registry_advice;
 mod registry_faults;
 mod registry_kills;
+mod registry_limits;
 mod registry_peers;
 mod remote;
 mod report;

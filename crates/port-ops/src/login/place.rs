@@ -1,13 +1,17 @@
 //! Which registry, which namespace of it, and how it is reached. Values only.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use port_model::ReferenceError;
+use port_config::Project;
+use port_model::{Architecture, ReferenceError};
 use port_registry::{HostOptions, Options, RegistryHost, RepositoryName, Transport};
 use serde::{Serialize, Serializer};
 
-/// How a registry is reached that no `port.toml` speaks of.
+use crate::error::OpsError;
+
+/// How registries are reached by commands that need no project.
 #[derive(Debug, Clone, Default)]
 pub struct RegistryAccess {
     /// In the clear.
@@ -16,16 +20,38 @@ pub struct RegistryAccess {
     pub certificate_authority: Option<PathBuf>,
     /// Where unfinished uploads are remembered; without it, nothing is.
     pub state_directory: Option<PathBuf>,
+    /// By registry: hosts of token services elsewhere that may see its credentials.
+    pub trusted_realms: BTreeMap<String, Vec<String>>,
 }
 
 impl RegistryAccess {
+    /// Takes over what the configuration says of registries wherever they are named.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is none.
+    pub fn read_settings(&mut self, path: &Path, host: Architecture) -> Result<(), OpsError> {
+        let text = port_content::fs::read_to_string(path, port_content::limit::CONFIGURATION)
+            .map_err(OpsError::ProjectFile)?;
+        let project = Project::parse(&path.display().to_string(), &text, host)?;
+        let realms = project.registries.into_iter().map(|(host, settings)| (host, settings.trusted_realms));
+        self.trusted_realms.extend(realms);
+        Ok(())
+    }
+
     /// How these registries are reached, and no others: plain HTTP is asked for where the registry is named.
     pub(crate) fn options<'a>(&self, registries: impl IntoIterator<Item = &'a RegistryHost>) -> Options {
         let transport = if self.plain_http { Transport::PlainHttp } else { Transport::Https };
         let certificate_authority = self.certificate_authority.clone();
         let host = HostOptions { transport, certificate_authority, ..HostOptions::default() };
-        let registries = registries.into_iter().map(|registry| (registry.clone(), host.clone())).collect();
-        Options { registries, state_directory: self.state_directory.clone(), ..Options::default() }
+        let registries = registries.into_iter().map(|registry| {
+            let trusted_realms = self.trusted_realms.get(registry.as_str()).cloned().unwrap_or_default();
+            (registry.clone(), HostOptions { trusted_realms, ..host.clone() })
+        });
+        Options {
+            registries: registries.collect(),
+            state_directory: self.state_directory.clone(),
+            ..Options::default()
+        }
     }
 }
 
@@ -77,5 +103,19 @@ mod tests {
         for bad in ["", "/team", "ghcr.io/", "https://ghcr.io", "user@ghcr.io", "ghcr.io/Team"] {
             assert!(bad.parse::<LoginPlace>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn token_services_are_trusted_for_their_own_registry() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("port.toml");
+        let text = "[registries.\"a.example\"]\ntrusted_realms = [\"tokens.lan\"]\n";
+        port_content::atomic::write(&path, text.as_bytes()).unwrap();
+        let mut access = RegistryAccess::default();
+        access.read_settings(&path, Architecture::X86_64).unwrap();
+        let registries: [RegistryHost; 2] = ["a.example".parse().unwrap(), "b.example".parse().unwrap()];
+        let options = access.options(&registries);
+        assert_eq!(options.of(&registries[0]).trusted_realms, ["tokens.lan"]);
+        assert!(options.of(&registries[1]).trusted_realms.is_empty());
     }
 }

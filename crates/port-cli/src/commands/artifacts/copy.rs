@@ -8,6 +8,7 @@ use port_model::{ArchitectureSelector, ProtectionMode, Substrate, Variant};
 use port_ops::copy::{CopyOptions, CopyReport, Outcome, Place, Surroundings};
 
 use crate::args::{Global, RegistryFlags, architecture, protection_mode, substrate};
+use crate::commands::access;
 use crate::error::CommandError;
 use crate::ui::{self, Ui};
 use crate::{env_vars, host, progress};
@@ -98,7 +99,7 @@ pub(super) fn surroundings(
     let there = |path: &str, inside: &str| {
         Some(PathBuf::from(path)).filter(|path| port_content::fs::exists(&path.join(Path::new(inside))))
     };
-    let mut access: port_ops::login::RegistryAccess = flags.clone().into();
+    let mut access = access(flags, global, ui)?;
     access.state_directory = there(STATE, "");
     Ok(Surroundings {
         credential_paths: environment.credential_paths,
