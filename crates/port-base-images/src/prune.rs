@@ -50,7 +50,7 @@ impl BaseImageManager {
         let Some(_work) = lease::evict(&self.options.cache_directory, &name)? else { return Ok(false) };
         let limit = self.options.max_stored_images;
         self.options.reporter.note(format!(
-            "warning: more than {limit} base images are stored: `{}` at `{}` is deleted; `--max-stored N` (`max_stored_images`) keeps more",
+            "warning: at most {limit} of the base images are kept: `{}` at `{}` is deleted; `--max-stored N` (`max_stored_images`) keeps more",
             bundle.bundle_id,
             directory.display()
         ));

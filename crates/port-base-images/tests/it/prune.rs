@@ -38,7 +38,7 @@ async fn s_13_s_24_s_28_s_29_s_30_s_31_the_one_used_longest_ago_goes() {
     let heard = world.heard();
     let warning = heard.iter().find(|note| note.starts_with("warning: ")).unwrap();
     let directory = world.cache().join(b.as_str()).display().to_string();
-    for part in ["more than 2", b.as_str(), &directory, "--max-stored", "max_stored_images"] {
+    for part in ["at most 2", b.as_str(), &directory, "--max-stored", "max_stored_images"] {
         assert!(warning.contains(part), "{part}: {warning}");
     }
 }

@@ -1,0 +1,62 @@
+//! Failures of base images: their published codes, exit codes and advice.
+
+use port_base_images::{
+    BaseImageError, Code, ManifestReadProblem, PrepareProblem, ResolveProblem, VersionProblem,
+};
+use port_transport::{Failure, TransportError};
+
+use super::{CommandError, Exit};
+
+impl From<BaseImageError> for CommandError {
+    fn from(error: BaseImageError) -> Self {
+        let (exit, hint) = advice(&error);
+        let hints = hint.map(str::to_owned).into_iter().collect();
+        Self { code: Some(error.code().as_str()), ..Self::of(&error, exit, hints) }
+    }
+}
+
+fn advice(error: &BaseImageError) -> (Exit, Option<&'static str>) {
+    if error.is_unreachable() {
+        let hint = "nothing cached serves; name a mirror with `--bucket-url` and `--releases-url`, or a hosted manifest";
+        return (Exit::Unreachable, Some(hint));
+    }
+    if transport(error).is_some_and(is_not_found) {
+        return (Exit::NotFound, None);
+    }
+    match error {
+        BaseImageError::Manifest { problem: ManifestReadProblem::NoPlace, .. } => {
+            (Exit::Usage, Some("name one with `--manifest-url URL` or `--manifest-path FILE`"))
+        }
+        BaseImageError::Manifest { problem: ManifestReadProblem::Files(error), .. }
+            if error.is_not_found() =>
+        {
+            (Exit::NotFound, None)
+        }
+        BaseImageError::NothingCached { .. } => (Exit::NotFound, Some("run it once without `--offline`")),
+        BaseImageError::Prepare { problem: PrepareProblem::Offline { .. }, .. } => {
+            (Exit::NotFound, Some("run it once without `--offline`"))
+        }
+        BaseImageError::Resolve { problem: ResolveProblem::NoKeys { .. }, .. } => (
+            Exit::NotFound,
+            Some("a mirror needs the keys of this CI line; `--preset lts` asks for another one"),
+        ),
+        _ => match error.code() {
+            Code::InvalidCacheLimit => (Exit::Usage, Some("set it with `--max-stored N`")),
+            _ => (Exit::Failed, None),
+        },
+    }
+}
+
+fn transport(error: &BaseImageError) -> Option<&TransportError> {
+    match error {
+        BaseImageError::Prepare { problem: PrepareProblem::Fetch { source, .. }, .. }
+        | BaseImageError::Manifest { problem: ManifestReadProblem::Fetch(source), .. }
+        | BaseImageError::VersionFetch { problem: VersionProblem::Fetch(source), .. }
+        | BaseImageError::Resolve { problem: ResolveProblem::Fetch(source), .. } => Some(source),
+        _ => None,
+    }
+}
+
+fn is_not_found(error: &TransportError) -> bool {
+    matches!(error.failure, Failure::Status { not_found: true, .. })
+}
