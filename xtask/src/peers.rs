@@ -73,6 +73,14 @@ const GO_PEERS: &[GoPeer] = &[
         weight: Weight::Heavy,
     },
     GoPeer {
+        name: "cosign",
+        module: "github.com/sigstore/cosign/v3",
+        version: "v3.0.4",
+        program: "cmd/cosign",
+        tags: "",
+        weight: Weight::Heavy,
+    },
+    GoPeer {
         name: "zot",
         module: "zotregistry.dev/zot/v2",
         version: "v2.1.8",
@@ -83,7 +91,7 @@ const GO_PEERS: &[GoPeer] = &[
 ];
 
 /// Peers of later steps, so that nobody looks for them.
-const NOT_YET: &[&str] = &["cosign", "kraft"];
+const NOT_YET: &[&str] = &["kraft"];
 
 /// `cargo xtask peers [--all]`.
 pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {

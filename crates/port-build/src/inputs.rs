@@ -6,7 +6,7 @@ use port_config::LockedInput;
 use port_content::hashing::{Hasher, digest_of};
 use port_image::{Content, Kind, Tree};
 
-use crate::environment::Context;
+use crate::environment::{Context, DigestOf};
 use crate::error::BuildError;
 
 /// Text that is part of Port or of its configuration.
@@ -17,16 +17,24 @@ pub(crate) fn text(source: &str, resolved: &str, text: &str) -> LockedInput {
 
 /// The directory of modules that belongs to a kernel file.
 pub(crate) fn modules_directory(context: &Context<'_>, directory: &Path) -> Result<LockedInput, BuildError> {
-    tree(context, "modules", directory)
+    tree(context.digest_of, "modules", directory)
 }
 
 /// A directory whose files go into an image.
 pub(crate) fn directory(context: &Context<'_>, directory: &Path) -> Result<LockedInput, BuildError> {
-    tree(context, "directory", directory)
+    directory_input(directory, context.digest_of)
+}
+
+/// The same without a build, to see whether a directory is still what it was.
+///
+/// # Errors
+/// [`BuildError`] where it cannot be read.
+pub fn directory_input(directory: &Path, digest_of: &DigestOf<'_>) -> Result<LockedInput, BuildError> {
+    tree(digest_of, "directory", directory)
 }
 
 /// Hashes all that an image takes from a directory: paths, kinds, permissions, contents; no times, no owners.
-fn tree(context: &Context<'_>, what: &str, directory: &Path) -> Result<LockedInput, BuildError> {
+fn tree(digest_of: &DigestOf<'_>, what: &str, directory: &Path) -> Result<LockedInput, BuildError> {
     let mut hasher = Hasher::default();
     let mut size = 0;
     for (path, entry) in Tree::from_directory(directory)?.iter() {
@@ -34,7 +42,7 @@ fn tree(context: &Context<'_>, what: &str, directory: &Path) -> Result<LockedInp
         let mode = if path.is_root() { 0 } else { entry.full_mode() };
         let content = match &entry.kind {
             Kind::File(Content::HostFile { path, .. }) => {
-                let (digest, bytes) = (context.digest_of)(path)?;
+                let (digest, bytes) = digest_of(path)?;
                 size += bytes;
                 digest.to_string()
             }

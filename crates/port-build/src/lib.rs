@@ -38,6 +38,7 @@ mod sources;
 pub use environment::{Context, DigestOf, Environment, LockMode};
 pub use error::BuildError;
 pub use guest_image::guest_image;
+pub use inputs::directory_input;
 pub use kernel::kernel;
 pub use kernel_input::KernelInput;
 pub use pvm::standard_digests;

@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use port_model::{ArchitectureSelector, ProtectionMode, Selector, Substrate};
 use port_ops::login::RegistryAccess;
 
-use crate::commands::{artifacts, completions, control_plane, doctor, login, logout, packages, run, store, update};
+use crate::commands::{
+    artifacts, completions, control_plane, doctor, keys, login, logout, packages, run, store, update,
+};
 
 /// Ship boot artifacts like containers: build, push, pull, verify and boot kernels and guest images.
 #[derive(Debug, Parser)]
@@ -123,6 +125,9 @@ impl From<Selectors> for Selector {
     fn from(selectors: Selectors) -> Self {
         Self {
             architecture: selectors.architecture,
+    /// Make and list the keys that sign artifacts.
+    #[command(subcommand)]
+    Keys(keys::Command),
             substrate: selectors.substrate,
             protection_mode: selectors.protection_mode,
         }

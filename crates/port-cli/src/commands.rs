@@ -5,6 +5,7 @@ pub mod completions;
 pub mod control_plane;
 pub mod doctor;
 pub mod login;
+pub mod keys;
 pub mod logout;
 pub mod packages;
 pub mod run;
@@ -33,6 +34,7 @@ pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
         Command::Login(arguments) => login::run(arguments, &cli.global, ui).await,
         Command::Logout(arguments) => logout::run(arguments, ui).await.map(|()| 0),
         Command::Doctor(arguments) => doctor::run(&arguments, &cli.global, ui).await.map(|()| 0),
+        Command::Keys(command) => keys::run(command, ui).await,
         Command::Completions(arguments) => completions::run(&arguments, ui).map(|()| 0),
     }
 }

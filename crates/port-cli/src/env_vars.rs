@@ -25,6 +25,15 @@ pub const FIRECRACKER_CI_URL: &str = "PORT_FIRECRACKER_CI_URL";
 
 /// The directory of docker's `config.json`.
 pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// The machine's trust policy, in place of [`MACHINE_POLICY`].
+pub const TRUST_POLICY: &str = "PORT_TRUST_POLICY";
+/// Where the machine's trust policy is, if it has one.
+const MACHINE_POLICY: &str = "/etc/port/trust.toml";
+/// The passphrase of a private key, where nobody is to be asked.
+pub const KEY_PASSPHRASE: &str = "PORT_KEY_PASSPHRASE";
+/// What cosign calls it.
+pub const COSIGN_PASSWORD: &str = "COSIGN_PASSWORD";
+
 /// The text of a docker `config.json`, before all files.
 pub const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 /// A credential file in podman's format, before the usual ones.
@@ -60,10 +69,21 @@ pub fn environment(host: Architecture) -> Environment {
         firecracker_ci_url: get(FIRECRACKER_CI_URL),
     }
 }
+        trust_policy: trust_policy(),
 
 /// Where Port may keep for a user what it could get again: `$XDG_CACHE_HOME/port`, else `~/.cache/port`.
 pub fn cache_directory() -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+/// The machine's policy. One that is named must be there; the usual one need not, and one that cannot be looked at is there.
+pub fn trust_policy() -> Option<PathBuf> {
+    let usual = || {
+        let path = PathBuf::from(MACHINE_POLICY);
+        let there = port_content::fs::try_metadata(&path).map_or(true, |found| found.is_some());
+        there.then_some(path)
+    };
+    get(TRUST_POLICY).map(PathBuf::from).or_else(usual)
+}
+
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     cache.map(|cache| cache.join("port"))
 }

@@ -5,6 +5,7 @@ mod disk;
 mod packages;
 mod registry;
 
+mod trust;
 use port_backend::{BackendError, ErrorKind};
 use port_layout::kubesolo::KubesoloError;
 use port_ops::copy::CopyError;
@@ -29,6 +30,8 @@ pub enum Exit {
     /// A place cannot be reached.
     Unreachable = 4,
     /// A thing is not there.
+    /// Signatures are missing that somebody asks for.
+    NotTrusted = 3,
     NotFound = 5,
     /// A bug in Port.
     Bug = 70,
@@ -105,6 +108,11 @@ impl From<OpsError> for CommandError {
 pub fn exit_of(error: &OpsError) -> Exit {
     advice(error).0
 }
+            OpsError::Trust(_) => {
+                let said = Self::of(&error, exit, hints);
+                let causes = said.causes.iter().cloned().chain(trust::why(&error)).collect();
+                Self { causes, ..said }
+            }
 
 impl From<LoginError> for CommandError {
     fn from(error: LoginError) -> Self {
@@ -175,6 +183,7 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
             Exit::Failed,
             "build the PVM kernel from `PORT_PVM_BUILD_FLAKE_REF` or a configured path".to_owned(),
         ),
+        OpsError::Trust(error) => trust::advice(error),
         OpsError::NoLocalFile { artifact, .. } => one(
             Exit::NotFound,
             format!(

@@ -12,6 +12,7 @@ mod commands;
 mod env_vars;
 mod error;
 mod host;
+mod passphrase;
 mod progress;
 mod terminal;
 mod ui;

@@ -21,6 +21,9 @@ pub enum OpsError {
         /// Which, and by whom.
         reason: String,
     },
+    /// Something about trust: not trusted, or a key or policy that cannot be used.
+    #[error(transparent)]
+    Trust(Box<crate::trust::TrustError>),
     /// A name that the configuration does not have.
     #[error(transparent)]
     UnknownName(#[from] UnknownName),
@@ -305,6 +308,16 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+impl From<crate::trust::TrustError> for OpsError {
+    fn from(error: crate::trust::TrustError) -> Self {
+        match error {
+            // Where it was met says nothing: it is one and the same failure.
+            crate::trust::TrustError::Copy(error) => error.into(),
+            other => Self::Trust(Box::new(other)),
+        }
+    }
 }
 
 impl From<crate::copy::CopyError> for OpsError {

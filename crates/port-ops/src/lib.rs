@@ -8,6 +8,7 @@
 //! list      what is where          inspect   what a variant is
 //! copy      registry or layout ─► registry or layout, without a project
 //! run       local path ─► driver ─► guest agent
+//! trust     keys, signatures, policies: sign, attest, verify, and what pull and run ask
 //! login     credentials ─► their registry ─► docker's or podman's file
 //! packages  kernel, initrd ─► store ◄─► registry: unikernels as kraft has them, without a project
 //! update    kernel and initramfs ─► registry: a release of KubeSolo OS
@@ -48,6 +49,7 @@ mod store;
 mod target;
 pub mod update;
 mod validate;
+pub mod trust;
 mod workspace;
 
 pub use build::{BuildOptions, BuildReport, build};

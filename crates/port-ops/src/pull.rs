@@ -18,8 +18,10 @@ use crate::push::{Moved, TransferReport, open, record, report};
 use crate::registry::Reading;
 use crate::source::Source;
 use crate::target::Target;
+use crate::trust::Policies;
+use crate::trust::local::check_found;
 use crate::workspace::Workspace;
-use crate::{pvm, registry};
+use crate::{pvm, registry, trust};
 
 /// How often a pull starts again because somebody published meanwhile.
 const TRIES: u32 = 3;
@@ -32,11 +34,14 @@ pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferR
     let repository = registry::repository(workspace, reference, config, Reading::MirrorsFirst)?;
     let source = Source::of(workspace, target, backend.as_ref(), repository.as_ref());
     let _operation = workspace.store.operation()?;
+    let policies = Policies::of(workspace)?;
     let mut tries = 1;
-    let brought = loop {
+    let (brought, resolved, accepted) = loop {
         let found = backend.resolve(&target.artifact.reference, target.variant()).await?;
+        // Before a byte of its files is fetched; what is fetched is what this manifest names.
+        let accepted = check_found(&policies, target, repository.as_ref(), &found).await?;
         match bring(source, target, &found).await {
-            Ok(result) => break result,
+            Ok(result) => break (result, found, accepted),
             // Somebody may have published between resolve and fetch: then what is there now is another.
             Err(error) if tries == TRIES => return Err(error),
             Err(error) => {
@@ -53,6 +58,7 @@ pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferR
         pvm::refuse_standard(workspace, target, &main.digest)?;
     }
     let (_, manifest) = record(workspace, target, &bundle, &stored)?;
+    trust::local::keep(workspace, target, &resolved, accepted)?;
     restore(workspace, target, &bundle)?;
     let moved = Moved { stored: &stored, found: &found, bytes: moved };
     Ok(report(target, backend.as_ref(), &bundle, manifest, moved))

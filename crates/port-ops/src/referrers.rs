@@ -12,7 +12,7 @@ use crate::copy::{CopyError, Facts, Place, Side, Surroundings};
 use crate::error::OpsError;
 use crate::target::Target;
 use crate::workspace::Workspace;
-use crate::{published, registry};
+use crate::{published as variants, registry};
 
 /// What refers to one manifest or index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,6 +57,15 @@ pub async fn referrers_of(
     target: Target<'_>,
     artifact_type: Option<&str>,
 ) -> Result<ReferrersReport, OpsError> {
+    let (side, place, subject) = published(workspace, target).await?;
+    Ok(list(&side, &place, subject, artifact_type).await?)
+}
+
+/// Where the published manifest of one variant is, and its digest.
+pub(crate) async fn published(
+    workspace: &Workspace,
+    target: Target<'_>,
+) -> Result<(Side, Place, Digest), OpsError> {
     let artifact = target.artifact;
     let config = match &artifact.distribution.pull {
         Some(BackendConfig::OciRegistry(config)) => config,
@@ -73,7 +82,7 @@ pub async fn referrers_of(
         Err(error) if side.is_absent(&error) => through_index(&side, target, error).await?,
         other => other?.digest,
     };
-    Ok(list(&side, &place, subject, artifact_type).await?)
+    Ok((side, place, subject))
 }
 
 fn place_of(target: Target<'_>, tag: &str) -> Result<Place, CopyError> {
@@ -93,7 +102,7 @@ async fn through_index(side: &Side, target: Target<'_>, absent: CopyError) -> Re
     };
     let bytes = side.document(&found).await?.to_vec();
     let document = Document { media_type: found.media_type, bytes };
-    let selected = published::in_index(&document, target.artifact.class, target.variant());
+    let selected = variants::in_index(&document, target.artifact.class, target.variant());
     let selected = selected.map_err(|error| {
         let (place, reason) = (place.to_string(), error.to_string());
         CopyError::Selection { place, reason }

@@ -36,6 +36,8 @@ pub struct Environment {
     pub pvm_firecracker: Option<PathBuf>,
     /// `PORT_FIRECRACKER_CI_URL`.
     pub firecracker_ci_url: Option<String>,
+    /// The machine's trust policy: `PORT_TRUST_POLICY`, else `/etc/port/trust.toml` where it is there.
+    pub trust_policy: Option<PathBuf>,
 }
 
 /// One invocation's surroundings.

@@ -9,7 +9,7 @@ use ed25519_dalek::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
 use p256::ecdsa::signature::Verifier as _;
 use port_model::Digest;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::error::KeyError;
 use crate::{base64, pem};
@@ -127,6 +127,17 @@ impl PublicKey {
             Form::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
         }
+    }
+}
+
+impl PublicKey {
+    /// Whether it is this key's in the pre-hashed form (Ed25519ph). That is said and not taken: of one key, one form counts.
+    pub(crate) fn has_signed_prehashed(&self, message: &[u8], signature: &[u8]) -> bool {
+        let Form::Ed25519(key) = &self.form else { return false };
+        ed25519_dalek::Signature::from_slice(signature).is_ok_and(|signature| {
+            let hash = Sha512::new_with_prefix(message);
+            key.verify_prehashed_strict(hash, None, &signature).is_ok()
+        })
     }
 }
 

@@ -14,6 +14,7 @@ mod base64;
 pub mod bundle;
 pub mod dsse;
 mod error;
+pub mod evidence;
 pub mod key;
 pub mod name;
 mod pem;
@@ -28,6 +29,7 @@ pub mod verdict;
 pub mod verify;
 
 pub use error::KeyError;
+pub use evidence::Evidence;
 pub use key::{KeyKind, PublicKey};
 pub use name::{Pattern, SignedName};
 pub use pem::LARGEST_KEY;

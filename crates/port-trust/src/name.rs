@@ -64,8 +64,11 @@ pub struct Pattern(String);
 const LONGEST: usize = 512;
 
 impl Pattern {
-    /// Reads a pattern; the reason where it is none.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// The reason where it is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._:[]/*".contains(c);
         if let Some(found) = text.chars().find(|c| !known(*c)) {
             return Err(format!(

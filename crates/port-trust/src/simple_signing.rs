@@ -7,6 +7,9 @@ use port_layout::json::{self, JsonError};
 use port_model::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::base64;
+use crate::secret_key::SecretKey;
+
 /// Media type of the payload.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The annotation of its layer that holds the signature.
@@ -58,6 +61,11 @@ pub fn payload(subject: &Digest, name: &str) -> Vec<u8> {
     };
     // Text always has a JSON form.
     serde_json::to_vec(&payload).unwrap_or_default()
+}
+
+/// The text of the annotation beside a payload.
+pub fn signature(key: &SecretKey, payload: &[u8]) -> String {
+    base64::encode(&key.sign(payload))
 }
 
 /// Reads a payload whose signature was checked.

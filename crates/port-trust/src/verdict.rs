@@ -3,12 +3,12 @@
 use std::fmt;
 
 use port_model::Digest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::name::SignedName;
 
 /// In which form a signature was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// cosign's tag made of the digest.

@@ -339,6 +339,11 @@ fn whose(
         finding.fingerprint = Some(PublicKey::fingerprint(key));
         return Err(Outcome::OtherKey(format!("`{name}` does not count for this name")));
     }
+    let prehashed = |named: &&NamedKey| named.key.has_signed_prehashed(message, signature);
+    if let Some(NamedKey { name, .. }) = requirement.keys.iter().find(prehashed) {
+        let reason = format!("`{name}` made it in the pre-hashed form (Ed25519ph): expected the pure one");
+        return Err(Outcome::Unusable(reason));
+    }
     let reason = hint.filter(|hint| !hint.is_empty()).map_or_else(String::new, |hint| {
         let known = requirement.keys.iter().find(|named| named.key.hint() == hint);
         match known {

@@ -1,5 +1,6 @@
 //! `port artifacts`: the verbs of Port's artifact contract.
 
+mod attest;
 mod build;
 mod copy;
 mod inspect;
@@ -7,6 +8,8 @@ mod list;
 mod pull;
 mod push;
 mod referrers;
+mod sign;
+mod subject;
 mod transfer;
 mod validate;
 
@@ -38,9 +41,24 @@ pub enum Command {
     /// List what refers to a manifest: signatures, attestations.
     Referrers(referrers::Arguments),
 }
+    /// Sign a manifest, so that `verify`, `pull` and `run` can tell who published it.
+    Sign(sign::Arguments),
+    /// Say whether a manifest is signed as keys or policies ask, and why.
+    Verify(verify::Arguments),
+    /// Sign a statement about a manifest: how it was built, what it is made of.
+    Attest(attest::Arguments),
 
 /// Runs a verb.
-pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), CommandError> {
+pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<u8, CommandError> {
+    match command {
+        // Both may ask for a passphrase, and be told that there is none.
+        Command::Sign(arguments) => sign::run(&arguments, global, ui).await,
+        Command::Attest(arguments) => attest::run(&arguments, global, ui).await,
+        command => of_artifacts(command, global, ui).await.map(|()| 0),
+    }
+}
+
+async fn of_artifacts(command: Command, global: &Global, ui: Ui) -> Result<(), CommandError> {
     let workspace = || workspace(global, ui);
     match command {
         Command::Build(arguments) => build::run(&arguments, &workspace()?, ui).await,
@@ -53,6 +71,8 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), Comman
         Command::Copy(arguments) => copy::run(&arguments, global, ui).await,
         Command::Referrers(arguments) => referrers::run(&arguments, global, ui).await,
     }
+        Command::Verify(arguments) => verify::run(&arguments, global, ui).await,
+        Command::Sign(_) | Command::Attest(_) => Ok(()),
 }
 
 /// The one variant that the arguments ask for, or every variant of the artifact.

@@ -54,6 +54,10 @@ mod store_space;
 mod transfer;
 mod update;
 mod update_fetch;
+mod trust;
+mod trust_attest;
+mod trust_peers;
+mod trust_run;
 
 /// A file that nobody declared would be a test that nobody runs.
 #[test]

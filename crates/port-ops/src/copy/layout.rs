@@ -172,6 +172,20 @@ impl Layout {
         Ok((file, path))
     }
 
+    /// A small blob, checked.
+    pub(crate) fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>, CopyError> {
+        let path = self.blob_path(&descriptor.digest);
+        if !fs::exists(&path) {
+            return Err(self.absent(&descriptor.digest));
+        }
+        let bytes = read_itself(&path, limit.min(descriptor.size))?;
+        let mut hasher = Hasher::of(descriptor.digest.algorithm());
+        hasher.update(&bytes);
+        verify::check(hasher, &descriptor.digest, Some(descriptor.size))
+            .map_err(|source| self.mismatch(&descriptor.digest, source))?;
+        Ok(bytes)
+    }
+
     /// Whether a blob is there and right. One that is wrong is written anew.
     pub(crate) fn has(&self, descriptor: &Descriptor) -> Result<bool, CopyError> {
         match self.blob(descriptor) {

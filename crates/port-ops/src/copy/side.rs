@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use port_layout::Descriptor;
+use port_content::hashing::digest_of;
+use port_layout::{Blob, Descriptor};
 use port_model::Digest;
-use port_registry::{Client, Condition, Kind, Repository, Resolved, Tag, TagOrDigest};
+use port_registry::{
+    BlobSource, BlobUpload, Client, Condition, Kind, Repository, Resolved, Tag, TagOrDigest,
+};
 
 use crate::copy::layout::Layout;
 use crate::copy::{CopyError, Node, Outcome, Place};
@@ -126,8 +129,42 @@ impl Side {
         Ok(Belongings { subject, referrers, attachments })
     }
 
+    /// A small blob of at most `limit` bytes, checked.
+    pub(crate) async fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Bytes, CopyError> {
+        match self {
+            Self::Registry(repository) => {
+                Ok(repository.blob_to_memory(&descriptor.digest, descriptor.size, limit).await?)
+            }
+            Self::Layout { layout, .. } => Ok(layout.small_blob(descriptor, limit)?.into()),
+        }
+    }
+
+    /// Puts a small blob there; returns what it is now named.
+    pub(crate) async fn put_small_blob(&self, bytes: &Bytes) -> Result<Blob, CopyError> {
+        let blob = Blob { digest: digest_of(bytes), size: bytes.len() as u64 };
+        match self {
+            Self::Registry(repository) => {
+                let source = BlobSource::Bytes(bytes.clone());
+                let (digest, size) = (blob.digest.clone(), blob.size);
+                repository.push_blob(&BlobUpload { digest, size, source, mount_from: None }).await?;
+            }
+            Self::Layout { layout, .. } => layout.add_bytes(&blob.digest, bytes)?,
+        }
+        Ok(blob)
+    }
+
+    /// Whether these bytes are there.
+    pub(crate) async fn has_small_blob(&self, bytes: &Bytes) -> Result<bool, CopyError> {
+        match self {
+            Self::Registry(repository) => Ok(repository.has_blob(&digest_of(bytes)).await?),
+            Self::Layout { layout, .. } => {
+                layout.has(&Descriptor::new("", digest_of(bytes), bytes.len() as u64))
+            }
+        }
+    }
+
     /// What a tag or name is, if it is there.
-    async fn find(&self, name: &str) -> Result<Option<Descriptor>, CopyError> {
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Descriptor>, CopyError> {
         let repository = match self {
             Self::Layout { layout, .. } => return layout.find(name),
             Self::Registry(repository) => repository,

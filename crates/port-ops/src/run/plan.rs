@@ -12,6 +12,8 @@ use crate::error::OpsError;
 use crate::inspect::{local_bundle, stored_bundle};
 use crate::local;
 use crate::target::Target;
+use crate::trust::Policies;
+use crate::trust::local::require_local;
 use crate::workspace::Workspace;
 
 /// A machine that is ready to boot: everything looked up, verified and found to fit.
@@ -42,18 +44,20 @@ impl Plan {
 /// Plans a machine with the variant that its table names.
 pub fn plan(workspace: &Workspace, machine: &str, purpose: Purpose) -> Result<Plan, OpsError> {
     let machine = workspace.project.machine(machine)?;
-    plan_variant(workspace, machine, machine.variant, purpose)
+    let policies = Policies::of(workspace)?;
+    plan_variant(workspace, machine, machine.variant, purpose, &policies)
 }
 
-/// Plans a machine with another variant of its artifacts.
+/// Plans a machine with another variant of its artifacts, of files that these policies take.
 pub(crate) fn plan_variant(
     workspace: &Workspace,
     machine: &Machine,
     variant: Variant,
     purpose: Purpose,
+    policies: &Policies,
 ) -> Result<Plan, OpsError> {
-    let kernel = files(workspace, &machine.kernel, ArtifactClass::Kernel, variant)?;
-    let guest = files(workspace, &machine.guest_image, ArtifactClass::GuestImage, variant)?;
+    let kernel = files(workspace, &machine.kernel, ArtifactClass::Kernel, variant, policies)?;
+    let guest = files(workspace, &machine.guest_image, ArtifactClass::GuestImage, variant, policies)?;
     check_fit(machine, &kernel.bundle, &guest.bundle)?;
     let spec = MachineSpec {
         architecture: variant.architecture,
@@ -94,6 +98,7 @@ fn files(
     class: ArtifactClass,
     variant: Variant,
 ) -> Result<Files, OpsError> {
+    policies: &Policies,
     let target = Target::exact(workspace, name, variant)?;
     if target.artifact.class != class {
         let (name, found) = (name.to_owned(), target.artifact.class);
@@ -103,12 +108,16 @@ fn files(
         Ok(files) => {
             let bundle = local_bundle(workspace, target, files)?;
             refuse_standard(workspace, target, &bundle)?;
+            require_local(workspace, policies, target, &bundle)?;
             let main = target.config.path.clone();
             let directory = main.parent().unwrap_or(Path::new("")).to_owned();
             Ok(Files { bundle, main, directory })
         }
         Err(absent @ OpsError::NoLocalFile { .. }) => match stored_bundle(workspace, target)? {
-            Some(bundle) => cached(workspace, target, bundle),
+            Some(bundle) => {
+                require_local(workspace, policies, target, &bundle)?;
+                cached(workspace, target, bundle)
+            }
             None => Err(absent),
         },
         Err(error) => Err(error),

@@ -10,6 +10,7 @@ use crate::inspect::{local_bundle, stored_bundle};
 use crate::local;
 use crate::run::{self, Plan, Purpose};
 use crate::target::Target;
+use crate::trust::Policies;
 use crate::workspace::Workspace;
 
 /// Boots the first machine that uses the artifact, with the variant that is validated.
@@ -18,7 +19,9 @@ pub(super) async fn check(workspace: &Workspace, target: Target<'_>) -> Result<V
         let reason = format!("no machine of `{}` uses it", workspace.project_path.display());
         return Ok(vec![Finding::failed("boot", reason)]);
     };
-    let plan = run::plan_variant(workspace, machine, target.variant(), Purpose::Command)?;
+    // What is validated is not signed yet: policies are for what is used.
+    let nobody = Policies::default();
+    let plan = run::plan_variant(workspace, machine, target.variant(), Purpose::Command, &nobody)?;
     let mut output = Vec::new();
     let mut keep = |_, bytes: &[u8]| {
         output.extend_from_slice(bytes);

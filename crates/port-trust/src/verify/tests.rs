@@ -274,6 +274,16 @@ fn x_22_subjects_none_many_and_of_another_algorithm() {
 }
 
 #[test]
+fn the_pre_hashed_form_of_ed25519_is_told_apart_and_refused() {
+    let payload = simple_signing::payload(&subject(), NAME);
+    let key = ed25519_dalek::SigningKey::from_bytes(&[2; 32]);
+    let hash = <sha2::Sha512 as sha2::Digest>::new_with_prefix(&payload);
+    let signature = crate::base64::encode(&key.sign_prehashed(hash, None).unwrap().to_bytes());
+    let candidate = Candidate { signed: Signed::Simple { payload, signature }, ..tag(2, &subject()) };
+    refused(candidate, "`key-2` made it in the pre-hashed form");
+}
+
+#[test]
 fn t_10_oversized_and_too_many_signatures_are_refused() {
     refused(simple(1, vec![b' '; 70_000]), "larger than any signature");
     refused(referrer(vec![b' '; 5 << 20]), "at most 4194304 are read");
