@@ -22,6 +22,18 @@ pub enum ErrorKind {
     Unsupported,
 }
 
+/// The reason of a [`ErrorKind::NotFound`] that is no failure of anything.
+#[derive(Debug)]
+pub struct NothingPublished;
+
+impl fmt::Display for NothingPublished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing is published there")
+    }
+}
+
+impl Error for NothingPublished {}
+
 /// A failed backend operation.
 #[derive(Debug)]
 pub struct BackendError {

@@ -17,6 +17,6 @@ mod sidecar;
 pub use backend::{
     Backend, Check, Document, Documents, Fetched, Found, FoundFile, MergeIndex, Publication, PublishedFile,
 };
-pub use error::{BackendError, ErrorKind};
+pub use error::{BackendError, ErrorKind, NothingPublished};
 pub use file_system::FileSystem;
 pub use registry::{OciRegistry, Refusal, SelectVariant, Selected};

@@ -7,7 +7,7 @@ use port_model::{Digest, FileName};
 
 use super::{CONFIG, MANIFEST, failed};
 use crate::backend::{Documents, Found, FoundFile};
-use crate::error::{BackendError, ErrorKind};
+use crate::error::{BackendError, ErrorKind, NothingPublished};
 use crate::sidecar;
 
 /// The files and documents of a variant.
@@ -15,7 +15,7 @@ pub(super) fn find(directory: &Path) -> Result<Found, BackendError> {
     let mut files = Vec::new();
     let nothing = || {
         let (location, operation) = (directory.display().to_string(), "find a published variant");
-        BackendError::new(ErrorKind::NotFound, location, operation, "nothing is published there")
+        BackendError::new(ErrorKind::NotFound, location, operation, NothingPublished)
     };
     let Some(paths) = optional(directory, fs::read_dir(directory))? else { return Err(nothing()) };
     for path in paths {

@@ -78,7 +78,12 @@ impl StoreFlag {
         self.open(RegistryAccess::default(), global, ui)
     }
 
-    fn with_registry(&self, flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
+    fn with_registry(
+        &self,
+        flags: &RegistryFlags,
+        global: &Global,
+        ui: Ui,
+    ) -> Result<Packages, CommandError> {
         self.open(access(flags, global, ui)?, global, ui)
     }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use port_backend::{BackendError, ErrorKind};
+use port_backend::{BackendError, NothingPublished};
 use port_registry::{Failure, Kind, Operation, RegistryError, Subject};
 
 /// Where bytes arrive that are not the ones that were named, nobody here knows which side changed them.
@@ -35,10 +35,8 @@ pub(super) fn nothing_published(error: &(dyn Error + 'static)) -> Option<String>
             )
         });
     }
-    let error = error.downcast_ref::<BackendError>().filter(|error| error.kind == ErrorKind::NotFound)?;
-    // A reason with causes of its own is more than that nothing is there.
-    let alone = error.source.source().is_none() && behind(&*error.source).is_none();
-    alone.then(|| format!("nothing is published at `{}`", error.location))
+    let error = error.downcast_ref::<BackendError>()?;
+    error.source.is::<NothingPublished>().then(|| format!("nothing is published at `{}`", error.location))
 }
 
 /// What may help.
