@@ -7,9 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use port_model::{ArchitectureSelector, ProtectionMode, Selector, Substrate};
 use port_ops::login::RegistryAccess;
 
-use crate::commands::{
-    artifacts, completions, control_plane, doctor, keys, login, logout, packages, run, store, update,
-};
+use crate::commands::{artifacts, completions, control_plane, doctor, keys, login, logout, packages, run, store, update};
 
 /// Ship boot artifacts like containers: build, push, pull, verify and boot kernels and guest images.
 #[derive(Debug, Parser)]
@@ -96,6 +94,9 @@ pub enum Command {
     /// Publish releases of KubeSolo OS.
     #[command(subcommand)]
     Update(update::Command),
+    /// Make and list the keys that sign artifacts.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Sign in at a registry: check a password there and store it as docker does.
     Login(login::Arguments),
     /// Sign out of a registry: forget what a login stored.
@@ -125,9 +126,6 @@ impl From<Selectors> for Selector {
     fn from(selectors: Selectors) -> Self {
         Self {
             architecture: selectors.architecture,
-    /// Make and list the keys that sign artifacts.
-    #[command(subcommand)]
-    Keys(keys::Command),
             substrate: selectors.substrate,
             protection_mode: selectors.protection_mode,
         }

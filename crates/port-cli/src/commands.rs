@@ -4,8 +4,8 @@ pub mod artifacts;
 pub mod completions;
 pub mod control_plane;
 pub mod doctor;
-pub mod login;
 pub mod keys;
+pub mod login;
 pub mod logout;
 pub mod packages;
 pub mod run;
@@ -25,16 +25,16 @@ use crate::{env_vars, host, progress};
 /// Runs the command; the number is the exit code of a success (or of the guest's command).
 pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
     match cli.command {
-        Command::Artifacts(command) => artifacts::run(command, &cli.global, ui).await.map(|()| 0),
+        Command::Artifacts(command) => artifacts::run(command, &cli.global, ui).await,
         Command::Packages(command) => packages::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Run(arguments) => run::run(arguments, &cli.global, ui).await,
         Command::ControlPlane(command) => control_plane::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Store(command) => store::run(&command, &cli.global, ui).await.map(|()| 0),
         Command::Update(command) => update::run(command, &cli.global, ui).await.map(|()| 0),
+        Command::Keys(command) => keys::run(command, ui).await,
         Command::Login(arguments) => login::run(arguments, &cli.global, ui).await,
         Command::Logout(arguments) => logout::run(arguments, ui).await.map(|()| 0),
         Command::Doctor(arguments) => doctor::run(&arguments, &cli.global, ui).await.map(|()| 0),
-        Command::Keys(command) => keys::run(command, ui).await,
         Command::Completions(arguments) => completions::run(&arguments, ui).map(|()| 0),
     }
 }

@@ -22,9 +22,6 @@ pub const PVM_ATTRIBUTE: &str = "PORT_PVM_GUEST_KERNEL_ATTR";
 pub const PVM_FIRECRACKER: &str = "PORT_PVM_FIRECRACKER_BINARY";
 /// The base URL of the Firecracker CI bucket or of its mirror; before `sources.firecracker_ci_url`.
 pub const FIRECRACKER_CI_URL: &str = "PORT_FIRECRACKER_CI_URL";
-
-/// The directory of docker's `config.json`.
-pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The machine's trust policy, in place of [`MACHINE_POLICY`].
 pub const TRUST_POLICY: &str = "PORT_TRUST_POLICY";
 /// Where the machine's trust policy is, if it has one.
@@ -34,6 +31,8 @@ pub const KEY_PASSPHRASE: &str = "PORT_KEY_PASSPHRASE";
 /// What cosign calls it.
 pub const COSIGN_PASSWORD: &str = "COSIGN_PASSWORD";
 
+/// The directory of docker's `config.json`.
+pub const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// The text of a docker `config.json`, before all files.
 pub const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 /// A credential file in podman's format, before the usual ones.
@@ -66,14 +65,11 @@ pub fn environment(host: Architecture) -> Environment {
         pvm_flake_ref: get(PVM_FLAKE_REF),
         pvm_attribute: get(PVM_ATTRIBUTE),
         pvm_firecracker: get(PVM_FIRECRACKER).map(PathBuf::from),
+        trust_policy: trust_policy(),
         firecracker_ci_url: get(FIRECRACKER_CI_URL),
     }
 }
-        trust_policy: trust_policy(),
 
-/// Where Port may keep for a user what it could get again: `$XDG_CACHE_HOME/port`, else `~/.cache/port`.
-pub fn cache_directory() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
 /// The machine's policy. One that is named must be there; the usual one need not, and one that cannot be looked at is there.
 pub fn trust_policy() -> Option<PathBuf> {
     let usual = || {
@@ -84,6 +80,9 @@ pub fn trust_policy() -> Option<PathBuf> {
     get(TRUST_POLICY).map(PathBuf::from).or_else(usual)
 }
 
+/// Where Port may keep for a user what it could get again: `$XDG_CACHE_HOME/port`, else `~/.cache/port`.
+pub fn cache_directory() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     cache.map(|cache| cache.join("port"))
 }

@@ -4,8 +4,8 @@ mod control_plane;
 mod disk;
 mod packages;
 mod registry;
-
 mod trust;
+
 use port_backend::{BackendError, ErrorKind};
 use port_layout::kubesolo::KubesoloError;
 use port_ops::copy::CopyError;
@@ -27,11 +27,11 @@ pub enum Exit {
     Failed = 1,
     /// The command line or the configuration is wrong.
     Usage = 2,
+    /// Signatures are missing that somebody asks for.
+    NotTrusted = 3,
     /// A place cannot be reached.
     Unreachable = 4,
     /// A thing is not there.
-    /// Signatures are missing that somebody asks for.
-    NotTrusted = 3,
     NotFound = 5,
     /// A bug in Port.
     Bug = 70,
@@ -99,6 +99,11 @@ impl From<OpsError> for CommandError {
                 CopyError::Registry(error) => Self::of(&**error, exit, hints),
                 _ => Self::of(&error, exit, hints),
             },
+            OpsError::Trust(_) => {
+                let said = Self::of(&error, exit, hints);
+                let causes = said.causes.iter().cloned().chain(trust::why(&error)).collect();
+                Self { causes, ..said }
+            }
             _ => Self::of(&error, exit, hints),
         }
     }
@@ -108,11 +113,6 @@ impl From<OpsError> for CommandError {
 pub fn exit_of(error: &OpsError) -> Exit {
     advice(error).0
 }
-            OpsError::Trust(_) => {
-                let said = Self::of(&error, exit, hints);
-                let causes = said.causes.iter().cloned().chain(trust::why(&error)).collect();
-                Self { causes, ..said }
-            }
 
 impl From<LoginError> for CommandError {
     fn from(error: LoginError) -> Self {
@@ -167,6 +167,7 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         | OpsError::Taken { .. }
         | OpsError::WrongClass { .. }
         | OpsError::Machine { .. } => (Exit::Usage, vec![]),
+        OpsError::Trust(error) => trust::advice(error),
         OpsError::UnknownName(_) => (Exit::NotFound, vec![]),
         OpsError::NoSuchVariant(_) => {
             let hint = "variants never fall back; ask for one that exists, or add it to `port.toml`";
@@ -183,7 +184,6 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
             Exit::Failed,
             "build the PVM kernel from `PORT_PVM_BUILD_FLAKE_REF` or a configured path".to_owned(),
         ),
-        OpsError::Trust(error) => trust::advice(error),
         OpsError::NoLocalFile { artifact, .. } => one(
             Exit::NotFound,
             format!(

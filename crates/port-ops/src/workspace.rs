@@ -34,10 +34,10 @@ pub struct Environment {
     pub pvm_attribute: Option<String>,
     /// `PORT_PVM_FIRECRACKER_BINARY`.
     pub pvm_firecracker: Option<PathBuf>,
-    /// `PORT_FIRECRACKER_CI_URL`.
-    pub firecracker_ci_url: Option<String>,
     /// The machine's trust policy: `PORT_TRUST_POLICY`, else `/etc/port/trust.toml` where it is there.
     pub trust_policy: Option<PathBuf>,
+    /// `PORT_FIRECRACKER_CI_URL`.
+    pub firecracker_ci_url: Option<String>,
 }
 
 /// One invocation's surroundings.

@@ -12,6 +12,7 @@ mod sign;
 mod subject;
 mod transfer;
 mod validate;
+mod verify;
 
 use clap::Subcommand;
 use port_ops::{Target, Workspace};
@@ -40,13 +41,13 @@ pub enum Command {
     Copy(copy::Arguments),
     /// List what refers to a manifest: signatures, attestations.
     Referrers(referrers::Arguments),
-}
     /// Sign a manifest, so that `verify`, `pull` and `run` can tell who published it.
     Sign(sign::Arguments),
     /// Say whether a manifest is signed as keys or policies ask, and why.
     Verify(verify::Arguments),
     /// Sign a statement about a manifest: how it was built, what it is made of.
     Attest(attest::Arguments),
+}
 
 /// Runs a verb.
 pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<u8, CommandError> {
@@ -70,9 +71,9 @@ async fn of_artifacts(command: Command, global: &Global, ui: Ui) -> Result<(), C
         // These work without a project.
         Command::Copy(arguments) => copy::run(&arguments, global, ui).await,
         Command::Referrers(arguments) => referrers::run(&arguments, global, ui).await,
-    }
         Command::Verify(arguments) => verify::run(&arguments, global, ui).await,
         Command::Sign(_) | Command::Attest(_) => Ok(()),
+    }
 }
 
 /// The one variant that the arguments ask for, or every variant of the artifact.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use port_config::{Machine, RootfsOverlay};
 use port_model::{ArtifactClass, Bundle, Cmdline, ComponentFormat, ComponentKind, Variant};
-use port_runtime::{AgentChannel, ChannelKind, Console, Disk, DiskAccess, MachineSpec};
+use port_runtime::{AgentChannel, ChannelKind, Console, Disk, DiskAccess, KernelFamily, MachineSpec};
 use serde::Serialize;
 
 use super::{Purpose, console_device};
@@ -64,6 +64,7 @@ pub(crate) fn plan_variant(
         vcpus: machine.vcpu_count,
         memory_mib: machine.memory_mib,
         kernel: kernel.main,
+        family: KernelFamily::Linux,
         initrd: guest.path_of(ComponentKind::Initrd),
         cmdline: cmdline(machine, variant, &guest.bundle, purpose)?,
         disks: disks(machine, guest.main)?,
@@ -97,8 +98,8 @@ fn files(
     name: &str,
     class: ArtifactClass,
     variant: Variant,
-) -> Result<Files, OpsError> {
     policies: &Policies,
+) -> Result<Files, OpsError> {
     let target = Target::exact(workspace, name, variant)?;
     if target.artifact.class != class {
         let (name, found) = (name.to_owned(), target.artifact.class);
@@ -107,8 +108,8 @@ fn files(
     match local::files(target) {
         Ok(files) => {
             let bundle = local_bundle(workspace, target, files)?;
-            refuse_standard(workspace, target, &bundle)?;
             require_local(workspace, policies, target, &bundle)?;
+            refuse_standard(workspace, target, &bundle)?;
             let main = target.config.path.clone();
             let directory = main.parent().unwrap_or(Path::new("")).to_owned();
             Ok(Files { bundle, main, directory })
