@@ -14,6 +14,8 @@ pub const FAILPOINT: &str = "PORT_FAILPOINT";
 pub const BUSYBOX: &str = "PORT_BUSYBOX_BIN";
 /// The guest agent's binary; else `port-guest-agent` beside `port`.
 pub const GUEST_AGENT: &str = "PORT_GUEST_AGENT_BIN";
+/// The probe kernel of `port doctor --boot`; else `port-probe-kernel-x86_64` beside `port`.
+pub const PROBE_KERNEL: &str = "PORT_PROBE_KERNEL_BIN";
 /// The flake that the PVM guest kernel is built from (acceptance P-68).
 pub const PVM_FLAKE_REF: &str = "PORT_PVM_BUILD_FLAKE_REF";
 /// The flake's attribute (acceptance Pu-37).
@@ -62,6 +64,7 @@ pub fn environment(host: Architecture) -> Environment {
         path: search_path(),
         agent: agents(host, executable.as_deref()),
         busybox: get(BUSYBOX).map(PathBuf::from),
+        probe_kernel: probe_kernels(executable.as_deref()),
         pvm_flake_ref: get(PVM_FLAKE_REF),
         pvm_attribute: get(PVM_ATTRIBUTE),
         pvm_firecracker: get(PVM_FIRECRACKER).map(PathBuf::from),
@@ -125,6 +128,15 @@ fn search_path() -> Vec<PathBuf> {
 }
 
 /// Where the guest agent may be: the variable alone if it is set, else beside `port`.
+/// Where the probe kernel may be: the variable alone if it is set, else beside `port`.
+fn probe_kernels(executable: Option<&Path>) -> Vec<PathBuf> {
+    if let Some(kernel) = get(PROBE_KERNEL) {
+        return vec![kernel.into()];
+    }
+    let beside = executable.and_then(Path::parent);
+    beside.map(|directory| directory.join("port-probe-kernel-x86_64")).into_iter().collect()
+}
+
 fn agents(host: Architecture, executable: Option<&Path>) -> Vec<PathBuf> {
     if let Some(agent) = get(GUEST_AGENT) {
         return vec![agent.into()];

@@ -5,6 +5,7 @@ mod disk;
 mod packages;
 mod registry;
 mod trust;
+mod run;
 
 use port_backend::{BackendError, ErrorKind};
 use port_layout::kubesolo::KubesoloError;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use port_model::Architecture;
+use port_runtime::boot_test::{self, BootTest, Outcome, Place};
 use port_runtime::doctor::{Fact, Status};
-use port_runtime::{SearchPath, doctor as runtime_doctor};
+use port_runtime::{RuntimeError, SearchPath, doctor as runtime_doctor};
 use serde::Serialize;
 
 use crate::workspace::Environment;
@@ -18,6 +19,44 @@ pub struct DoctorReport {
     pub ready: bool,
     /// Every fact, in a fixed order.
     pub facts: Vec<Fact>,
+    /// How each VMM booted the probe kernel, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boots: Option<Vec<BootTest>>,
+}
+
+/// What a test boot cannot do without.
+#[derive(Debug, thiserror::Error)]
+pub enum DoctorError {
+    /// There is nothing to boot.
+    #[error("the probe kernel is not there: expected it at {}", places(looked))]
+    NoProbeKernel {
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// Its files cannot be made.
+    #[error("the probe kernel cannot be booted")]
+    Runtime(#[from] RuntimeError),
+}
+
+fn places(looked: &[PathBuf]) -> String {
+    let shown: Vec<String> = looked.iter().map(|path| format!("`{}`", path.display())).collect();
+    if shown.is_empty() { "a place beside `port`".to_owned() } else { shown.join(" or ") }
+}
+
+/// Boots the probe kernel under every VMM. Needs no project.
+///
+/// # Errors
+/// [`DoctorError`]. A VMM that does not boot it is no error here.
+pub async fn boot_tests(
+    environment: &Environment,
+    verdicts: Option<PathBuf>,
+) -> Result<Vec<BootTest>, DoctorError> {
+    let candidates = &environment.probe_kernel;
+    let kernel = candidates.iter().find(|path| port_content::fs::exists(path));
+    let kernel = kernel.ok_or_else(|| DoctorError::NoProbeKernel { looked: candidates.clone() })?;
+    let search = SearchPath::new(environment.path.iter().cloned());
+    let place = Place { search, run_root: crate::run::RUN_ROOT.into(), verdicts };
+    Ok(boot_test::run(&place, kernel).await?)
 }
 
 /// Looks at this host. Needs no project.
@@ -33,7 +72,7 @@ pub async fn doctor(host: Architecture, environment: &Environment, work: Option<
         fact.required = is_needed(host, &fact.name);
     }
     let ready = facts.iter().all(|fact| !fact.required || fact.status != Status::Missing);
-    DoctorReport { architecture: host, ready, facts }
+    DoctorReport { architecture: host, ready, facts, boots: None }
 }
 
 impl DoctorReport {
@@ -41,6 +80,18 @@ impl DoctorReport {
     pub fn lacking(&self) -> Vec<&str> {
         let lacking = self.facts.iter().filter(|fact| fact.required && fact.status == Status::Missing);
         lacking.map(|fact| fact.name.as_str()).collect()
+    }
+
+    /// The VMMs that are here and do not boot the probe kernel.
+    pub fn failing(&self) -> Vec<&str> {
+        let boots = self.boots.iter().flatten();
+        boots.filter(|test| test.outcome == Outcome::Fails).map(|test| test.vmm.as_str()).collect()
+    }
+
+    /// Whether a test boot was asked for and no VMM passed it.
+    pub fn boots_nothing(&self) -> bool {
+        let boots = self.boots.as_ref();
+        boots.is_some_and(|boots| boots.iter().all(|test| test.outcome != Outcome::Works))
     }
 }
 

@@ -53,7 +53,7 @@ pub mod trust;
 mod workspace;
 
 pub use build::{BuildOptions, BuildReport, build};
-pub use doctor::{DoctorReport, doctor};
+pub use doctor::{DoctorError, DoctorReport, boot_tests, doctor};
 pub use error::OpsError;
 pub use inspect::{DeltaRow, EncodedFile, InspectReport, PackRow, PackedFile, SharedRow, inspect};
 pub use list::{ListReport, ListRow, Presence, list};

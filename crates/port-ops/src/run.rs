@@ -7,6 +7,7 @@
 //! The `qemu` driver boots standard variants made for Firecracker, Cloud Hypervisor and QEMU alike: the same kernel
 //! and the same virtio devices. PVM and AVF variants it refuses.
 
+pub mod package;
 mod plan;
 
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ pub use plan::{Plan, plan};
 /// How long a guest has to answer. Emulation on a busy host takes ten times what an idle one does.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Where run directories are made: socket paths must stay below 108 bytes (unix(7)).
-const RUN_ROOT: &str = "/tmp";
+pub(crate) const RUN_ROOT: &str = "/tmp";
 
 /// What the guest is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct RunTimings {
 /// What a run gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunReport {
-    /// The machine's name.
+    /// The machine's name, or the package's.
     pub machine: String,
     /// The command's exit code in the guest.
     pub exit_code: i32,
@@ -126,12 +127,20 @@ pub async fn finish(
     exit_code: i32,
 ) -> Result<RunReport, OpsError> {
     let ending = machine.shut_down().await?;
-    let timings = machine.timings();
-    drop(machine);
+    Ok(report(&plan.machine, ending, machine.timings(), began, exit_code))
+}
+
+fn report(
+    name: &str,
+    ending: Ending,
+    timings: port_runtime::Timings,
+    began: Instant,
+    exit_code: i32,
+) -> RunReport {
     let between = |from: Option<Instant>, to: Option<Instant>| Some(milliseconds(to?.duration_since(from?)));
     let spawned = Some(timings.spawned);
-    Ok(RunReport {
-        machine: plan.machine.clone(),
+    RunReport {
+        machine: name.to_owned(),
         exit_code,
         ending: word(ending).to_owned(),
         timings: RunTimings {
@@ -142,7 +151,7 @@ pub async fn finish(
             power_off: between(timings.command_ended, timings.ended),
             total: milliseconds(began.elapsed()),
         },
-    })
+    }
 }
 
 /// The bare command line that boots the plan's machine without Port around it: console on stdio, no agent.

@@ -26,6 +26,8 @@ pub struct Environment {
     pub path: Vec<PathBuf>,
     /// Where the guest agent may be, in order.
     pub agent: Vec<PathBuf>,
+    /// Where the probe kernel may be, in order.
+    pub probe_kernel: Vec<PathBuf>,
     /// `PORT_BUSYBOX_BIN`.
     pub busybox: Option<PathBuf>,
     /// `PORT_PVM_BUILD_FLAKE_REF`.

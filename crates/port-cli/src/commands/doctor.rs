@@ -2,6 +2,8 @@
 
 use clap::Args;
 use port_ops::DoctorReport;
+use port_runtime::Accelerator;
+use port_runtime::boot_test::{BootTest, Outcome};
 use port_runtime::doctor::Status;
 
 use crate::args::Global;
@@ -11,20 +13,42 @@ use crate::{env_vars, host};
 
 /// Arguments of doctor.
 #[derive(Debug, Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Also boot the probe kernel, a tiny guest of our own, under every VMM that is here.
+    #[arg(long)]
+    boot: bool,
+}
 
 /// Looks at the host; needs no configuration.
-pub async fn run(_: &Arguments, _: &Global, ui: Ui) -> Result<(), CommandError> {
+pub async fn run(arguments: &Arguments, _: &Global, ui: Ui) -> Result<(), CommandError> {
     let architecture = host::architecture()?;
     let environment = env_vars::environment(architecture);
-    let report = port_ops::doctor(architecture, &environment, None).await;
-    ui.report(&report, || text(&report))?;
-    if report.ready {
-        return Ok(());
+    let mut report = port_ops::doctor(architecture, &environment, None).await;
+    if arguments.boot {
+        report.boots = Some(port_ops::boot_tests(&environment, None).await?);
     }
-    let lacking = report.lacking().iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let message = format!("this host lacks what building and booting native variants needs: {lacking}");
-    Err(CommandError::new(Exit::Failed, message))
+    ui.report(&report, || text(&report))?;
+    verdict(&report)
+}
+
+/// Whether the host does what it was asked about.
+fn verdict(report: &DoctorReport) -> Result<(), CommandError> {
+    let quoted =
+        |names: Vec<&str>| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if !report.ready {
+        let lacking = quoted(report.lacking());
+        let message = format!("this host lacks what building and booting native variants needs: {lacking}");
+        return Err(CommandError::new(Exit::Failed, message));
+    }
+    let failing = quoted(report.failing());
+    if !failing.is_empty() {
+        let message = format!("the probe kernel does not boot under {failing}");
+        return Err(CommandError::new(Exit::Failed, message));
+    }
+    if report.boots_nothing() {
+        return Err(CommandError::new(Exit::Failed, "the probe kernel boots nowhere: there is no VMM"));
+    }
+    Ok(())
 }
 
 fn text(report: &DoctorReport) -> String {
@@ -53,7 +77,39 @@ fn text(report: &DoctorReport) -> String {
     if report.ready {
         text += "\n\nthis host can build and boot native variants";
     }
-    text + "\n"
+    if let Some(boots) = &report.boots {
+        text += "\n\n";
+        text += &boot_table(boots);
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+fn boot_table(boots: &[BootTest]) -> String {
+    let word = |outcome| match outcome {
+        Outcome::Works => "boots",
+        Outcome::Fails => "fails",
+        Outcome::Missing => "missing",
+        Outcome::Untried => "untried",
+    };
+    let milliseconds = |time: Option<u64>| time.map_or_else(|| "-".to_owned(), |time| format!("{time} ms"));
+    let heading = ["PROBE KERNEL", "VMM", "ACCELERATOR", "ENTRY", "FIRST LINE", "ENDED"].map(str::to_owned);
+    let rows = boots.iter().map(|test| {
+        vec![
+            word(test.outcome).to_owned(),
+            test.vmm.clone(),
+            test.accelerator.map_or("-", Accelerator::as_str).to_owned(),
+            test.protocol.clone().unwrap_or_else(|| "-".to_owned()),
+            milliseconds(test.banner_ms),
+            milliseconds(test.total_ms),
+        ]
+    });
+    let mut text = ui::table(&std::iter::once(heading.to_vec()).chain(rows).collect::<Vec<_>>());
+    for test in boots {
+        if let Some(reason) = &test.reason {
+            text += &format!("\n{}: {reason}", test.vmm);
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -71,7 +127,8 @@ mod tests {
                 ..Fact::new("/dev/kvm", Status::Limited, "opens", "speed")
             },
         ];
-        let report = DoctorReport { architecture: port_model::Architecture::X86_64, ready: false, facts };
+        let report =
+            DoctorReport { architecture: port_model::Architecture::X86_64, ready: false, facts, boots: None };
         assert_eq!(report.lacking(), ["busybox"]);
         assert_eq!(
             text(&report),

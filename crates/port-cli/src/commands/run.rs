@@ -1,8 +1,10 @@
-//! `port run`: boots a machine, runs a command in it, passes its output and exit status on.
+//! `port run`: boots a machine, runs a command in it, passes its output and exit status on; or boots a package.
 
 mod attach;
+mod package;
 
 use clap::{Args, ValueEnum};
+use port_model::Reference;
 use port_ops::Workspace;
 use port_ops::run::{self as ops, Plan, Purpose, RunReport};
 use port_runtime::agent::Channel as Output;
@@ -19,20 +21,27 @@ use crate::ui::Ui;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The machine's name in `port.toml`.
-    machine: String,
+    #[arg(required_unless_present = "package", conflicts_with = "package")]
+    machine: Option<String>,
+    /// Boot a unikernel instead: a package of the store, fetched where it is not there. Its console is stdin and stdout.
+    #[arg(long, value_name = "PACKAGE", value_parser = super::packages::name)]
+    package: Option<Reference>,
     /// Say where the time went (on stderr; in JSON: always).
     #[arg(long)]
     timing: bool,
     /// Boot nothing: print the bare command line that boots the machine, its console on stdin and stdout.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "package")]
     dry_run: bool,
     /// Insist on one way to the guest's agent; else the best that this host has is taken.
-    #[arg(long, value_enum, requires = "command")]
+    #[arg(long, value_enum, requires = "command", conflicts_with = "package")]
     channel: Option<Channel>,
     /// What to run in the guest; its exit code becomes Port's. Without it, a shell on the console, which `exit`,
-    /// Ctrl-] or the end of a piped input ends; the exit code is then 0.
+    /// Ctrl-] or the end of a piped input ends; the exit code is then 0. For a package: the arguments of its program,
+    /// instead of those that it was packed with.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
+    #[command(flatten)]
+    of_package: package::Flags,
 }
 
 /// The ways to a guest's agent.
@@ -68,9 +77,15 @@ enum Outcome {
 
 /// Boots and runs; the number is the command's exit code.
 pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, CommandError> {
+    if let Some(package) = arguments.package {
+        let run = package::run(package, arguments.of_package, arguments.command, global, ui);
+        return end(run, arguments.timing, ui).await;
+    }
+    arguments.of_package.refuse()?;
+    let machine = arguments.machine.as_deref().unwrap_or_default();
     let workspace = workspace(global, ui)?;
     let purpose = if arguments.command.is_empty() { Purpose::Console } else { Purpose::Command };
-    let mut plan = ops::plan(&workspace, &arguments.machine, purpose)?;
+    let mut plan = ops::plan(&workspace, machine, purpose)?;
     if let Some(channel) = arguments.channel {
         plan.insist_on(channel.into());
     }
@@ -86,7 +101,15 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, Co
             Purpose::Console => attach::console(&workspace, &mut plan, ui).await,
         }
     };
-    // Dropping the work kills the machine and removes what it made.
+    end(work, arguments.timing, ui).await
+}
+
+/// Waits for the end of a run, or for a signal: dropping the work kills the machine and removes what it made.
+async fn end(
+    work: impl Future<Output = Result<Outcome, CommandError>>,
+    timing: bool,
+    ui: Ui,
+) -> Result<u8, CommandError> {
     let report = tokio::select! {
         outcome = work => match outcome? {
             Outcome::Report(report) => report,
@@ -94,7 +117,7 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, Co
         },
         code = interrupted() => return code,
     };
-    say(ui, &report, arguments.timing);
+    say(ui, &report, timing);
     // A guest's exit code is a byte, as everywhere in Unix.
     Ok(u8::try_from(report.exit_code & 0xff).unwrap_or(1))
 }

@@ -50,6 +50,7 @@ mod registry_peers;
 mod remote;
 mod report;
 mod store_repair;
+mod run_package;
 mod store_space;
 mod transfer;
 mod update;

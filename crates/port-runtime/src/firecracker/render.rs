@@ -47,7 +47,7 @@ pub fn render(spec: &MachineSpec) -> String {
         boot_source: BootSource {
             kernel_image_path: text(&spec.kernel),
             initrd_path: spec.initrd.as_deref().map(text),
-            boot_args: boot_arguments(spec).to_string(),
+            boot_args: with_an_end(boot_arguments(spec).to_string()),
         },
         drives: spec.disks.iter().map(drive).collect(),
         machine_config: MachineConfig { vcpu_count: spec.vcpus, mem_size_mib: spec.memory_mib },
@@ -64,6 +64,15 @@ fn drive(disk: &Disk) -> Drive {
         is_root_device: false,
         is_read_only: disk.access != DiskAccess::ReadWrite,
     }
+}
+
+/// Firecracker puts words of its own before the ` -- ` that ends the kernel's arguments; without the second space it sees none
+/// and puts them behind, where they are the program's.
+fn with_an_end(mut arguments: String) -> String {
+    if arguments.ends_with(" --") {
+        arguments.push(' ');
+    }
+    arguments
 }
 
 fn boot_arguments(spec: &MachineSpec) -> Cmdline {
@@ -113,6 +122,12 @@ mod tests {
         let found = render(&spec);
         assert!(found.contains(r#""boot_args": "kernel -- hello \"two words\"""#), "{found}");
         assert!(found.contains(r#""drives": []"#) && !found.contains("initrd"), "{found}");
+        spec.cmdline = Cmdline::parse("kernel --").unwrap();
+        assert!(
+            render(&spec).contains(r#""boot_args": "kernel -- ""#),
+            "the end of its own arguments is seen"
+        );
+        spec.cmdline = Cmdline::parse("a \"two words\"").unwrap();
         spec.family = KernelFamily::Linux;
         assert!(render(&spec).contains(r#"words\" console=ttyS0 reboot=k panic=1""#), "{}", render(&spec));
     }

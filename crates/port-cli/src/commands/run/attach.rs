@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use port_ops::Workspace;
+use port_ops::run::package::Left;
 use port_ops::run::{self as ops, Plan};
 use port_runtime::agent::{Channel, HostFrame};
 use port_runtime::{ConsoleStream, GuestCommand};
@@ -78,23 +79,33 @@ pub(super) async fn console(workspace: &Workspace, plan: &mut Plan, ui: Ui) -> R
     })?;
     let raw = RawMode::enter();
     let mut stdin = tokio::io::stdin();
-    let joined = join(stream, &mut stdin, |bytes| ui.raw_stdout(bytes)).await;
+    let joined = join(stream, &mut stdin, Keyboard::Shell, |bytes| ui.raw_stdout(bytes)).await;
     drop(raw);
     match joined {
-        Ok(()) => Ok(Outcome::Report(ops::finish(plan, machine, began, 0).await?)),
+        Ok(_) => Ok(Outcome::Report(ops::finish(plan, machine, began, 0).await?)),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Outcome::ReaderGone),
         Err(error) => Err(CommandError::new(Exit::Failed, format!("the console cannot be shown: {error}"))),
     }
 }
 
-/// Carries both ways. What is typed before the guest reads would be lost, so it is held until the guest is ready.
-async fn join(
+/// What reads what is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keyboard {
+    /// Linux and its shell: what is typed before they read is lost, and the end of the input is Ctrl-D.
+    Shell,
+    /// A program without a terminal's ways: it gets every byte at once, and no byte of ours.
+    Plain,
+}
+
+/// Carries both ways, and says who left. For a shell, what is typed is held until the guest is ready.
+pub(super) async fn join(
     stream: ConsoleStream,
     stdin: &mut (dyn AsyncRead + Send + Unpin),
+    keyboard: Keyboard,
     mut show: impl FnMut(&[u8]) -> std::io::Result<()>,
-) -> std::io::Result<()> {
+) -> std::io::Result<Left> {
     let ConsoleStream { mut output, mut input } = stream;
-    let mut ready = Readiness::Off;
+    let mut ready = if keyboard == Keyboard::Plain { Readiness::Ready } else { Readiness::Off };
     let mut line = Vec::new();
     let mut buffer = vec![0; 1024];
     let mut held = Vec::new();
@@ -106,18 +117,18 @@ async fn join(
                     ready.look(&mut line, &bytes);
                     show(&bytes)?;
                 }
-                None => return Ok(()),
+                None => return Ok(Left::Guest),
             },
             () = tokio::time::sleep(SILENCE), if ready == Readiness::Booting => ready = Readiness::Ready,
             read = stdin.read(&mut buffer), if is_typing && held.len() < MOST_HELD => {
                 let keys = buffer.get(..read.unwrap_or(0)).unwrap_or_default();
                 if keys.contains(&ESCAPE) {
-                    return Ok(());
+                    return Ok(Left::Person);
                 }
                 is_typing = !keys.is_empty();
                 if is_typing {
                     held.extend_from_slice(keys);
-                } else {
+                } else if keyboard == Keyboard::Shell {
                     // The shell reads no end of a file on a serial line.
                     held.extend_from_slice(&[b'\n', END_OF_INPUT]);
                 }
