@@ -3,6 +3,7 @@
 //! ```text
 //! ops ── push(Publication) ──► Backend ──► file-system:  <root>/<registry>/<repository>/<version>/<variant>/
 //! ops ◄─ resolve, fetch ────── Backend ──► oci-registry: blobs, one manifest per variant under its tag, an index
+//!                                      ──► hosted-api:   a control plane, file by file
 //! ```
 //!
 //! A backend moves files and documents. It knows neither layouts nor the store: what the documents mean is
@@ -11,6 +12,7 @@
 mod backend;
 mod error;
 mod file_system;
+mod hosted_api;
 mod registry;
 mod sidecar;
 
@@ -19,4 +21,5 @@ pub use backend::{
 };
 pub use error::{BackendError, ErrorKind, NothingPublished};
 pub use file_system::FileSystem;
+pub use hosted_api::{HostedAccess, HostedApi};
 pub use registry::{OciRegistry, Refusal, SelectVariant, Selected};

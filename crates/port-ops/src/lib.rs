@@ -25,6 +25,7 @@ mod describe;
 mod doctor;
 mod encode;
 mod error;
+mod hosted;
 mod inspect;
 mod list;
 mod local;

@@ -179,7 +179,9 @@ pub(crate) fn open(
             };
             Ok(Box::new(registry::backend(workspace, &target.artifact.reference, config, reading)?))
         }
-        Some(other) => Err(OpsError::UnsupportedBackend { artifact, kind: other.kind() }),
+        Some(BackendConfig::HostedApi { control_plane, .. }) => {
+            Ok(Box::new(crate::hosted::backend(workspace, target, control_plane)?))
+        }
     }
 }
 

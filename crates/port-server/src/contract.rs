@@ -27,6 +27,7 @@ pub(crate) async fn run<S: Storage>(make: impl Fn() -> S) {
     uploads_continue_where_they_were(&make).await;
     one_of_many_writers_wins(&make).await;
     one_of_many_appenders_wins(&make).await;
+    deleting_disturbs_no_neighbour(&make).await;
 }
 
 async fn documents_change_only_as_agreed(storage: &impl Storage) {
@@ -140,4 +141,21 @@ async fn one_of_many_appenders_wins<S: Storage>(make: &impl Fn() -> S) {
     let found = text(make().open_upload(&upload).await.unwrap()).await;
     assert!(found.bytes().all(|byte| Some(&byte) == found.as_bytes().first()), "two appenders mixed");
     assert!(make().delete_upload(&upload).await.unwrap());
+}
+
+async fn deleting_disturbs_no_neighbour<S: Storage>(make: &impl Fn() -> S) {
+    let mut racers = Vec::new();
+    for racer in 0..8 {
+        let storage = make();
+        racers.push(tokio::spawn(async move {
+            let name = key(&format!("neighbours/of/each/other/{racer}"));
+            for _ in 0..20 {
+                assert_eq!(storage.put(&name, bytes("x"), Condition::Absent).await.unwrap(), Outcome::Done);
+                assert_eq!(storage.delete(&name, Condition::Always).await.unwrap(), Outcome::Done);
+            }
+        }));
+    }
+    for racer in racers {
+        racer.await.unwrap();
+    }
 }

@@ -26,8 +26,9 @@ pub(crate) use reply::HostedError;
 
 use crate::catalog::Catalog;
 use crate::gate::{Action, Principal};
-use crate::http::{Answer, Head};
-use crate::name::RepositoryName;
+use crate::http::{Answer, Head, Set as _};
+use crate::name::{RepositoryName, Tag};
+use crate::storage::StorageError;
 
 /// Where the readable paths are, below the storage (acceptance P-11, P-39).
 const ARTIFACTS: &str = "artifacts";
@@ -50,10 +51,25 @@ impl Call<'_> {
     }
 }
 
+/// A tag moved, or went, at the other face: the readable paths follow where it is a variant's.
+///
+/// # Errors
+/// Where the storage fails. The tag has moved all the same.
+pub(crate) async fn follow(
+    catalog: &Catalog,
+    repository: &RepositoryName,
+    tag: &Tag,
+) -> Result<(), StorageError> {
+    let Some(place) = metadata::Place::of_tag(repository, tag) else { return Ok(()) };
+    publish::project(catalog, &place).await
+}
+
 /// Answers a request below `/v1/`.
 pub(crate) async fn answer(call: &Call<'_>, body: Incoming) -> Answer {
     let answered = serve(call, body).await;
-    answered.unwrap_or_else(|error| error.answer(&call.head.path, call.control_plane))
+    let answer = answered.unwrap_or_else(|error| error.answer(&call.head.path, call.control_plane));
+    // By this, Port's client knows a server that has more than the two published routes.
+    answer.set(reply::CONTROL_PLANE, call.control_plane)
 }
 
 async fn serve(call: &Call<'_>, body: Incoming) -> Result<Answer, HostedError> {

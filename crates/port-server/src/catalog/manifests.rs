@@ -173,27 +173,29 @@ impl Catalog {
         Ok((digest, draft))
     }
 
-    /// Removes a manifest and the tags that mean it; false where there is none.
+    /// Removes a manifest and the tags that mean it, which it gives; nothing where there is no such manifest.
     pub async fn delete_manifest(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<Option<Vec<Tag>>, StorageError> {
         let key = keys::manifest(repository, digest);
         let Some(document) = self.storage.read(&key, limit::DOCUMENT + LONGEST_HEADING).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         let outcome = self.storage.delete(&key, Condition::Always).await?;
         if let Some(subject) = split(&document.bytes).and_then(|(heading, _)| heading.subject) {
             let entry = keys::referrer(repository, &subject, digest);
             let _gone_already = self.storage.delete(&entry, Condition::Always).await?;
         }
+        let mut removed = Vec::new();
         for tag in self.tags(repository, None, MOST_TAGS).await? {
             if self.tag(repository, &tag).await?.is_some_and(|target| target.digest == *digest) {
                 self.delete_tag(repository, &tag).await?;
+                removed.push(tag);
             }
         }
-        Ok(outcome == Outcome::Done)
+        Ok((outcome == Outcome::Done).then_some(removed))
     }
 }
 

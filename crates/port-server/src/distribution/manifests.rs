@@ -9,6 +9,7 @@ use super::blobs::is_known;
 use super::{Call, Refusal};
 use crate::catalog::{Expected, PutManifest};
 use crate::gate::Action;
+use crate::hosted;
 use crate::http::{Answer, Set as _, empty, read_small, with};
 use crate::name::{NameError, RepositoryName, Tag, TagOrDigest};
 
@@ -58,8 +59,9 @@ pub(super) async fn put(
     tags.extend(more.iter().cloned());
     let expected = expected(call)?;
     let bytes = read_small(body, limit::DOCUMENT).await?;
-    let put = PutManifest { media_type, bytes, digest, tags, expected };
+    let put = PutManifest { media_type, bytes, digest, tags: tags.clone(), expected };
     let (digest, draft) = call.catalog.put_manifest(repository, put).await?;
+    follow(call, repository, &tags).await?;
     let mut answer = empty(StatusCode::CREATED)
         .set("location", format!("/v2/{repository}/manifests/{digest}"))
         .set("docker-content-digest", digest.to_string());
@@ -122,10 +124,17 @@ pub(super) async fn delete(
     call.require(Action::Delete, repository)?;
     let deleted = match name {
         TagOrDigest::Digest(digest) => call.catalog.delete_manifest(repository, digest).await?,
-        TagOrDigest::Tag(tag) => call.catalog.delete_tag(repository, tag).await?,
+        TagOrDigest::Tag(tag) => call.catalog.delete_tag(repository, tag).await?.then(|| vec![tag.clone()]),
     };
-    if deleted {
-        return Ok(empty(StatusCode::ACCEPTED));
+    let tags = deleted.ok_or_else(Refusal::manifest_unknown)?;
+    follow(call, repository, &tags).await?;
+    Ok(empty(StatusCode::ACCEPTED))
+}
+
+/// What lies at readable paths follows the tags.
+async fn follow(call: &Call<'_>, repository: &RepositoryName, tags: &[Tag]) -> Result<(), Refusal> {
+    for tag in tags {
+        hosted::follow(call.catalog, repository, tag).await?;
     }
-    Err(Refusal::manifest_unknown())
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What Port's own client asks besides: how far a file is, what is published, and to publish several files at once.
 
 use hyper::body::Incoming;
+use port_content::hashing::digest_of;
 use port_content::limit;
 use port_model::{Digest, FileName};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -80,10 +81,10 @@ pub(super) async fn resolve(call: &Call<'_>, body: Incoming) -> Result<Answer, H
 /// Files at the readable path that another tool put there; their digests are not known.
 async fn undescribed(call: &Call<'_>, place: &Place) -> Result<Vec<serde_json::Value>, HostedError> {
     let mut files = Vec::new();
-    for child in call.catalog.storage().list(&place.directory()?, None, MOST_FILES).await? {
+    for child in call.catalog.storage().list(&place.directory(), None, MOST_FILES).await? {
         let name: Option<FileName> = child.name.parse().ok().filter(|_| !child.name.ends_with(".sha256"));
         let Some(name) = name else { continue };
-        if let Some(size) = call.catalog.storage().size(&place.path(name.as_str())?).await? {
+        if let Some(size) = call.catalog.storage().size(&place.path(name.as_str())).await? {
             files.push(json!({"filename": name, "size": size}));
         }
     }
@@ -97,6 +98,19 @@ struct Publication {
     files: Vec<Named>,
     manifest: String,
     config: String,
+    #[serde(default)]
+    publish: Extent,
+}
+
+/// How far a publication goes.
+#[derive(Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Extent {
+    /// The documents are kept, and found by their digests: an index can name them.
+    Stage,
+    /// The variant's name means them.
+    #[default]
+    Name,
 }
 
 #[derive(Deserialize)]
@@ -126,7 +140,12 @@ pub(super) async fn publish(call: &Call<'_>, body: Incoming) -> Result<Answer, H
         files.push(File { name: filename, digest, size });
     }
     let documents = Documents { manifest: publication.manifest.into(), config: publication.config.into() };
-    publish::replace(call.catalog, &place, &files, &documents).await?;
-    let result = json!({"repository": place.repository.as_str(), "tag": place.tag.as_str()});
+    let manifest = publish::keep(call.catalog, &place, &files, &documents).await?;
+    if publication.publish == Extent::Name {
+        publish::name(call.catalog, &place, &manifest).await?;
+    }
+    let digest = digest_of(&manifest);
+    let result =
+        json!({"repository": place.repository.as_str(), "tag": place.tag.as_str(), "manifest": digest});
     Ok(reply::done(&call.head.path, call.control_plane, &result))
 }

@@ -1,6 +1,6 @@
 //! What a request says that it is about (acceptance Pu-29), checked before anything is done with it.
 
-use port_model::{FileName, Reference, Variant};
+use port_model::{Architecture, FileName, ProtectionMode, Reference, Substrate, Variant};
 use serde::{Deserialize, Serialize};
 
 use super::{ARTIFACTS, HostedError};
@@ -60,20 +60,35 @@ impl Place {
         Ok(Self { reference, variant, repository, tag })
     }
 
-    /// The directory of the variant, below the storage.
-    pub(super) fn directory(&self) -> Result<Key, HostedError> {
-        let directory = self.reference.variant_directory(self.variant);
-        key(format!("{ARTIFACTS}/{}", directory.display()))
+    /// The variant that a tag of a repository is the name of, where it is one.
+    pub(super) fn of_tag(repository: &RepositoryName, tag: &Tag) -> Option<Self> {
+        let (registry, rest) = repository.as_str().split_once('/')?;
+        let (version, variant) = every_variant().find_map(|variant| {
+            let suffix = variant.tag_suffix();
+            Some((tag.as_str().strip_suffix(&suffix)?.strip_suffix('-')?, variant))
+        })?;
+        let (registry, repository) = (registry.replace(COLON, ":"), rest.to_owned());
+        Self::of(&WireReference { registry, repository, version: version.to_owned() }, variant).ok()
     }
 
-    /// The readable path of one of its files, below the storage.
-    pub(super) fn path(&self, file: &str) -> Result<Key, HostedError> {
-        key(format!("{}/{file}", self.directory()?))
+    /// The directory of the variant, below the storage.
+    pub(super) fn directory(&self) -> Key {
+        let directory = self.reference.variant_directory(self.variant);
+        Key::of_checked(format!("{ARTIFACTS}/{}", directory.display()))
+    }
+
+    /// The readable path of one of its files, below the storage: a plain name, or one that the storage listed.
+    pub(super) fn path(&self, file: &str) -> Key {
+        Key::of_checked(format!("{}/{file}", self.directory()))
     }
 }
 
-fn key(text: String) -> Result<Key, HostedError> {
-    Key::new(text).map_err(|error| HostedError::metadata(error.to_string()))
+fn every_variant() -> impl Iterator<Item = Variant> {
+    Architecture::ALL.iter().flat_map(|architecture| {
+        Substrate::ALL.iter().flat_map(|substrate| {
+            ProtectionMode::ALL.iter().map(|mode| Variant::new(*architecture, *substrate, *mode))
+        })
+    })
 }
 
 /// The repository that a registry client finds the artifact in: `127.0.0.1:5510` and `port/demo` are `127.0.0.1__5510/port/demo`.
@@ -103,7 +118,7 @@ impl Transfer {
 
     /// The path is a function of the rest (acceptance P-43, Pu-31): below a store, below the hosted artifacts, or whole (P-39).
     fn check_path(&self, place: &Place, control_plane: &str) -> Result<(), HostedError> {
-        let below_artifacts = place.path(self.filename.as_str())?;
+        let below_artifacts = place.path(self.filename.as_str());
         let below_store =
             below_artifacts.as_str().strip_prefix(ARTIFACTS).unwrap_or("").trim_start_matches('/');
         let whole = format!(".port/hosted/{control_plane}/{below_artifacts}");
@@ -162,6 +177,12 @@ mod tests {
         let place = read("127.0.0.1:5510", "vmlinux", &path).unwrap();
         assert_eq!(place.repository.as_str(), "127.0.0.1__5510/port/demo-kernel");
         assert_eq!(place.tag.as_str(), "v1-x86_64-firecracker-standard");
+        assert_eq!(Place::of_tag(&place.repository, &place.tag), Some(place));
+        let of =
+            |repository: &str, tag: &str| Place::of_tag(&repository.parse().unwrap(), &tag.parse().unwrap());
+        assert_eq!(of("demo-fs/a", "v1"), None);
+        assert_eq!(of("demo-fs", "v1-x86_64-firecracker-standard"), None);
+        assert_eq!(of("demo-fs/a", "-x86_64-firecracker-standard".trim_start_matches('-')), None);
         for registry in ["127.0.0.1__5510", "Demo", "[::1]:5000"] {
             assert!(read(registry, "vmlinux", &BELOW.replace("demo-fs", registry)).is_err(), "{registry}");
         }

@@ -5,13 +5,14 @@ use port_content::hashing::digest_of;
 use port_content::limit;
 use port_layout::annotations::TITLE;
 use port_layout::{Descriptor, Manifest, media_types, oci, port_v1};
+use port_model::digest::Algorithm;
 use port_model::{Digest, FileName, INITRD_FILE_NAME};
 
 use super::HostedError;
 use super::metadata::Place;
 use crate::catalog::{Catalog, Expected, ManifestError, PutManifest, StoredManifest};
 use crate::name::TagOrDigest;
-use crate::storage::Condition;
+use crate::storage::{Condition, StorageError};
 
 /// Annotations of a manifest that this server made around documents which are none themselves.
 const DOCUMENT_MANIFEST: &str = "vnd.port.hosted.manifest";
@@ -71,6 +72,10 @@ impl Published {
             let both = (read(&manifest).await?, read(&config).await?);
             return Ok(both.0.zip(both.1).map(|(manifest, config)| Documents { manifest, config }));
         }
+        if self.manifest.artifact_type.as_deref() == Some(media_types::UNKNOWN_ARTIFACT) {
+            // Nobody said anything about these files but their names.
+            return Ok(None);
+        }
         let config = read(&self.manifest.config.digest).await?;
         Ok(config.map(|config| Documents { manifest: self.stored.bytes.clone(), config }))
     }
@@ -79,10 +84,14 @@ impl Published {
 /// What a variant's tag means; nothing where it is no manifest of files.
 pub(super) async fn find(catalog: &Catalog, place: &Place) -> Result<Option<Published>, HostedError> {
     let name = TagOrDigest::Tag(place.tag.clone());
-    read(catalog, place, name).await
+    Ok(read(catalog, place, name).await?)
 }
 
-async fn read(catalog: &Catalog, place: &Place, name: TagOrDigest) -> Result<Option<Published>, HostedError> {
+async fn read(
+    catalog: &Catalog,
+    place: &Place,
+    name: TagOrDigest,
+) -> Result<Option<Published>, StorageError> {
     let Some(stored) = catalog.manifest(&place.repository, &name).await? else { return Ok(None) };
     let manifest = serde_json::from_slice::<Manifest>(&stored.bytes).ok();
     Ok(manifest.map(|manifest| Published { stored, manifest }))
@@ -103,35 +112,41 @@ pub(super) async fn add(catalog: &Catalog, place: &Place, file: File) -> Result<
         files.retain(|other| other.name != file.name);
         files.push(file.clone());
         files.sort_by_key(|file| (file.name.as_str() == INITRD_FILE_NAME, file.name.clone()));
-        match put(catalog, place, &manifest_of(&files, None), expected).await {
+        match put(catalog, place, &manifest_of(&files, None), Some(expected)).await {
             Err(ManifestError::Moved { .. }) => {}
             other => {
                 other?;
-                return project(catalog, place).await;
+                return Ok(project(catalog, place).await?);
             }
         }
     }
     Err(HostedError::conflict("others publish this variant all the time; try again"))
 }
 
-/// Publishes a variant whole, in place of what was there.
-pub(super) async fn replace(
+/// Keeps the documents of a variant whose files are here; gives its manifest, which nothing names yet.
+pub(super) async fn keep(
     catalog: &Catalog,
     place: &Place,
     files: &[File],
     documents: &Documents,
-) -> Result<(), HostedError> {
+) -> Result<Bytes, HostedError> {
     let config = digest_of(&documents.config);
     catalog.put_blob(&place.repository, &config, documents.config.clone()).await?;
-    if describes(documents, &config, files) {
-        put(catalog, place, &documents.manifest, Expected::Anything).await?;
+    let manifest = if describes(documents, &config, files) {
+        documents.manifest.clone()
     } else {
         let manifest = digest_of(&documents.manifest);
         catalog.put_blob(&place.repository, &manifest, documents.manifest.clone()).await?;
-        let wrapped = manifest_of(files, Some((&manifest, &config)));
-        put(catalog, place, &wrapped, Expected::Anything).await?;
-    }
-    project(catalog, place).await
+        manifest_of(files, Some((&manifest, &config)))
+    };
+    put(catalog, place, &manifest, None).await?;
+    Ok(manifest)
+}
+
+/// Publishes a variant whose documents are kept, in place of what was there.
+pub(super) async fn name(catalog: &Catalog, place: &Place, manifest: &Bytes) -> Result<(), HostedError> {
+    put(catalog, place, manifest, Some(Expected::Anything)).await?;
+    Ok(project(catalog, place).await?)
 }
 
 /// Whether the client's own manifest can stand for the files.
@@ -186,11 +201,12 @@ fn media_type(name: &FileName) -> &'static str {
     }
 }
 
+/// Puts the manifest, and moves the tag to it where something is expected of the tag.
 async fn put(
     catalog: &Catalog,
     place: &Place,
     manifest: &Bytes,
-    expected: Expected,
+    expected: Option<Expected>,
 ) -> Result<(), ManifestError> {
     let empty = Bytes::from_static(port_v1::EMPTY_CONFIG);
     catalog.put_blob(&place.repository, &port_v1::empty_config().digest, empty).await?;
@@ -198,8 +214,8 @@ async fn put(
         media_type: media_types::OCI_MANIFEST.to_owned(),
         bytes: manifest.clone(),
         digest: None,
-        tags: vec![place.tag.clone()],
-        expected,
+        tags: expected.iter().map(|_| place.tag.clone()).collect(),
+        expected: expected.unwrap_or(Expected::Anything),
     };
     catalog.put_manifest(&place.repository, put).await.map(drop)
 }
@@ -207,26 +223,40 @@ async fn put(
 /// Makes the readable paths what the tag means (acceptance P-39, C-5), and again where it moved meanwhile.
 ///
 /// CRASH: a kill leaves the paths of the version before; they are made anew by the next push, and a pull asks the tag.
-async fn project(catalog: &Catalog, place: &Place) -> Result<(), HostedError> {
+pub(super) async fn project(catalog: &Catalog, place: &Place) -> Result<(), StorageError> {
     for _ in 0..TRIES {
-        let Some(published) = find(catalog, place).await? else { return Ok(()) };
-        let mut names = Vec::new();
-        for file in published.files() {
-            let sidecar = format!("{}.sha256", file.name);
-            catalog.copy_blob(&file.digest, &place.path(file.name.as_str())?).await?;
-            let line = format!("{}  {}\n", file.digest.hex(), file.name);
-            let key = place.path(&sidecar)?;
-            let _written = catalog.storage().put(&key, line.into(), Condition::Always).await?;
-            names.extend([file.name.to_string(), sidecar]);
-        }
-        for child in catalog.storage().list(&place.directory()?, None, MOST_FILES).await? {
-            if !names.contains(&child.name) {
-                let _gone = catalog.storage().delete(&place.path(&child.name)?, Condition::Always).await?;
-            }
-        }
+        let target = catalog.tag(&place.repository, &place.tag).await?.map(|target| target.digest);
+        let published = match &target {
+            Some(digest) => read(catalog, place, TagOrDigest::Digest(digest.clone())).await?,
+            None => None,
+        };
+        let files = published.as_ref().map(Published::files).unwrap_or_default();
+        place_files(catalog, place, &files).await?;
         let after = catalog.tag(&place.repository, &place.tag).await?;
-        if after.is_none_or(|after| after.digest == published.stored.digest) {
+        if after.map(|after| after.digest) == target {
             return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Puts exactly these files, each with its side-car, at the readable path.
+async fn place_files(catalog: &Catalog, place: &Place, files: &[File]) -> Result<(), StorageError> {
+    let mut names = Vec::new();
+    for file in files {
+        let sidecar = format!("{}.sha256", file.name);
+        if file.digest.algorithm() != Algorithm::Sha256
+            || !catalog.copy_blob(&file.digest, &place.path(file.name.as_str())).await?
+        {
+            continue;
+        }
+        let line = format!("{}  {}\n", file.digest.hex(), file.name);
+        let _written = catalog.storage().put(&place.path(&sidecar), line.into(), Condition::Always).await?;
+        names.extend([file.name.to_string(), sidecar]);
+    }
+    for child in catalog.storage().list(&place.directory(), None, MOST_FILES).await? {
+        if !names.contains(&child.name) {
+            let _gone = catalog.storage().delete(&place.path(&child.name), Condition::Always).await?;
         }
     }
     Ok(())

@@ -54,7 +54,7 @@ fn unknown(place: &Place, transfer: &Transfer) -> HostedError {
 
 async fn find(call: &Call<'_>, place: &Place, transfer: &Transfer) -> Result<(Source, u64), HostedError> {
     let Some(published) = publish::find(call.catalog, place).await? else {
-        let size = call.catalog.storage().size(&place.path(transfer.filename.as_str())?).await?;
+        let size = call.catalog.storage().size(&place.path(transfer.filename.as_str())).await?;
         return size.map(|size| (Source::Path, size)).ok_or_else(|| unknown(place, transfer));
     };
     let file = published.files().into_iter().find(|file| file.name == transfer.filename);
@@ -72,7 +72,7 @@ async fn open(
 ) -> Result<Content, HostedError> {
     let content = match source {
         Source::Blob(digest) => call.catalog.open_blob(digest, range).await?,
-        Source::Path => call.catalog.storage().open(&place.path(transfer.filename.as_str())?, range).await?,
+        Source::Path => call.catalog.storage().open(&place.path(transfer.filename.as_str()), range).await?,
     };
     content.ok_or_else(|| unknown(place, transfer))
 }

@@ -12,6 +12,9 @@ use crate::name::RepositoryName;
 use crate::observe::Cause;
 use crate::storage::{StorageError, StorageErrorKind};
 
+/// Names the control plane that answered.
+pub(super) const CONTROL_PLANE: &str = "x-port-control-plane";
+
 /// Which route answered.
 #[derive(Debug, Serialize)]
 struct Route<'a> {

@@ -29,6 +29,8 @@ use super::{
 
 const UPLOADS: &str = "_uploads";
 const LOCKS: &str = "_locks";
+/// How often something is tried again that a pruned directory spoiled.
+const TRIES: u32 = 100;
 /// Objects are read-only: a blob may have several names.
 const MODE: u32 = 0o444;
 
@@ -104,7 +106,7 @@ impl Folder {
         if !holds(&path, condition)? {
             return Ok(Outcome::Refused);
         }
-        let mut file = atomic::AtomicFile::create(&path)?.mode(MODE);
+        let mut file = again(|| atomic::AtomicFile::create(&path))?.mode(MODE);
         fs::Context::context(io::Write::write_all(&mut file, bytes), "write", &path)?;
         file.commit()?;
         Ok(Outcome::Done)
@@ -117,8 +119,11 @@ impl Folder {
             return Ok(Outcome::Refused);
         }
         fs::remove_file(&path)?;
-        self.sync_parent(&path)?;
-        self.prune(&path);
+        match self.sync_parent(&path) {
+            // Somebody who removed the last but one object of the directory removes it now.
+            Err(error) if !error.is_not_found() => return Err(error),
+            _ => self.prune(&path),
+        }
         Ok(Outcome::Done)
     }
 
@@ -126,9 +131,11 @@ impl Folder {
         fs::sync_dir(path.parent().unwrap_or(&self.root))
     }
 
-    /// Removes directories that have become empty, so that what was deleted leaves no trace in listings.
+    /// Removes directories that have become empty, so that what was deleted leaves no trace in listings. Those directly below
+    /// the root stay: they are made again all the time.
     fn prune(&self, path: &Path) {
-        let above = path.ancestors().skip(1).take_while(|path| *path != self.root.as_path());
+        let is_inside = |path: &&Path| path.parent().is_some_and(|parent| parent != self.root.as_path());
+        let above = path.ancestors().skip(1).take_while(is_inside);
         for directory in above {
             if fs::remove_dir(directory).is_err() {
                 return;
@@ -161,11 +168,25 @@ impl Folder {
             _ => return Ok(Outcome::Refused),
         }
         fs::set_mode(&from, MODE)?;
-        fs::create_dir_all(to.parent().unwrap_or(&self.root))?;
-        atomic::place(&from, &to)?;
+        again(|| {
+            fs::create_dir_all(to.parent().unwrap_or(&self.root))?;
+            atomic::place(&from, &to)
+        })?;
         self.prune(&from);
         Ok(Outcome::Done)
     }
+}
+
+/// Tries again where a directory went between its making and its use: another object in it was the last one and was deleted.
+fn again<T>(mut work: impl FnMut() -> Result<T, FsError>) -> Result<T, FsError> {
+    let mut result = work();
+    for _ in 0..TRIES {
+        match result {
+            Err(error) if error.is_not_found() => result = work(),
+            other => return other,
+        }
+    }
+    result
 }
 
 /// Whether a condition holds for what is at `path`. The caller holds the key's lock.
@@ -226,7 +247,7 @@ impl Storage for Folder {
             if !fs::exists(&from) {
                 return Ok(false);
             }
-            atomic::link(&from, &target)?;
+            again(|| atomic::link(&from, &target))?;
             folder.sync_parent(&target)?;
             Ok(true)
         };
@@ -246,8 +267,10 @@ impl Storage for Folder {
     async fn begin_upload(&self, upload: &Key) -> Result<(), StorageError> {
         let path = self.staged(upload);
         let begin = move |folder: &Self| {
-            fs::create_dir_all(path.parent().unwrap_or(&folder.root))?;
-            fs::open_writable(&path).map(drop)
+            again(|| {
+                fs::create_dir_all(path.parent().unwrap_or(&folder.root))?;
+                fs::open_writable(&path).map(drop)
+            })
         };
         self.run("begin", upload, begin).await
     }
