@@ -37,6 +37,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "e2fsprogs", programs: &["e2fsck", "debugfs"] },
     Package { name: "skopeo", programs: &["skopeo"] },
     Package { name: "docker-registry", programs: &["docker-registry"] },
+    Package { name: "containerd", programs: &["containerd", "ctr"] },
     Package { name: "casync", programs: &["casync"] },
     Package { name: "zstd", programs: &["zstd"] },
 ];
@@ -47,8 +48,8 @@ const BUSYBOX: &str = "busybox";
 /// What the demo uses besides the host's QEMU.
 const DEMO_PROGRAMS: &[&str] = &[BUSYBOX, "e2fsck", "debugfs"];
 
-/// Registries and their clients that are packages.
-const PEER_PROGRAMS: &[&str] = &["docker-registry", "skopeo", "casync", "zstd"];
+/// Registries, stores and their clients that are packages.
+const PEER_PROGRAMS: &[&str] = &["docker-registry", "skopeo", "containerd", "ctr", "casync", "zstd"];
 
 /// Those of them that are only measured against.
 const MEASURED_PROGRAMS: &[&str] = &["casync", "zstd"];

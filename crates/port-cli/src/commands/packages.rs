@@ -34,6 +34,7 @@ pub enum Command {
     /// Pack a kernel and what it boots with, or make a package from another one.
     Pack(Box<pack::Arguments>),
     /// List the packages of the store, one row per target.
+    #[command(alias = "ls")]
     List(List),
     /// Say all that a package's documents say.
     Info(One),
@@ -44,6 +45,7 @@ pub enum Command {
     /// Write the files of one target into a directory.
     Unpack(unpack::Arguments),
     /// Remove a package, or some of its targets, and the blobs that no other needs.
+    #[command(alias = "rm")]
     Remove(One),
     /// Give a package another name, with the blobs that are there.
     Retag(retag::Arguments),
@@ -65,7 +67,7 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), Comman
 
 /// Where packages are kept.
 #[derive(Debug, Clone, Args)]
-pub(super) struct StoreFlag {
+struct StoreFlag {
     /// Where packages are kept: kraft's own directory (`kraftkit`), the store that artifacts are in (`port`), or containerd
     /// (`containerd`, `containerd:SOCKET`) [default: `containerd` where KRAFTKIT_CONTAINERD_ADDR is set, else `kraftkit`]
     #[arg(long, value_name = "PLACE")]
@@ -75,20 +77,10 @@ pub(super) struct StoreFlag {
 impl StoreFlag {
     /// Everything that the verbs need, for those that talk to no registry.
     fn packages(&self, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
-    /// Whether it is the one that is taken where none is named.
-    pub(super) fn is_usual(&self) -> bool {
-        self.store.is_none()
-    }
-
         self.open(RegistryAccess::default(), global, ui)
     }
 
-    pub(super) fn with_registry(
-        &self,
-        flags: &RegistryFlags,
-        global: &Global,
-        ui: Ui,
-    ) -> Result<Packages, CommandError> {
+    fn with_registry(&self, flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
         self.open(access(flags, global, ui)?, global, ui)
     }
 
@@ -111,20 +103,20 @@ impl StoreFlag {
 /// Which targets.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Targets")]
-pub(super) struct Targets {
+struct Targets {
     /// The CPU architecture, in Unikraft's words.
-    #[arg(long, value_parser = architecture())]
+    #[arg(long, alias = "arch", value_parser = architecture())]
     architecture: Option<String>,
     /// What it boots on, in Unikraft's words.
-    #[arg(long, value_parser = platform())]
+    #[arg(long, alias = "plat", value_parser = platform())]
     platform: Option<String>,
     /// An entry of the kernel's configuration that must be recorded (repeatable).
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = recorded)]
     kconfig: Vec<String>,
 }
 
 impl Targets {
-    pub(super) fn query(&self) -> Query {
+    fn query(&self) -> Query {
         Query {
             architecture: self.architecture.clone(),
             platform: self.platform.clone(),
@@ -160,8 +152,19 @@ impl One {
     }
 }
 
+/// An entry of a configuration. More than such entries, as a tree of options, is in no package (acceptance K-72).
+fn recorded(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.is_empty() => Ok(text.to_owned()),
+        _ => {
+            let expected = "expected `KEY=VALUE`, an entry as it was recorded: a package has no tree of options to ask for";
+            Err(expected.to_owned())
+        }
+    }
+}
+
 /// A package's name.
-pub(super) fn name(text: &str) -> Result<Reference, KraftkitError> {
+fn name(text: &str) -> Result<Reference, KraftkitError> {
     parse_name(text)
 }
 

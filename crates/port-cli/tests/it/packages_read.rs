@@ -87,3 +87,34 @@ fn k_77_k_78_k_79_k_80_k_81_a_package_is_unpacked() {
     packages(&project, &["unpack", "hello", "fc", "--platform", "fc"]);
     assert_eq!(project.read("fc/unikraft/bin/kernel"), b"another kernel");
 }
+
+#[test]
+fn k_72_a_package_has_no_tree_of_options() {
+    let project = project();
+    pack(&project, "hello", &["--kconfig", "kconfig"]);
+    for word in ["Config.uk", "=y", ""] {
+        let ran = project.port(&["packages", "info", "hello", "--kconfig", word]);
+        assert!(ran.code == 2 && ran.stderr.contains("a package has no tree of options"), "{word}: {ran}");
+    }
+    packages(&project, &["info", "hello", "--kconfig", "CONFIG_LIBUKDEBUG=y"]);
+}
+
+#[test]
+fn ku_27_ku_30_kraft_s_words_are_understood() {
+    let project = project();
+    let packed = pack(&project, "hello", &["--initrd", "initrd", "--cmd", "/app"]);
+    let kraft = ["-k", "kernel", "-m", "x86_64", "-p", "kvm", "--rootfs", "initrd", "-a", "/app"];
+    let long =
+        ["--kernel", "kernel", "--arch", "x86_64", "--plat", "qemu", "--rootfs", "initrd", "--args", "/app"];
+    for words in [kraft, long] {
+        let again = json(
+            &project.port(&[&["packages", "pack", "-n", "hello", "--format", "json"], &words[..]].concat()),
+        );
+        assert_eq!(again["manifest"], packed["manifest"]);
+    }
+    assert_eq!(
+        packages(&project, &["ls", "--arch", "x86_64", "--plat", "qemu"]).as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(packages(&project, &["rm", "hello"])["remaining"], 0);
+}

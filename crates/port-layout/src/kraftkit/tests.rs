@@ -79,6 +79,31 @@ fn put(existing: Option<&IndexDocument>, package: &Package, strategy: Strategy) 
 }
 
 #[test]
+fn k_1_ku_3_names_that_kraft_and_unikraft_gave() {
+    use crate::annotations as names;
+    assert_eq!(CONFIG_NAME, "config.json");
+    assert_eq!(names::UNIKRAFT_KERNEL, "org.unikraft.kernel.image");
+    assert_eq!(names::UNIKRAFT_INITRD, "org.unikraft.kernel.initrd");
+    assert_eq!(names::UNIKRAFT_KERNEL_VERSION, "org.unikraft.kernel.version");
+    assert_eq!(names::UNIKRAFT_NAME, "org.unikraft.image.name");
+    assert_eq!(names::KRAFTKIT_VERSION, "sh.kraftkit.version");
+    // What kraft declares and never writes, Port does not write either.
+    let documents = packed(&package());
+    let text = String::from_utf8([documents.manifest, documents.config].concat()).unwrap();
+    for unused in [
+        "image.version",
+        "image.url",
+        "image.created",
+        "kernel.arch",
+        "kernel.plat",
+        "filesystem",
+        "mediaType",
+    ] {
+        assert!(!text.contains(&format!("org.unikraft.{unused}")), "{unused}");
+    }
+}
+
+#[test]
 fn ku_7_ku_8_ku_9_ku_10_the_documents_are_golden() {
     let documents = packed(&package());
     assert_eq!(String::from_utf8(documents.config.clone()).unwrap(), CONFIG.trim_end());

@@ -20,19 +20,19 @@ pub struct Arguments {
     #[arg(short, long, value_name = "PACKAGE", value_parser = name)]
     name: Reference,
     /// The kernel; without it, the layers of `--from` are adopted.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short_alias = 'k', value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// The kernel with debug information.
     #[arg(long, value_name = "FILE")]
     kernel_dbg: Option<PathBuf>,
     /// The initrd.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "rootfs", value_name = "FILE")]
     initrd: Option<PathBuf>,
     /// The CPU architecture, in Unikraft's words.
-    #[arg(long, value_parser = architecture())]
+    #[arg(long, alias = "arch", short_alias = 'm', value_parser = architecture())]
     architecture: Option<String>,
     /// What it boots on, in Unikraft's words.
-    #[arg(long, value_parser = platform())]
+    #[arg(long, alias = "plat", short_alias = 'p', value_parser = platform())]
     platform: Option<String>,
     /// The kernel's `.config`, whose entries are recorded.
     #[arg(long, value_name = "FILE")]
@@ -44,7 +44,7 @@ pub struct Arguments {
     #[arg(long, value_name = "VERSION")]
     kernel_version: Option<String>,
     /// The command, word by word; a word that begins with `-` as `--cmd=-v`.
-    #[arg(long, value_name = "ARG", num_args = 1..)]
+    #[arg(long, alias = "args", short_alias = 'a', value_name = "ARG", num_args = 1..)]
     cmd: Vec<String>,
     /// An entry of the environment; `KEY` alone takes the value that it has here.
     #[arg(short, long, value_name = "KEY[=VALUE]")]
@@ -56,7 +56,7 @@ pub struct Arguments {
     #[arg(long, default_value = "merge", value_parser = strategy())]
     strategy: Strategy,
     /// Publish it as well.
-    #[arg(long)]
+    #[arg(long, short_alias = 'P')]
     push: bool,
     #[command(flatten)]
     store: StoreFlag,
