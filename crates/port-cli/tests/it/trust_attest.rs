@@ -96,3 +96,64 @@ fn nothing_is_stated_of_what_somebody_else_built() {
         assert!(ran.code != 0 && ran.stderr.contains(expected), "{kind}: should say `{expected}`\n{ran}");
     }
 }
+
+/// The lock is written by hand: what an image is built of is not what is tested here.
+#[test]
+fn a_guest_images_bill_of_materials_has_the_packages_of_its_directory() {
+    let registry = Registry::start();
+    let text = r#"
+[artifacts.guest_images.root]
+reference = { registry = "HOST", repository = "port/root", version = "v1" }
+distribution = { push = { backend = "oci-registry", BACKEND }, pull = { backend = "oci-registry", BACKEND } }
+recipe = { format = "ext4", directory = "tree" }
+variants = [{ path = "g/rootfs.ext4", selector = { architecture = "x86_64", substrate = "firecracker", protection_mode = "standard" } }]
+"#;
+    let project = with_configuration(&text.replace("HOST", registry.host()).replace("BACKEND", ANONYMOUS));
+    key(&project, "a.key", "p256");
+    let image = b"a file system";
+    project.write("g/rootfs.ext4", image);
+    let package = |name: &str| {
+        format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.2-3\n\n")
+    };
+    project.write("tree/var/lib/dpkg/status", package("zlib1g") + &package("bash"));
+    let input =
+        port_build::directory_input(&project.path().join("tree"), &port_content::hashing::digest_file);
+    let (input, output) = (input.unwrap(), port_content::hashing::digest_of(image));
+    let lock = format!(
+        r#"version = 1
+[[variants]]
+artifact = "root"
+selector = {{ architecture = "x86_64", substrate = "firecracker", protection_mode = "standard" }}
+[[variants.inputs]]
+source = "directory tree"
+resolved = "tree"
+digest = "{}"
+size = {}
+[[variants.outputs]]
+file = "rootfs.ext4"
+digest = "{output}"
+size = {}
+"#,
+        input.digest,
+        input.size,
+        image.len()
+    );
+    project.write("port.lock", lock);
+    succeed(&project, "push", "root");
+    let attest = || {
+        let arguments = ["artifacts", "attest", "--artifact", "root", "--key", "a.key", "--type", "spdx"];
+        port(&project, &[&arguments[..], &X86, &["--format", "json"]].concat())
+    };
+    let ran = attest();
+    assert_eq!(ran.code, 0, "{ran}");
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let packages = report["statement"]["predicate"]["packages"].as_array().unwrap();
+    let names: Vec<_> = packages.iter().skip(1).map(|package| package["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["directory", "bash", "zlib1g"], "{report}");
+    assert_eq!(packages[2]["externalRefs"][0]["referenceLocator"], "pkg:deb/debian/bash@1.2-3?arch=amd64");
+    // Another tree than the one that went in says nothing about the image.
+    project.write("tree/var/lib/dpkg/status", package("evil"));
+    let changed = attest();
+    assert_eq!(changed.code, 1, "{changed}");
+    assert!(changed.stderr.contains("is not what it was when the image was built"), "{changed}");
+}

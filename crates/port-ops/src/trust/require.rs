@@ -3,7 +3,7 @@
 //! Invariant: the digest that is asked about is the one that was resolved, and the one whose bytes are used afterwards.
 
 use port_model::Digest;
-use port_trust::{Candidate, SignedName};
+use port_trust::{Candidate, Outcome, SignedName, Verdict};
 
 use crate::copy::Side;
 use crate::trust::error::TrustError;
@@ -12,7 +12,7 @@ use crate::trust::{Policies, gather};
 /// A manifest that the policies take, and what was found for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
-    /// The signatures; none where no policy asks for any.
+    /// The signatures that counted; none where no policy asks for any.
     pub(crate) candidates: Vec<Candidate>,
 }
 
@@ -43,22 +43,33 @@ pub(crate) async fn require(
         };
         candidates = gather::candidates(side, subject, &policies.predicates(name)).await?;
     }
-    decide(policies, name, subject, &candidates)?;
+    let verdicts = decide(policies, name, subject, &candidates)?;
+    let counted: Vec<bool> = (0..candidates.len()).map(|index| counts(&verdicts, index)).collect();
+    let mut counted = counted.into_iter();
+    // What did not count is nothing to keep: others may have put it there, as much as they like.
+    candidates.retain(|_| counted.next().unwrap_or(false));
     Ok(Accepted { candidates })
 }
 
-/// Decides by what was found; the first "no" is the error.
+/// Whether a signature counted in any of the verdicts, which have a finding for each in its order.
+fn counts(verdicts: &[Verdict], index: usize) -> bool {
+    let outcome = |verdict: &Verdict| verdict.findings.get(index).map(|finding| finding.outcome.clone());
+    verdicts.iter().any(|verdict| outcome(verdict) == Some(Outcome::Counted))
+}
+
+/// Decides by what was found; the first "no" is the error, and every verdict the reason of a "yes".
 pub(crate) fn decide(
     policies: &Policies,
     name: &SignedName,
     subject: &Digest,
     candidates: &[Candidate],
-) -> Result<(), TrustError> {
+) -> Result<Vec<Verdict>, TrustError> {
     let verdicts = policies.judge(name, subject, candidates);
-    match verdicts.into_iter().find(|verdict| !verdict.allows()) {
+    match verdicts.iter().find(|verdict| !verdict.allows()) {
         Some(verdict) => {
-            Err(TrustError::NotTrusted { name: format!("{name}@{subject}"), verdict: Box::new(verdict) })
+            let (name, verdict) = (format!("{name}@{subject}"), Box::new(verdict.clone()));
+            Err(TrustError::NotTrusted { name, verdict })
         }
-        None => Ok(()),
+        None => Ok(verdicts),
     }
 }
