@@ -67,7 +67,7 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), Comman
 
 /// Where packages are kept.
 #[derive(Debug, Clone, Args)]
-struct StoreFlag {
+pub(super) struct StoreFlag {
     /// Where packages are kept: kraft's own directory (`kraftkit`), the store that artifacts are in (`port`), or containerd
     /// (`containerd`, `containerd:SOCKET`) [default: `containerd` where KRAFTKIT_CONTAINERD_ADDR is set, else `kraftkit`]
     #[arg(long, value_name = "PLACE")]
@@ -77,10 +77,20 @@ struct StoreFlag {
 impl StoreFlag {
     /// Everything that the verbs need, for those that talk to no registry.
     fn packages(&self, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
+    /// Whether it is the one that is taken where none is named.
+    pub(super) fn is_usual(&self) -> bool {
+        self.store.is_none()
+    }
+
         self.open(RegistryAccess::default(), global, ui)
     }
 
-    fn with_registry(&self, flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
+    pub(super) fn with_registry(
+        &self,
+        flags: &RegistryFlags,
+        global: &Global,
+        ui: Ui,
+    ) -> Result<Packages, CommandError> {
         self.open(access(flags, global, ui)?, global, ui)
     }
 
@@ -103,7 +113,7 @@ impl StoreFlag {
 /// Which targets.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Targets")]
-struct Targets {
+pub(super) struct Targets {
     /// The CPU architecture, in Unikraft's words.
     #[arg(long, alias = "arch", value_parser = architecture())]
     architecture: Option<String>,
@@ -116,7 +126,7 @@ struct Targets {
 }
 
 impl Targets {
-    fn query(&self) -> Query {
+    pub(super) fn query(&self) -> Query {
         Query {
             architecture: self.architecture.clone(),
             platform: self.platform.clone(),
@@ -164,7 +174,7 @@ fn recorded(text: &str) -> Result<String, String> {
 }
 
 /// A package's name.
-fn name(text: &str) -> Result<Reference, KraftkitError> {
+pub(super) fn name(text: &str) -> Result<Reference, KraftkitError> {
     parse_name(text)
 }
 
