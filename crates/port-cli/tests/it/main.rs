@@ -8,6 +8,7 @@ mod bad_input;
 mod boot;
 mod build;
 mod command_line;
+mod control_plane;
 mod copy;
 mod copy_attachments;
 mod copy_failures;

@@ -21,10 +21,10 @@ use crate::{env_vars, host};
 #[derive(Debug, Args)]
 pub(super) struct Flags {
     /// What a package runs on; else what it is packed for says so. Cloud Hypervisor boots packages for QEMU.
-    #[arg(long, help_heading = "Packages", requires = "package", value_parser = substrate())]
+    #[arg(long, help_heading = "Packages", value_parser = substrate())]
     substrate: Option<Substrate>,
     /// A package's memory, in MiB [default: 64].
-    #[arg(long, help_heading = "Packages", requires = "package", value_name = "MIB")]
+    #[arg(long, help_heading = "Packages", value_name = "MIB")]
     memory_mib: Option<u32>,
     #[command(flatten)]
     targets: Targets,
@@ -35,17 +35,19 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// A machine of `port.toml` says all of this itself.
+    /// A machine of `port.toml` says all of this itself. clap's `requires` does not hold beside an argument that conflicts.
     pub(super) fn refuse(&self) -> Result<(), CommandError> {
-        let is_usual = self.targets.query() == Query::default()
+        let is_usual = self.substrate.is_none()
+            && self.memory_mib.is_none()
+            && self.targets.query() == Query::default()
             && self.store.is_usual()
             && !self.registry.plain_http
             && self.registry.ca_file.is_none();
         if is_usual {
             return Ok(());
         }
-        let message = "targets, the store and how a registry is reached can be given for a package alone: expected \
-                       `--package` with these flags, found a machine's name";
+        let message = "substrate, memory, targets, the store and how a registry is reached can be given for a package \
+                       alone: expected `--package` with these flags, found a machine's name";
         Err(CommandError::new(Exit::Usage, message))
     }
 }
