@@ -137,6 +137,28 @@ fn signing_again_changes_nothing_and_signing_by_others_adds() {
     assert_eq!(listed.stdout.matches("application/vnd.dev.sigstore.bundle.v0.3+json").count(), 2, "{listed}");
 }
 
+/// Four owners of keys sign at once, each in both forms; nobody's signature is lost.
+#[test]
+fn who_signs_at_the_same_time_loses_nothing() {
+    let (registry, project) = published();
+    key(&project, "c.key", "p256");
+    key(&project, "d.key", "ed25519");
+    let keys = ["a.key", "b.key", "c.key", "d.key"];
+    std::thread::scope(|scope| {
+        for key in keys {
+            let project = &project;
+            scope.spawn(move || sign(project, key, &[]));
+        }
+    });
+    let place = format!("{}/port/tiny:{TAG}", registry.host());
+    let mut arguments =
+        vec!["artifacts", "verify", "--plain-http", &place, "--threshold", "4", "--format", "json"];
+    let public = keys.map(|key| key.replace(".key", ".pub"));
+    arguments.extend(public.iter().flat_map(|file| ["--key", file]));
+    let report: serde_json::Value = serde_json::from_str(&done(&project, &arguments).stdout).unwrap();
+    assert_eq!(report["verdicts"][0]["findings"].as_array().unwrap().len(), 8, "{report}");
+}
+
 #[test]
 fn verify_explains_in_words_and_in_json() {
     let (registry, project) = published();
