@@ -81,6 +81,13 @@ fn failed(error: RegistryError) -> BackendError {
     BackendError::new(kind, location, error.operation.to_string(), error)
 }
 
+/// For who asks the registry besides the backend: the same failure is the same error.
+impl From<RegistryError> for BackendError {
+    fn from(error: RegistryError) -> Self {
+        failed(error)
+    }
+}
+
 fn tag(reference: &Reference, text: &str) -> Result<Tag, BackendError> {
     text.parse().map_err(|error| {
         let location = reference.to_string();

@@ -44,6 +44,25 @@ impl AtomicFile {
         Ok(Self { temporary, target: target.to_owned(), mode: 0o644 })
     }
 
+    /// A file that has no name yet, as [`unnamed`] makes one, which will become `target`.
+    ///
+    /// # Errors
+    /// Also where the file system cannot give names to such files.
+    pub fn of_unnamed(file: &File, target: &Path) -> Result<Self, FsError> {
+        use rustix::fs::{AtFlags, CWD, linkat};
+        use std::os::fd::AsRawFd as _;
+        let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let name = |path: &Path| {
+            linkat(CWD, open.as_str(), CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+            file.try_clone()
+        };
+        let directory = parent(target);
+        let mut builder = tempfile::Builder::new();
+        let temporary = builder.prefix(&prefix(target)).suffix(SUFFIX).make_in(directory, name);
+        let temporary = temporary.context("link into", directory)?;
+        Ok(Self { temporary, target: target.to_owned(), mode: 0o644 })
+    }
+
     /// Sets the permission bits that the file will have.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
@@ -102,6 +121,13 @@ impl Write for AtomicFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file().flush()
     }
+}
+
+/// A file in the directory of `target`, which is created, without a name: a kill leaves nothing of it.
+pub fn unnamed(target: &Path) -> Result<File, FsError> {
+    let directory = parent(target);
+    fs::create_dir_all(directory)?;
+    tempfile::tempfile_in(directory).context("create a file in", directory)
 }
 
 /// Writes `bytes` to `target`, whole or not at all.
@@ -288,6 +314,24 @@ mod tests {
         assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), Vec::<PathBuf>::new());
         write(&target, b"whole").unwrap();
         assert_eq!(fs::read(&target, 10).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), [target]);
+    }
+
+    #[test]
+    fn a_file_without_a_name_leaves_nothing_until_it_gets_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("a/rootfs.img");
+        let mut file = unnamed(&target).unwrap();
+        file.write_all(b"whole").unwrap();
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), Vec::<PathBuf>::new());
+        write(&target, b"old").unwrap();
+        let named = match AtomicFile::of_unnamed(&file, &target) {
+            Ok(named) => named,
+            Err(error) => return eprintln!("skipped: {error}"),
+        };
+        named.commit().unwrap();
+        assert_eq!(fs::read(&target, 10).unwrap(), b"whole");
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o644);
         assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), [target]);
     }
 

@@ -10,6 +10,7 @@
 //!
 //! Invariant: a path that `atomic` made exists only with its complete content.
 
+pub mod aside;
 pub mod atomic;
 pub mod failpoint;
 pub mod flusher;

@@ -1,7 +1,7 @@
 //! pull: backend → store → cache path → local path (acceptance P-45, P-46).
 //!
-//! The local path is the last to change. A kill on the way leaves the old local file and blobs that the next
-//! pull finds in the store.
+//! The local path is the last to change; a large file that is to be there may be written before, without a name. A kill on
+//! the way leaves the old local file and blobs that the next pull finds in the store.
 
 use port_backend::{Backend, BackendError, Documents, ErrorKind, Found, FoundFile};
 use port_content::hashing::{Hasher, digest_of};
@@ -244,7 +244,7 @@ fn restore(workspace: &Workspace, target: Target<'_>, bundle: &Bundle) -> Result
     }
     for component in bundle.components.iter().rev() {
         let path = target.local_path(component.kind, &component.file_name);
-        store.materialise(&component.digest, component.size, &path)?;
+        store.materialise_aside(&component.digest, component.size, &path)?;
     }
     Ok(())
 }

@@ -2,13 +2,14 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use port_backend::{Backend, Check, ErrorKind, FoundFile};
+use port_backend::{Backend, BackendError, Check, ErrorKind, FoundFile};
 use port_content::lock::Claim;
 use port_layout::Blob;
 use port_layout::native::Stored;
 use port_model::{Component, Digest, Reference, Variant};
-use port_registry::{Kind, RegistryError, Repository};
+use port_registry::{Kind, Partial, RegistryError, Repository};
 use port_store::Store;
 
 use crate::copy::CopyError;
@@ -80,20 +81,21 @@ impl Source<'_> {
             store.ingest_file(local)?;
             return Ok(all_here);
         }
-        match stored {
-            Stored::Raw => {
+        match (stored, self.repository) {
+            (Stored::Raw, Some(repository)) => self.whole(repository, component, local).await,
+            (Stored::Raw, None) => {
                 let digest = Some(component.digest.clone());
                 let file = FoundFile { name: component.file_name.clone(), size: component.size, digest };
                 let seeds = self.seeds(component, local)?;
                 let expected = Some((&component.digest, component.size));
                 Ok(self.fetch_with(&file, expected, &seeds).await?.1)
             }
-            Stored::Zstd(blob) => {
+            (Stored::Zstd(blob), _) => {
                 let moved = self.blob(component, blob).await?;
                 compressed::expand(self.workspace, component, blob).await?;
                 Ok(Brought { moved, found: 0 })
             }
-            Stored::Packed { map, packs } => {
+            (Stored::Packed { map, packs }, _) => {
                 packed::pull::bring(self, component, map, packs, manifest, local).await
             }
         }
@@ -106,12 +108,33 @@ impl Source<'_> {
         Ok(self.fetch(&file, Some((&blob.digest, blob.size))).await?.1)
     }
 
+    /// Brings a file that a registry has as one blob. What is at `local` afterwards is written at the same time.
+    async fn whole(
+        &self,
+        repository: &Repository,
+        component: &Component,
+        local: &Path,
+    ) -> Result<Brought, OpsError> {
+        let (store, digest, size) = (&self.workspace.store, &component.digest, component.size);
+        let _claim = claim(store, digest).await?;
+        if store.has_sound(digest)? {
+            return Ok(Brought { moved: 0, found: size });
+        }
+        let partial = store.partial_path(digest)?;
+        let mut held = Partial::wait(&partial).await?;
+        if let Some(told) = store.materialise_beside(digest, size, local)? {
+            held = held.telling(Arc::new(told));
+        }
+        let fetched = repository.blob_to_file(digest, size, &held).await;
+        fetched.map_err(|error| self.failed(digest, error.into()))?;
+        store.adopt(digest, size)?;
+        held.forget()?;
+        Ok(Brought { moved: size, found: 0 })
+    }
+
     /// Files that may hold blocks of a component, the likeliest first: what is at `local`, and what the store has of other
     /// versions. Only a place that holds the file itself asks for them.
     fn seeds(&self, component: &Component, local: &Path) -> Result<Vec<PathBuf>, OpsError> {
-        if self.repository.is_some() {
-            return Ok(Vec::new());
-        }
         let store = &self.workspace.store;
         let mut seeds = vec![local.to_owned()];
         for reference in packed::parent::stored_versions(*self)?.into_iter().take(SEED_VERSIONS) {
@@ -160,17 +183,21 @@ impl Source<'_> {
         }
         let partial = store.partial_path(digest)?;
         let fetched = backend.fetch(reference, variant, file, seeds, &partial, reporter).await;
-        let fetched = fetched.map_err(|error| match error.kind {
-            // A directory may have been swapped in between; a registry has what it names, or has lost it.
-            ErrorKind::NotFound if self.repository.is_some() => self.incomplete(digest, error),
-            _ => error.into(),
-        })?;
+        let fetched = fetched.map_err(|error| self.failed(digest, error))?;
         let blob = match fetched.check {
             Check::Done => store.adopt(digest, size)?,
             Check::Callers => store.adopt_unchecked(&location, digest, size)?,
         };
         backend.forget(&partial)?;
         Ok((blob.digest, Brought { moved: fetched.moved, found: fetched.found }))
+    }
+
+    fn failed(&self, digest: &Digest, error: BackendError) -> OpsError {
+        match error.kind {
+            // A directory may have been swapped in between; a registry has what it names, or has lost it.
+            ErrorKind::NotFound if self.repository.is_some() => self.incomplete(digest, error),
+            _ => error.into(),
+        }
     }
 
     /// An error of the registry for a blob that its manifest names.

@@ -35,7 +35,7 @@ pub use name::{RegistryHost, RepositoryName, names_of};
 pub use options::{ClientCertificate, HostOptions, Options, Patience, Transfer, Transport};
 pub use pull::blob::task as download_task;
 pub use pull::manifest::{Manifest, Resolved};
-pub use pull::partial::{Partial, forget_partial};
+pub use pull::partial::{Landed, Partial, forget_partial};
 pub use push::blob::{BlobSource, BlobUpload, Pushed};
 pub use push::manifest::{Condition, Written};
 pub use sign_in::sign_in;

@@ -14,6 +14,7 @@
 //! A blob gets its name only after its bytes were hashed where they lie. Names change under `index.lock`;
 //! whoever adds blobs holds `lock` shared until they are named, and garbage collection holds it alone.
 
+mod beside;
 mod doubt;
 mod error;
 mod format;
@@ -27,6 +28,7 @@ mod samples;
 mod store;
 mod verify;
 
+pub use beside::Told;
 pub use error::StoreError;
 pub use gc::{Collected, Packs};
 pub use ingest::{Blob, Ingest};

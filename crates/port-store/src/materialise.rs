@@ -3,6 +3,7 @@
 //! | | what it is | for |
 //! | --- | --- | --- |
 //! | [`Store::materialise`] | a file of its own: a reflink, else a copy that keeps holes | what a guest may write |
+//! | [`Store::materialise_aside`] | the same, past the page cache, or [written before](Store::materialise_beside) | what is not read at once |
 //! | [`Store::share`] | a reflink, else another name of the blob, read-only | the cache, which is only read |
 //!
 //! Neither is hashed again: the blob was, and the kernel copies it. A blob that is not what its name says is found before it
@@ -14,7 +15,7 @@ use std::path::Path;
 
 use port_content::atomic::{self, AtomicFile};
 use port_content::fs::Context as _;
-use port_content::{fs, sparse};
+use port_content::{FsError, aside, fs, sparse};
 use port_model::Digest;
 
 use crate::error::StoreError;
@@ -25,12 +26,36 @@ impl Store {
     /// Makes `target` a file of its own with the blob's content. Says whether anything was written: a target known
     /// to hold these bytes, and to be no other name of the blob, is left alone.
     pub fn materialise(&self, digest: &Digest, size: u64, target: &Path) -> Result<bool, StoreError> {
+        self.materialise_by(sparse::copy_flushing, digest, size, target)
+    }
+
+    /// As [`Store::materialise`], for a file that nobody reads at once: what was [begun](Store::materialise_beside) is taken, and a
+    /// large copy takes no memory.
+    pub fn materialise_aside(&self, digest: &Digest, size: u64, target: &Path) -> Result<bool, StoreError> {
+        self.materialise_by(aside::copy, digest, size, target)
+    }
+
+    fn materialise_by(
+        &self,
+        copy: fn(&File, &File, &Path) -> Result<u64, FsError>,
+        digest: &Digest,
+        size: u64,
+        target: &Path,
+    ) -> Result<bool, StoreError> {
         if self.holds(target, digest) && !is_shared(target) {
             return Ok(false);
         }
         let blob = self.open_sound(digest, size)?;
-        let mut file = AtomicFile::create(target).map_err(StoreError::Outside)?;
-        sparse::copy_flushing(&blob, file.file(), target).map_err(StoreError::Outside)?;
+        let copied = self.copied_beside(target, digest);
+        let named = copied.and_then(|copied| AtomicFile::of_unnamed(&copied, target).ok());
+        let file = match named {
+            Some(file) => file,
+            None => {
+                let mut file = AtomicFile::create(target).map_err(StoreError::Outside)?;
+                copy(&blob, file.file(), target).map_err(StoreError::Outside)?;
+                file
+            }
+        };
         self.commit(file, digest, target)
     }
 
@@ -56,7 +81,7 @@ impl Store {
         }
     }
 
-    fn holds(&self, target: &Path, digest: &Digest) -> bool {
+    pub(crate) fn holds(&self, target: &Path, digest: &Digest) -> bool {
         self.known_digest(target).is_some_and(|(known, _)| &known == digest)
     }
 

@@ -10,6 +10,7 @@ use port_content::{FsError, fs, verify};
 use port_layout::Descriptor;
 use port_model::Digest;
 
+use crate::beside::UnderWay;
 use crate::error::StoreError;
 use crate::format;
 use crate::known::Fresh;
@@ -20,6 +21,8 @@ pub struct Store {
     root: PathBuf,
     /// Files that this process wrote and hashed.
     pub(crate) fresh: Arc<Fresh>,
+    /// Files that are written while their blobs are gathered.
+    pub(crate) under_way: Arc<UnderWay>,
 }
 
 /// A promise that garbage collection stays away while blobs are added and named. What was written meanwhile is
@@ -32,6 +35,7 @@ pub struct Operation {
 
 impl Drop for Operation {
     fn drop(&mut self) {
+        self.store.under_way.clear();
         self.store.settle();
     }
 }
@@ -40,7 +44,7 @@ impl Store {
     /// Opens the store at `root`. One that is not there yet is empty; the first write makes it.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         format::check(root)?;
-        Ok(Self { root: root.to_owned(), fresh: Arc::default() })
+        Ok(Self { root: root.to_owned(), fresh: Arc::default(), under_way: Arc::default() })
     }
 
     /// Makes the store if there is none; every write starts here.

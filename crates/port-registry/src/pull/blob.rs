@@ -152,8 +152,8 @@ impl<'a> Fetching<'a> {
             None => std::iter::once(0..size).filter(|whole| !whole.is_empty()).collect(),
         };
         let plan = Plan::new(&ranges, &self.journal.ranges(), transfer.part, transfer.connections);
-        let follower =
-            self.wanted.ranges.is_none().then(|| Follower::start(Arc::clone(&self.file), digest, size));
+        let follow = || Follower::start(Arc::clone(&self.file), digest, size, partial.told());
+        let follower = self.wanted.ranges.is_none().then(follow);
         if let Some(follower) = &follower {
             follower.written(plan.frontier());
         }

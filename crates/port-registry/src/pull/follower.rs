@@ -22,8 +22,13 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Starts to follow a file that will have `size` bytes.
-    pub(crate) fn start(file: Arc<File>, digest: &Digest, size: u64) -> Self {
+    /// Starts to follow a file that will have `size` bytes, telling how far it is.
+    pub(crate) fn start(
+        file: Arc<File>,
+        digest: &Digest,
+        size: u64,
+        told: Option<Box<dyn Fn(u64) + Send>>,
+    ) -> Self {
         let (frontier, mut watched) = watch::channel(0);
         let mut hasher = Hasher::of(digest.algorithm());
         let hashing = tokio::spawn(async move {
@@ -34,6 +39,9 @@ impl Follower {
                         Ok(frontier) => *frontier,
                         Err(_) => return Err(io::Error::other("the download was given up")),
                     };
+                if let Some(told) = &told {
+                    told(end);
+                }
                 let file = Arc::clone(&file);
                 flusher.written(end.saturating_sub(hasher.size()));
                 let hashed = tokio::task::spawn_blocking(move || {

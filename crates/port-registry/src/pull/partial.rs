@@ -16,11 +16,15 @@ use crate::pull::journal::Journal;
 ///
 /// A second one for the same path waits for the first, in the same process too: where one task has it, it is passed on and
 /// not asked for again.
-#[derive(Debug)]
 pub struct Partial {
     file: Arc<File>,
     path: PathBuf,
+    landed: Option<Landed>,
 }
+
+/// Asked by every try at a blob for whom it tells up to where the file holds its bytes, in order. They are checked only when all
+/// are there; a new try may write all of them anew.
+pub type Landed = Arc<dyn Fn() -> Box<dyn Fn(u64) + Send> + Send + Sync>;
 
 impl Partial {
     /// Waits until nobody else works on the file at `path`, which is created if absent.
@@ -31,7 +35,18 @@ impl Partial {
     /// [`FsError`] where the file cannot be created or locked.
     pub async fn wait(path: &Path) -> Result<Self, FsError> {
         let file = Arc::new(locked::wait(path).await?);
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self { file, path: path.to_owned(), landed: None })
+    }
+
+    /// The same, telling how far it is.
+    #[must_use]
+    pub fn telling(self, landed: Landed) -> Self {
+        Self { landed: Some(landed), ..self }
+    }
+
+    /// Whom a try tells.
+    pub(crate) fn told(&self) -> Option<Box<dyn Fn(u64) + Send>> {
+        self.landed.as_ref().map(|landed| landed())
     }
 
     /// Where the file is; it may have been moved since.
