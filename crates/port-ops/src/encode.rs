@@ -1,18 +1,24 @@
 //! How the components of a push are published: as they are, compressed, or packed (docs/formats/layouts.md).
 
+use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
 use port_backend::ErrorKind;
+use port_content::aside;
 use port_layout::Blob;
 use port_layout::native::{self, Stored};
-use port_model::{Bundle, Component, Encoding};
+use port_model::{Bundle, Component, ComponentKind, Encoding};
 use port_packed::PackedError;
+use port_store::StoreError;
+use tokio::task::JoinError;
 
 use crate::copy::CopyError;
 use crate::describe::small_blocks;
 use crate::error::OpsError;
 use crate::mounts::Mounts;
 use crate::packed::deltas::publish;
+use crate::packed::pack::upload_file;
 use crate::packed::parent::{self, Parent, ParentChoice};
 use crate::packed::{map_of, pack};
 use crate::preflight::Preflight;
@@ -22,7 +28,7 @@ use crate::source::Source;
 use crate::target::Target;
 use crate::{compressed, published};
 
-/// Encodes the components of one push. They are in the store.
+/// Encodes the components of one push. They are in the store, except for [those](goes_out_as_it_is) that go there on their way out.
 pub(crate) struct Encoder<'a> {
     /// Where they go.
     pub(crate) source: Source<'a>,
@@ -33,6 +39,17 @@ pub(crate) struct Encoder<'a> {
     pub(crate) mounts: &'a Mounts,
     /// Whether it may be sent.
     pub(crate) preflight: &'a Preflight<'a>,
+}
+
+/// Whether a file of this kind and size is encoded from where it lies, and goes into the store meanwhile.
+pub(crate) fn goes_out_as_it_is(
+    source: Source<'_>,
+    target: Target<'_>,
+    kind: ComponentKind,
+    size: u64,
+) -> bool {
+    let readable = matches!(target.artifact.encoding(kind), Encoding::Raw | Encoding::Packed);
+    source.repository.is_some() && readable && size >= aside::LARGE
 }
 
 /// The components as they are published.
@@ -54,16 +71,12 @@ impl Encoder<'_> {
     pub(crate) async fn encode(&self) -> Result<Encoded, OpsError> {
         let mut encoded = Encoded::default();
         for component in &self.bundle.components {
-            let (stored, found) = match self.target.artifact.encoding(component.kind) {
-                Encoding::Raw => (Stored::Raw, None),
-                Encoding::Zstd => match self.known(component, Encoding::Zstd).await? {
-                    Some(known) => (known, Some(component.size)),
-                    None => {
-                        self.preflight.ask().await?;
-                        (compressed::compress(self.source.workspace, component).await?, None)
-                    }
-                },
-                Encoding::Packed => self.packed(component, &mut encoded).await?,
+            let store = &self.source.workspace.store;
+            let (stored, found) = if store.has_sound(&component.digest)? {
+                let path = store.blob_path(&component.digest);
+                self.encode_file(component, &path, &mut encoded).await?
+            } else {
+                self.encode_beside(component, &mut encoded).await?
             };
             encoded.stored.push(stored);
             encoded.found.push(found);
@@ -71,9 +84,87 @@ impl Encoder<'_> {
         Ok(encoded)
     }
 
+    /// Encodes what is not in the store yet, and goes there meanwhile: both read the file itself. Its digest was taken before, so
+    /// that a change in between is found, and before anything names the blob.
+    async fn encode_beside(
+        &self,
+        component: &Component,
+        encoded: &mut Encoded,
+    ) -> Result<(Stored, Option<u64>), OpsError> {
+        let local = self.target.local_path(component.kind, &component.file_name);
+        let store = &self.source.workspace.store;
+        let raw = self.target.artifact.encoding(component.kind) == Encoding::Raw;
+        let taking = {
+            let (store, local, digest) = (store.clone(), local.clone(), component.digest.clone());
+            tokio::task::spawn_blocking(move || match raw {
+                true => store.ingest_aside(&local, &digest),
+                // Deltas and later versions read it again.
+                false => store.ingest_expected(&local, &digest),
+            })
+        };
+        let encoding = std::pin::pin!(self.encode_file(component, &local, encoded));
+        let lost = |error: JoinError| std::panic::resume_unwind(error.into_panic());
+        let result = match select(taking, encoding).await {
+            Either::Left((taken, encoding)) => {
+                taken.unwrap_or_else(lost)?;
+                encoding.await?
+            }
+            Either::Right((result, taking)) => {
+                // A file that changed is the cause of whatever else went wrong.
+                taking.await.unwrap_or_else(lost)?;
+                result?
+            }
+        };
+        // What was sent as it is, the registry has hashed.
+        if !raw && store.digest_of_file(&local)?.0 != component.digest {
+            return Err(StoreError::ChangedMeanwhile { path: local.clone() }.into());
+        }
+        Ok(result)
+    }
+
+    /// `path` is where the component's bytes are.
+    async fn encode_file(
+        &self,
+        component: &Component,
+        path: &Path,
+        encoded: &mut Encoded,
+    ) -> Result<(Stored, Option<u64>), OpsError> {
+        match self.target.artifact.encoding(component.kind) {
+            Encoding::Raw => Ok((self.raw(component, path, encoded).await?, None)),
+            Encoding::Zstd => match self.known(component, Encoding::Zstd).await? {
+                Some(known) => Ok((known, Some(component.size))),
+                None => {
+                    self.preflight.ask().await?;
+                    Ok((compressed::compress(self.source.workspace, component).await?, None))
+                }
+            },
+            Encoding::Packed => self.packed(component, path, encoded).await,
+        }
+    }
+
+    /// What is in the store is sent with the documents.
+    async fn raw(
+        &self,
+        component: &Component,
+        path: &Path,
+        encoded: &mut Encoded,
+    ) -> Result<Stored, OpsError> {
+        let Some(repository) = self.source.repository else { return Ok(Stored::Raw) };
+        let digest = &component.digest;
+        if path == self.source.workspace.store.blob_path(digest) {
+            return Ok(Stored::Raw);
+        }
+        self.preflight.ask().await?;
+        self.check_conflict().await?;
+        let blob = Blob { digest: digest.clone(), size: component.size };
+        encoded.moved += upload_file(path, repository, &blob, self.mounts.get(digest)).await?;
+        Ok(Stored::Raw)
+    }
+
     async fn packed(
         &self,
         component: &Component,
+        path: &Path,
         encoded: &mut Encoded,
     ) -> Result<(Stored, Option<u64>), OpsError> {
         let Some(repository) = self.source.repository else { return Ok((Stored::Raw, None)) };
@@ -82,11 +173,11 @@ impl Encoder<'_> {
         }
         self.preflight.ask().await?;
         self.check_conflict().await?;
-        self.note_small_blocks(component)?;
+        self.note_small_blocks(component, path)?;
         let find = async || parent::find(self.source, &self.options.parent, component.kind).await;
         encoded.parent = find().await?;
         let pack = async |parent| {
-            pack::pack(self.source.workspace, (repository, self.mounts), component, parent).await
+            pack::pack(self.source.workspace, (repository, self.mounts), (component, path), parent).await
         };
         let mut outcome = pack(encoded.parent.clone()).await;
         if let Err(OpsError::Packed(error @ PackedError::OtherImage { .. })) = &outcome
@@ -103,9 +194,9 @@ impl Encoder<'_> {
         Ok((outcome.stored, Some(outcome.in_parent)))
     }
 
-    fn note_small_blocks(&self, component: &Component) -> Result<(), OpsError> {
+    fn note_small_blocks(&self, component: &Component, path: &Path) -> Result<(), OpsError> {
         let workspace = self.source.workspace;
-        if let Some(size) = small_blocks(&workspace.store.blob_path(&component.digest))? {
+        if let Some(size) = small_blocks(path)? {
             workspace.note(format!(
                 "{}: ext4 with blocks of {size} bytes shares little between versions; make it with `mke2fs -b 4096`",
                 component.file_name

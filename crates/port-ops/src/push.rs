@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use port_backend::{Backend, Document, Documents, FileSystem, Publication, PublishedFile};
 use port_config::Backend as BackendConfig;
+use port_content::fs;
 use port_content::hashing::digest_of;
 use port_layout as layout;
 use port_layout::index::Strategy;
@@ -11,7 +12,7 @@ use port_layout::native::{self, Stored};
 use port_model::{Bundle, Component, Digest, Encoding, FileName, Reference, Variant};
 use serde::Serialize;
 
-use crate::encode::Encoder;
+use crate::encode::{Encoder, goes_out_as_it_is};
 use crate::error::OpsError;
 use crate::local::{HashedFile, LocalFile};
 use crate::mounts::Mounts;
@@ -98,16 +99,13 @@ pub async fn push(
     let _operation = workspace.store.operation()?;
     let preflight = Preflight::new(repository.as_ref());
     preflight.ask_before_hashing(workspace, &files).await?;
-    let ingest = |file: LocalFile| {
-        let blob = workspace.store.ingest_file(&file.path)?;
-        Ok(HashedFile::stored(workspace, file.kind, file.name, blob))
-    };
-    let files = files.into_iter().map(ingest).collect::<Result<Vec<_>, OpsError>>()?;
+    let source = Source::of(workspace, target, backend.as_ref(), repository.as_ref());
+    let files = files.into_iter().map(|file| take_in(source, target, file));
+    let files = files.collect::<Result<Vec<_>, OpsError>>()?;
     let bundle = describe::bundle(workspace, target, &files)?;
     if let Some(main) = bundle.main() {
         pvm::refuse_standard(workspace, target, &main.digest)?;
     }
-    let source = Source::of(workspace, target, backend.as_ref(), repository.as_ref());
     let mounts = match &repository {
         Some(_) => Mounts::of(workspace, reference)?,
         None => Mounts::default(),
@@ -144,7 +142,22 @@ pub async fn push(
         workspace.note(format!("published, but not all of its deltas: {reason}"));
     }
     let moved = Moved { stored: &encoded.stored, found: &encoded.found, bytes };
-    Ok(TransferReport { cache_error, delta_error, ..report(target, backend.as_ref(), &bundle, manifest, moved) })
+    Ok(TransferReport {
+        cache_error,
+        delta_error,
+        ..report(target, backend.as_ref(), &bundle, manifest, moved)
+    })
+}
+
+/// Hashes a file on its way into the store, or where it lies if it goes there on its way out.
+fn take_in(source: Source<'_>, target: Target<'_>, file: LocalFile) -> Result<HashedFile, OpsError> {
+    let workspace = source.workspace;
+    let size = fs::metadata(&file.path)?.len();
+    if goes_out_as_it_is(source, target, file.kind, size) {
+        return HashedFile::local(workspace, file);
+    }
+    let blob = workspace.store.ingest_file(&file.path)?;
+    Ok(HashedFile::stored(workspace, file.kind, file.name, blob))
 }
 
 /// Puts what was published into the cache; returns why not. The version is published, and a cache that is full or cannot be

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use port_content::atomic::{self, AtomicFile};
 use port_content::fs::Context as _;
 use port_content::verify::Mismatch;
-use port_content::{fs, hashing, lock, sparse};
+use port_content::{FsError, aside, fs, hashing, lock, sparse};
 use port_model::Digest;
 
 use crate::error::StoreError;
@@ -57,12 +57,39 @@ impl Store {
     /// Adds a copy of a file outside the store: a reflink where possible. A file that is known and whose
     /// blob is here costs nothing.
     pub fn ingest_file(&self, path: &Path) -> Result<Blob, StoreError> {
+        self.ingest_by(sparse::copy_flushing, path, None)
+    }
+
+    /// As [`Store::ingest_file`], for a file whose digest somebody else goes by already.
+    ///
+    /// # Errors
+    /// [`StoreError::ChangedMeanwhile`] where the file has another digest by now; then nothing is added.
+    pub fn ingest_expected(&self, path: &Path, digest: &Digest) -> Result<Blob, StoreError> {
+        self.ingest_by(sparse::copy_flushing, path, Some(digest))
+    }
+
+    /// As [`Store::ingest_expected`], where nobody reads the blob at once: a large copy takes no memory.
+    pub fn ingest_aside(&self, path: &Path, digest: &Digest) -> Result<Blob, StoreError> {
+        self.ingest_by(aside::copy, path, Some(digest))
+    }
+
+    fn ingest_by(
+        &self,
+        copy: fn(&File, &File, &Path) -> Result<u64, FsError>,
+        path: &Path,
+        expected: Option<&Digest>,
+    ) -> Result<Blob, StoreError> {
+        let changed = || StoreError::ChangedMeanwhile { path: path.to_owned() };
+        let other = |found: &Digest| expected.is_some_and(|expected| expected != found);
         let (source, before) = fs::open_regular(path).map_err(StoreError::Outside)?;
         let knowledge = self.knowledge(path, &before);
-        if let Knowledge::Known(digest, size) = &knowledge
-            && self.has_sound(digest)?
-        {
-            return Ok(Blob { digest: digest.clone(), size: *size });
+        if let Knowledge::Known(digest, size) = &knowledge {
+            if other(digest) {
+                return Err(changed());
+            }
+            if self.has_sound(digest)? {
+                return Ok(Blob { digest: digest.clone(), size: *size });
+            }
         }
         let note = self.begin_note(path)?;
         let mut ingest = self.ingest(&path.display().to_string())?;
@@ -70,7 +97,7 @@ impl Store {
         let hashed = match &knowledge {
             // What is known is not hashed again: the kernel copies, and the file is the same afterwards.
             Knowledge::Known(digest, size) => {
-                let copied = sparse::copy_flushing(&source, ingest.file.file(), &place);
+                let copied = copy(&source, ingest.file.file(), &place);
                 copied.map(|_| (digest.clone(), *size))
             }
             _ => sparse::copy_hashing(&source, ingest.file.file(), &place),
@@ -78,12 +105,15 @@ impl Store {
         let hashed = hashed.map_err(|e| self.files(e))?;
         let after = source.metadata().context("inspect", path).map_err(StoreError::Outside)?;
         if known::content_stamp(&before) != known::content_stamp(&after) {
-            return Err(StoreError::ChangedMeanwhile { path: path.to_owned() });
+            return Err(changed());
         }
         if let Knowledge::Rotten(expected) = knowledge
             && expected != hashed.0
         {
             return Err(StoreError::Rotten { path: path.to_owned(), expected, found: hashed.0 });
+        }
+        if other(&hashed.0) {
+            return Err(changed());
         }
         let blob = ingest.place(hashed)?;
         self.finish_note(note, &source, &before, &blob.digest)?;

@@ -127,6 +127,32 @@ fn a_packed_component_may_be_here_as_its_file_or_as_its_packs() {
 }
 
 #[test]
+fn a_file_that_others_go_by_is_taken_in_only_as_long_as_it_is_that_one() {
+    let (directory, store) = store();
+    let path = directory.path().join("rootfs.img");
+    let large = vec![7; usize::try_from(port_content::aside::LARGE).unwrap() + 1];
+    for content in [&b"small"[..], &large] {
+        std::fs::write(&path, content).unwrap();
+        let (digest, size) = store.digest_of_file(&path).unwrap();
+        let blob = store.ingest_aside(&path, &digest).unwrap();
+        assert_eq!((&blob.digest, blob.size), (&digest, size));
+        assert!(store.check_blob(&digest).unwrap());
+        let mut changed = content.to_vec();
+        changed[3] = 0;
+        std::fs::write(&path, &changed).unwrap();
+        let error = store.ingest_aside(&path, &digest).unwrap_err();
+        assert!(matches!(&error, StoreError::ChangedMeanwhile { path: found } if found == &path), "{error}");
+        // Neither where the other content is known, nor where it is in the store.
+        store.ingest_file(&path).unwrap();
+        assert!(store.ingest_aside(&path, &digest).is_err());
+        let other = store.digest_of_file(&path).unwrap().0;
+        std::fs::write(&path, b"a third").unwrap();
+        assert!(store.ingest_aside(&path, &other).is_err());
+        assert!(!store.has(&digest_of(b"a third")), "nothing is added");
+    }
+}
+
+#[test]
 fn a_changed_file_is_never_taken_for_the_known_one() {
     let (directory, store) = store();
     let path = directory.path().join("rootfs.ext4");

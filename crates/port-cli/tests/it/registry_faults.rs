@@ -121,6 +121,40 @@ fn a_push_over_a_bad_network_ends_right_or_clearly() {
     }
 }
 
+/// A large file goes out from where it lies, while its copy goes into the store.
+#[test]
+fn a_file_that_changes_while_it_goes_out_is_not_published() {
+    use std::os::unix::fs::FileExt as _;
+    let Some(registry) = open_registry(Software::DockerRegistry) else { return };
+    let size = 2 * FAULTY;
+    let stalls = faults(Direction::Up, &[(20 * MIB, Trouble::Stall(Duration::from_secs(3)))]);
+    let proxy = Proxy::start(registry.address(), Link::default(), &stalls);
+    let project = with_configuration(&configuration(proxy.address(), "changes", ANONYMOUS));
+    let local = project.write(LOCAL_KERNEL, b"");
+    std::fs::copy(large(size / MIB), &local).unwrap();
+    let changing = {
+        let local = local.clone();
+        std::thread::spawn(move || {
+            while proxy.up() < 20 * MIB {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let file = std::fs::OpenOptions::new().write(true).open(local).unwrap();
+            file.write_all_at(b"changed", size - MIB).unwrap();
+            proxy
+        })
+    };
+    let ran = bounded(&project, "push");
+    // Kept open until the last push has gone through it.
+    let _proxy = changing.join().unwrap();
+    assert_ne!(ran.code, 0, "{ran}");
+    let direct = with_configuration(&configuration(registry.address(), "changes", ANONYMOUS));
+    assert_ne!(bounded(&direct, "pull").code, 0, "something was published\n{ran}");
+    // As it is now, it is as good as any other.
+    succeed(&project, "push", "tiny");
+    succeed(&direct, "pull", "tiny");
+    assert_same(&direct, &local);
+}
+
 #[test]
 fn a_pull_over_a_bad_network_ends_right_or_clearly() {
     let Some(registry) = open_registry(Software::DockerRegistry) else { return };

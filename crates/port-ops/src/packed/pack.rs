@@ -6,16 +6,17 @@
 //! ```
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use port_content::sparse;
+use port_content::{fs, sparse};
 use port_layout::Blob;
 use port_layout::native::Stored;
 use port_model::{Component, Event, Reference, Reporter};
 use port_packed::{Control, Image, Options, Pack, PackSink, Packed, Step};
 use port_registry::{BlobSource, BlobUpload, Pushed, Repository, names_of};
-use port_store::{Ingest, Store};
+use port_store::{Ingest, Store, StoreError};
 use tokio::sync::mpsc;
 
 use super::parent::Parent;
@@ -34,11 +35,11 @@ pub(crate) struct Outcome {
     pub(crate) in_parent: u64,
 }
 
-/// Packs a component that is in the store and sends what is new.
+/// Packs a component, whose file is at this path, and sends what is new.
 pub(crate) async fn pack(
     workspace: &Workspace,
     (repository, mounts): (&Repository, &Mounts),
-    component: &Component,
+    (component, path): (&Component, &Path),
     parent: Option<Parent>,
 ) -> Result<Outcome, OpsError> {
     let (sender, mut complete) = mpsc::channel(1);
@@ -46,6 +47,7 @@ pub(crate) async fn pack(
     let job = Job {
         store: workspace.store.clone(),
         component: component.clone(),
+        path: path.to_owned(),
         parent,
         control: control(workspace, component, &cancelled, &untold),
         untold,
@@ -142,7 +144,17 @@ pub(crate) async fn upload(
     blob: &Blob,
     elsewhere: Option<&Reference>,
 ) -> Result<u64, OpsError> {
-    let source = BlobSource::Path(store.blob_path(&blob.digest));
+    upload_file(&store.blob_path(&blob.digest), repository, blob, elsewhere).await
+}
+
+/// As [`upload`], from a file that has the bytes of the blob; where it has not, the registry refuses them.
+pub(crate) async fn upload_file(
+    path: &Path,
+    repository: &Repository,
+    blob: &Blob,
+    elsewhere: Option<&Reference>,
+) -> Result<u64, OpsError> {
+    let source = BlobSource::Path(path.to_owned());
     let mount_from = elsewhere.map(|reference| names_of(reference).1);
     let upload = BlobUpload { digest: blob.digest.clone(), size: blob.size, source, mount_from };
     let pushed = repository.push_blob(&upload).await.map_err(CopyError::from)?;
@@ -153,6 +165,7 @@ pub(crate) async fn upload(
 struct Job {
     store: Store,
     component: Component,
+    path: PathBuf,
     parent: Option<Parent>,
     control: Control,
     untold: Arc<AtomicU64>,
@@ -160,8 +173,11 @@ struct Job {
 
 impl Job {
     fn run(self, complete: mpsc::Sender<Blob>, reporter: &dyn Reporter) -> Result<Packed, OpsError> {
-        let Self { store, component, parent, control, untold } = self;
-        let file = store.open_blob(&component.digest, component.size)?;
+        let Self { store, component, path, parent, control, untold } = self;
+        let (file, metadata) = fs::open_regular(&path)?;
+        if metadata.len() != component.size {
+            return Err(StoreError::ChangedMeanwhile { path }.into());
+        }
         let image = Image { file: &file, digest: Some(component.digest.clone()) };
         let parent_file = match &parent {
             Some(parent) => Some(store.open_blob(&parent.component.digest, parent.component.size)?),
