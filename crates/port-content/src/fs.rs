@@ -175,6 +175,11 @@ pub fn read_link(path: &Path) -> Result<PathBuf, FsError> {
     std::fs::read_link(path).context("read link", path)
 }
 
+/// The one absolute path of what `path` leads to: no symbolic links, no `..`.
+pub fn canonicalize(path: &Path) -> Result<PathBuf, FsError> {
+    std::fs::canonicalize(path).context("find", path)
+}
+
 /// Whether something is at `path`.
 pub fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
