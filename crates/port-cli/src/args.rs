@@ -7,7 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use port_model::{ArchitectureSelector, ProtectionMode, Selector, Substrate};
 use port_ops::login::RegistryAccess;
 
-use crate::commands::{artifacts, completions, control_plane, doctor, keys, login, logout, packages, run, store, update};
+use crate::commands::{
+    artifacts, base_images, completions, control_plane, doctor, keys, login, logout, packages, run, store,
+    update, workload,
+};
 
 /// Ship boot artifacts like containers: build, push, pull, verify and boot kernels and guest images.
 #[derive(Debug, Parser)]
@@ -27,8 +30,8 @@ pub struct Global {
     #[arg(long, global = true, default_value = "port.toml", value_name = "FILE")]
     pub config: PathBuf,
     /// What reports on stdout look like.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    #[arg(long, global = true, value_enum, default_value_t = FormatWord::Text, value_name = "FORMAT")]
+    pub format: FormatWord,
     /// How long work shows that it goes on (on stderr).
     #[arg(long, global = true, value_enum, default_value_t = Progress::Auto)]
     pub progress: Progress,
@@ -44,12 +47,36 @@ pub struct Global {
 }
 
 /// What reports look like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// For people.
     Text,
     /// For machines.
     Json,
+}
+
+/// What may be typed for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatWord {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+    /// The text of a command that prints TOML; other commands refuse it.
+    #[value(hide = true)]
+    Toml,
+}
+
+impl Cli {
+    /// The format that is meant; none where the command prints no TOML and TOML is asked for.
+    pub fn format(&self) -> Option<Format> {
+        match self.global.format {
+            FormatWord::Text => Some(Format::Text),
+            FormatWord::Json => Some(Format::Json),
+            FormatWord::Toml => matches!(self.command, Command::Workload(workload::Command::Resolve(_)))
+                .then_some(Format::Text),
+        }
+    }
 }
 
 /// How progress is shown.
@@ -82,6 +109,9 @@ pub enum Command {
     Artifacts(artifacts::Command),
     /// Boot a machine of `port.toml`, and run a command in it.
     Run(run::Arguments),
+    /// Make a kernel and a root that boot together ready, from the Firecracker CI or a hosted manifest.
+    #[command(subcommand)]
+    BaseImages(base_images::Command),
     /// Pack, move and unpack unikernels as kraft does.
     #[command(subcommand)]
     Packages(packages::Command),
@@ -94,6 +124,9 @@ pub enum Command {
     /// Publish releases of KubeSolo OS.
     #[command(subcommand)]
     Update(update::Command),
+    /// Validate and resolve manifests of workloads.
+    #[command(subcommand)]
+    Workload(workload::Command),
     /// Make and list the keys that sign artifacts.
     #[command(subcommand)]
     Keys(keys::Command),

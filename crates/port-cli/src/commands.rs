@@ -1,6 +1,7 @@
 //! One file per verb: its arguments, the call into `port-ops`, the report.
 
 pub mod artifacts;
+pub mod base_images;
 pub mod completions;
 pub mod control_plane;
 pub mod doctor;
@@ -11,6 +12,7 @@ pub mod packages;
 pub mod run;
 pub mod store;
 pub mod update;
+pub mod workload;
 
 use std::path::Path;
 
@@ -26,12 +28,14 @@ use crate::{env_vars, host, progress};
 pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
     match cli.command {
         Command::Artifacts(command) => artifacts::run(command, &cli.global, ui).await,
+        Command::BaseImages(command) => base_images::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Packages(command) => packages::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Run(arguments) => run::run(arguments, &cli.global, ui).await,
         Command::ControlPlane(command) => control_plane::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Store(command) => store::run(&command, &cli.global, ui).await.map(|()| 0),
         Command::Update(command) => update::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Keys(command) => keys::run(command, ui).await,
+        Command::Workload(command) => workload::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Login(arguments) => login::run(arguments, &cli.global, ui).await,
         Command::Logout(arguments) => logout::run(arguments, ui).await.map(|()| 0),
         Command::Doctor(arguments) => doctor::run(&arguments, &cli.global, ui).await.map(|()| 0),

@@ -1,11 +1,13 @@
 //! The edge: the one place where a library's failure becomes advice and an exit code.
 
+mod base_images;
 mod control_plane;
 mod disk;
 mod packages;
 mod registry;
-mod trust;
 mod run;
+mod trust;
+mod workload;
 
 use port_backend::{BackendError, ErrorKind};
 use port_layout::kubesolo::KubesoloError;
@@ -49,12 +51,15 @@ pub struct CommandError {
     pub hints: Vec<String>,
     /// The exit code.
     pub exit: Exit,
+    /// A code that is published for this failure, where there is one (base images).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
 }
 
 impl CommandError {
     /// An error with one sentence.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { message: message.into(), causes: Vec::new(), hints: Vec::new(), exit }
+        Self { message: message.into(), causes: Vec::new(), hints: Vec::new(), exit, code: None }
     }
 
     /// Adds a hint.
@@ -69,7 +74,7 @@ impl CommandError {
         hints.extend(disk::hint(error).map(str::to_owned));
         match registry::nothing_published(error) {
             Some(message) => Self { hints, ..Self::new(exit, message) },
-            None => Self { message: error.to_string(), causes: causes(error), hints, exit },
+            None => Self { message: error.to_string(), causes: causes(error), hints, exit, code: None },
         }
     }
 
@@ -81,7 +86,10 @@ impl CommandError {
     /// Says it.
     pub fn print(&self, ui: Ui) {
         match ui.format {
-            Format::Text => ui.error(&self.message, &self.causes, &self.hints),
+            Format::Text => match self.code {
+                Some(code) => ui.error(&format!("{} [{code}]", self.message), &self.causes, &self.hints),
+                None => ui.error(&self.message, &self.causes, &self.hints),
+            },
             Format::Json => ui.error_json(&serde_json::json!({ "error": self })),
         }
     }

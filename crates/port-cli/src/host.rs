@@ -1,4 +1,4 @@
-//! What machine this is, and what time.
+//! What machine this is, what it is called, and what time it is.
 
 use std::time::SystemTime;
 
@@ -11,6 +11,11 @@ pub fn architecture() -> Result<Architecture, CommandError> {
     std::env::consts::ARCH.parse().map_err(|error: port_model::UnknownWord| {
         CommandError::new(Exit::Failed, format!("Port does not run on this host: {error}"))
     })
+}
+
+/// The host's name, as the kernel has it.
+pub fn name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// What time it is. The only reader of the clock.

@@ -19,7 +19,7 @@ mod ui;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Color, Progress};
+use crate::args::{Cli, Color, Format, Progress};
 use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
 
@@ -30,8 +30,15 @@ fn main() -> std::process::ExitCode {
         Color::Always => anstream::ColorChoice::Always.write_global(),
         Color::Never => anstream::ColorChoice::Never.write_global(),
     }
-    let ui = Ui { format: cli.global.format, quiet: cli.global.quiet };
+    let format = cli.format();
+    let ui = Ui { format: format.unwrap_or(Format::Text), quiet: cli.global.quiet };
     say_bugs_plainly(ui);
+    if format.is_none() {
+        let message = "`--format toml` is for `port workload resolve`: expected `text` or `json`";
+        let error = CommandError::new(Exit::Usage, message);
+        error.print(ui);
+        return (error.exit as u8).into();
+    }
     match start(cli, ui) {
         Ok(code) => code.into(),
         Err(error) => {

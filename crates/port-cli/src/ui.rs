@@ -28,6 +28,14 @@ impl Ui {
             Format::Text => text(),
             Format::Json => serde_json::to_string_pretty(value).unwrap_or_default(),
         };
+        self.data(&said)
+    }
+
+    /// Prints data that is the same in every format.
+    ///
+    /// # Errors
+    /// Standard output takes no more. A reader that has gone is none: it saw what it wanted.
+    pub fn data(self, said: &str) -> Result<(), CommandError> {
         if said.is_empty() {
             return Ok(());
         }

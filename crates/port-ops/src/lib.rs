@@ -12,6 +12,7 @@
 //! login     credentials ─► their registry ─► docker's or podman's file
 //! packages  kernel, initrd ─► store ◄─► registry: unikernels as kraft has them, without a project
 //! update    kernel and initramfs ─► registry: a release of KubeSolo OS
+//! workload  manifest, its bases ─► findings, or one manifest that stands alone
 //! ```
 //!
 //! Every verb starts from a [`Workspace`] and a [`Target`]: one variant of one artifact, resolved once. What was
@@ -48,9 +49,10 @@ pub mod run;
 mod source;
 mod store;
 mod target;
+pub mod trust;
 pub mod update;
 mod validate;
-pub mod trust;
+pub mod workload;
 mod workspace;
 
 pub use build::{BuildOptions, BuildReport, build};

@@ -44,12 +44,14 @@ pub struct Chain {
     documents: Vec<Document>,
     /// What each is beyond its name: two names of one file are one manifest.
     identities: Vec<String>,
+    /// Why the last manifest's base is missing from it.
+    broken: Option<Problem>,
 }
 
 impl Chain {
     /// The chain of one manifest. `identity` is equal for equal places, as a file's canonical path is.
     pub fn new(document: Document, identity: String) -> Self {
-        Self { documents: vec![document], identities: vec![identity] }
+        Self { documents: vec![document], identities: vec![identity], broken: None }
     }
 
     /// The base that is not here yet, if there is one.
@@ -60,7 +62,7 @@ impl Chain {
         let Some(document) = self.documents.last() else { return Ok(None) };
         let Some(extends) = &document.manifest.extends else { return Ok(None) };
         if self.documents.len() > DEEPEST {
-            let message = format!("expected at most {DEEPEST} bases, found more: {}", self.names(None));
+            let message = format!("expected at most {DEEPEST} bases, found more: {}", self.names());
             return Err(problem(message, "let a manifest extend one that is nearer to the end of the chain"));
         }
         base(extends, document.directory()).map(Some)
@@ -88,19 +90,19 @@ impl Chain {
         &self.documents
     }
 
-    /// The manifests themselves.
-    pub(crate) fn into_documents(self) -> Vec<Document> {
-        self.documents
+    /// The last manifest's base cannot be had. What is here can be looked at all the same.
+    pub fn give_up(&mut self, problem: Problem) {
+        self.broken = Some(problem);
     }
 
-    /// The finding for a base that cannot be had: it stands where the last manifest names it.
-    pub fn at_last_extends(&self, problem: &Problem) -> Option<(String, port_document::Finding)> {
-        self.documents.last().map(|document| (document.name.clone(), document.locate(problem)))
+    /// The manifests themselves, and why there are no more.
+    pub(crate) fn into_parts(self) -> (Vec<Document>, Option<Problem>) {
+        (self.documents, self.broken)
     }
 
-    fn names(&self, more: Option<&str>) -> String {
+    fn names(&self) -> String {
         let names = self.documents.iter().map(|document| document.name.as_str());
-        names.chain(more).collect::<Vec<_>>().join(" → ")
+        names.collect::<Vec<_>>().join(" → ")
     }
 }
 

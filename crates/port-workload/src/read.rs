@@ -69,6 +69,11 @@ impl Document {
         self.manifest.source.parent().filter(|_| !self.manifest.source.as_os_str().is_empty())
     }
 
+    /// Whether the key itself stands here; a section says nothing yet.
+    pub(crate) fn says(&self, key: &str) -> bool {
+        key.contains('.') && self.places.contains_key(key)
+    }
+
     /// The finding with its place here: the key's own, else its nearest surrounding one's.
     pub(crate) fn locate(&self, problem: &Problem) -> port_document::Finding {
         let mut at = problem.key.as_str();

@@ -21,6 +21,8 @@ pub struct Resolved {
     pub manifest: Manifest,
     /// What went wrong on the way.
     pub problems: Vec<Problem>,
+    /// Whether every base is there: where one is missing, so may be what the manifest needs.
+    whole: bool,
     documents: Vec<Document>,
     /// Which document said a key, by its path; the first where nobody did.
     origins: BTreeMap<String, usize>,
@@ -39,13 +41,18 @@ pub struct Placed {
 impl Resolved {
     /// Resolves a whole chain.
     pub fn new(chain: Chain, variables: &Variables<'_>) -> Self {
-        let mut documents = chain.into_documents();
-        let (mut manifest, origins) = merge(&mut documents);
+        let (mut documents, broken) = chain.into_parts();
+        let (mut manifest, mut origins) = merge(&mut documents);
         let mut problems = Problems::default();
+        let whole = broken.is_none();
+        if let Some(problem) = broken {
+            origins.insert(problem.key.clone(), documents.len().saturating_sub(1));
+            problems.0.push(problem);
+        }
         substitute(&mut manifest, variables, &mut problems);
         rebase(&mut manifest, &documents, &origins);
         defaults::fill(&mut manifest);
-        Self { manifest, problems: problems.0, documents, origins }
+        Self { manifest, problems: problems.0, whole, documents, origins }
     }
 
     /// The manifest as it is written, where `$$` is a dollar sign: reading and resolving it gives the same again.
@@ -67,8 +74,9 @@ impl Resolved {
                 let known = read_already(document, problem);
                 self.origin(&problem.key) == index && !known
             };
-            let later =
-                self.problems.iter().chain(checked).filter(here).map(|problem| document.locate(problem));
+            let checked = checked.iter().filter(|problem| self.whole || document.says(&problem.key));
+            let later = self.problems.iter().chain(checked).filter(here);
+            let later = later.map(|problem| document.locate(problem));
             let mut findings: Vec<_> = read.chain(later).collect();
             findings.sort_by_key(|finding| (finding.line, finding.column));
             placed

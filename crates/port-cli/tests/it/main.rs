@@ -5,6 +5,7 @@
 
 mod arm64;
 mod bad_input;
+mod base_images;
 mod boot;
 mod build;
 mod command_line;
@@ -50,16 +51,18 @@ mod registry_limits;
 mod registry_peers;
 mod remote;
 mod report;
-mod store_repair;
 mod run_package;
+mod store_repair;
 mod store_space;
 mod transfer;
-mod update;
-mod update_fetch;
 mod trust;
 mod trust_attest;
 mod trust_peers;
 mod trust_run;
+mod update;
+mod update_fetch;
+mod workload;
+mod workload_bases;
 
 /// A file that nobody declared would be a test that nobody runs.
 #[test]

@@ -126,6 +126,24 @@ fn vu_9_a_finding_stands_in_the_file_that_says_it() {
 }
 
 #[test]
+fn vu_21_without_its_base_a_manifest_is_judged_by_what_it_says() {
+    let child = "extends = \"gone.toml\"\n[workload]\ncolour = 1\n[kernel]\n[resources]\ncpu_set = \"a\"\n";
+    let mut chain = Chain::new(document("web.toml", child), "web".to_owned());
+    chain.give_up(port_workload::extends_problem("the base `gone.toml` is missing", "create it"));
+    let none = |_: &str| None;
+    let variables = Variables { overrides: Default::default(), host_name: String::new(), environment: &none };
+    let resolved = port_workload::Resolved::new(chain, &variables);
+    assert_eq!(
+        lines(&resolved.findings(&check(&resolved.manifest))),
+        [
+            "error web.toml:1:11 extends: the base `gone.toml` is missing",
+            "warning web.toml:3:1 workload.colour: unknown key",
+            "error web.toml:6:11 resources.cpu_set: expected numbers and ranges as `0-3,6`, found `a` in `a`",
+        ]
+    );
+}
+
+#[test]
 fn vu_4_a_manifest_in_code_is_resolved_like_one_from_a_file() {
     let text = manifest(LEAST).to_json().unwrap();
     let stored = port_workload::Document::parse("cas://x", "".into(), text.as_bytes()).unwrap();

@@ -1,0 +1,87 @@
+//! Why a manifest cannot be had. What is wrong with what it says is no error of this kind but findings.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use port_content::FsError;
+use port_document::DocumentError;
+use port_model::{Digest, Reference, ReferenceError};
+use port_registry::RegistryError;
+use port_store::StoreError;
+use port_workload::Placed;
+
+use crate::OpsError;
+
+/// How many findings a message lists: the rest of a hopeless manifest helps nobody.
+const MOST_SHOWN: usize = 40;
+
+/// A manifest that cannot be read or resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkloadError {
+    /// The bytes of a file cannot be had.
+    #[error("the manifest `{}` cannot be read", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: FsError,
+    },
+    /// The bytes are no manifest.
+    #[error(transparent)]
+    Malformed(#[from] DocumentError),
+    /// The manifest says what cannot be.
+    #[error("cannot use `{}`{}", file.display(), Listed(findings))]
+    Invalid {
+        /// The manifest that was asked for.
+        file: PathBuf,
+        /// What was found in it and its bases.
+        findings: Vec<Placed>,
+    },
+    /// The store that a base lies in cannot be opened.
+    #[error("the local store cannot be opened, and a base lies in it")]
+    Store(#[source] Box<OpsError>),
+    /// A base in the store cannot be used.
+    #[error("the base `cas://{digest}` cannot be read from the local store")]
+    Stored {
+        /// The base.
+        digest: Digest,
+        /// Why.
+        source: StoreError,
+    },
+    /// A base's reference names nothing that a registry can have.
+    #[error("the base `oci://{reference}` cannot be in a registry")]
+    Name {
+        /// The base.
+        reference: Reference,
+        /// Why.
+        source: ReferenceError,
+    },
+    /// What is published under a base's reference is no manifest.
+    #[error("`oci://{reference}` holds no workload manifest: {reason}")]
+    NoManifest {
+        /// The base.
+        reference: Reference,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// A registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// `: 2 problems`, then every finding as port.toml's are listed.
+struct Listed<'f>(&'f [Placed]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(f, ": {count} problem{}", if count == 1 { "" } else { "s" })?;
+        for Placed { file, finding } in self.0.iter().take(MOST_SHOWN) {
+            write!(f, "\n  {file}:{}:{}: {finding}", finding.line, finding.column)?;
+        }
+        match count.saturating_sub(MOST_SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  … and {more} more"),
+        }
+    }
+}
