@@ -1,6 +1,7 @@
 //! Measurements against the goals of the design, written into docs/benchmarks.md with the conditions they were taken
 //! under. A goal that is missed is written down as missed, and the task fails.
 
+mod base_images;
 mod boot;
 mod build;
 mod client;
@@ -46,6 +47,9 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
     }
     match (what.as_deref(), size) {
         (Some("boot"), None) => boot::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
+        (Some("base-images"), None) => {
+            base_images::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?)
+        }
         (Some("build"), None) => build::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
         (Some("registry"), size) => {
             registry::run(size.unwrap_or(SIZE_MEBIBYTES).max(1), at_least(pairs.unwrap_or(ROUNDS), 1)?)
@@ -61,6 +65,6 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
 
 fn unknown(what: &str) -> Failure {
     Failure::new(format!(
-        "expected `bench boot`, `bench build`, `bench registry` or `bench transfer`, found `{what}`"
+        "expected `bench base-images`, `bench boot`, `bench build`, `bench registry` or `bench transfer`, found `{what}`"
     ))
 }

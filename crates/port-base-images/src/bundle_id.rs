@@ -37,6 +37,11 @@ impl BundleId {
         Self(artifact_name::plain(&text))
     }
 
+    /// The id of what comes from elsewhere: a text that begins with a letter, made plain.
+    pub(crate) fn plain(text: String) -> Self {
+        Self(artifact_name::plain(&text))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -51,9 +51,12 @@ pub enum Flaw {
 
 /// Every bundle of a cache, the one that was handed out last first. A cache that cannot be read has none. Blocks.
 pub fn list(cache: &Path) -> Vec<BaseImage> {
+    // What begins with a dot is no bundle: locks, the store, and what a killed process was preparing.
+    let hidden =
+        |path: &PathBuf| path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
     let directories = fs::read_dir(cache).unwrap_or_default().into_iter();
     let mut bundles: Vec<BaseImage> =
-        directories.filter_map(|directory| BaseImage::read(&directory)).collect();
+        directories.filter(|path| !hidden(path)).filter_map(|path| BaseImage::read(&path)).collect();
     // Equal times are in the order of the directories, so that two lists of one cache are the same.
     bundles.sort_by_key(|bundle| std::cmp::Reverse(last_access(bundle)));
     bundles

@@ -228,6 +228,15 @@ pub enum ManifestReadProblem {
     /// The URL refused.
     #[error(transparent)]
     Fetch(#[from] TransportError),
+    /// What a registry gave is no base image.
+    #[error("it is no base image: it has not {lacks}")]
+    NoBaseImage {
+        /// What is missing.
+        lacks: &'static str,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Store(Box<PrepareProblem>),
     /// It is no UTF-8 text.
     #[error("expected UTF-8 text")]
     Text(#[from] std::string::FromUtf8Error),

@@ -34,6 +34,7 @@ mod prune;
 mod record;
 mod release;
 mod selection;
+mod stored;
 
 pub use boot_arguments::boot_arguments;
 pub use bundle_id::{BundleId, BundleIdError};
@@ -48,3 +49,4 @@ pub use options::{
 };
 pub use preset::{Preset, RootfsType};
 pub use record::{BaseImage, PerFile, Source};
+pub use stored::{id_of_reference, name_in_store};

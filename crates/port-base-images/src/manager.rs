@@ -78,6 +78,11 @@ impl BaseImageManager {
         &self.options.cache_directory
     }
 
+    /// The architecture of calls that name none.
+    pub fn architecture(&self) -> port_model::Architecture {
+        self.options.architecture
+    }
+
     /// How many are kept (acceptance S-8).
     pub fn max_stored_images(&self) -> StoredLimit {
         self.options.max_stored_images

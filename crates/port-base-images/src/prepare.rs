@@ -20,6 +20,7 @@ use crate::options::{Request, Scrutiny};
 use crate::plan::{Plan, Wanted};
 use crate::preset::RootfsType;
 use crate::record::{BaseImage, PerFile, Source};
+use crate::stored::ACCESS;
 
 impl BaseImageManager {
     /// Makes the bundle. Whoever calls works on it alone. A failure removes the bundle's directory, unless what is there may be
@@ -32,7 +33,10 @@ impl BaseImageManager {
             blocking(move || {
                 let good = BaseImage::read(&directory)
                     .is_some_and(|bundle| cache::check(&manager.store, &bundle, Scrutiny::Known).is_ok());
-                Ok(if good { () } else { fs::remove_dir_all(&directory)? })
+                if !good {
+                    fs::remove_dir_all(&directory)?;
+                }
+                Ok(())
             })
             .await?;
         }
@@ -62,7 +66,9 @@ impl BaseImageManager {
             self.store.share(&blob.digest, blob.size, &prepared.path().join(&wanted.file_name))?;
         }
         bundle.write(prepared.path())?;
-        self.name(plan, kernel, rootfs)?;
+        if !matches!(plan.source, Source::Registry { .. }) {
+            self.name(plan, kernel, rootfs)?;
+        }
         prepared.commit()?;
         // The same files again, at the place where they will be looked for, so that they are known there.
         self.store.share(&kernel.digest, kernel.size, &bundle.kernel_image_path)?;
@@ -151,13 +157,15 @@ fn file_name(wanted: &Wanted) -> Option<FileName> {
     wanted.file_name.parse().or_else(|_| wanted.label.parse()).ok()
 }
 
+/// In words, of which [`crate::stored`] reads version and access back.
 fn provenance(plan: &Plan) -> String {
     let version = &plan.firecracker_version;
+    let access = ACCESS.get(usize::from(plan.rootfs_is_read_only)).copied().unwrap_or_default();
     match &plan.source {
         Source::FirecrackerCi { kernel_key, rootfs_key, .. } => {
-            format!("firecracker-ci {version}: {kernel_key}, {rootfs_key}")
+            format!("firecracker-ci {version} {access}: {kernel_key}, {rootfs_key}")
         }
-        Source::HostedManifest { .. } => format!("hosted manifest {version}: {}", plan.bundle_id),
-        Source::Registry { reference, .. } => format!("registry {version}: {reference}"),
+        Source::HostedManifest { .. } => format!("hosted manifest {version} {access}: {}", plan.bundle_id),
+        Source::Registry { reference, .. } => format!("registry {version} {access}: {reference}"),
     }
 }

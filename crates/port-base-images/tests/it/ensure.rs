@@ -220,7 +220,7 @@ async fn verify_reads_everything_and_says_what_is_wrong() {
     let bundle = world.bundle(&latest()).await;
     assert!(world.manager().verify().iter().all(|checked| checked.flaw.is_none()));
     std::fs::set_permissions(&bundle.kernel_image_path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    std::fs::write(&bundle.kernel_image_path, b"\x7fELF a colonel"[..KERNEL.len()].to_vec()).unwrap();
+    std::fs::write(&bundle.kernel_image_path, &b"\x7fELF a colonel"[..KERNEL.len()]).unwrap();
     let checked = world.manager().verify();
     let flaw = checked[0].flaw.as_ref().unwrap().to_string();
     assert!(flaw.starts_with("the kernel has another SHA-256"), "{flaw}");

@@ -32,7 +32,7 @@ async fn s_13_s_24_s_28_s_29_s_30_s_31_the_one_used_longest_ago_goes() {
     world.mirror().release("v1.17.0");
     let ensured = world.ensure(&latest()).await.unwrap();
     let c = ensured.bundle.bundle_id.clone();
-    assert_eq!(ensured.evicted, [b.clone()]);
+    assert_eq!(ensured.evicted, std::slice::from_ref(&b));
     assert_eq!(ids(&world), [c, a]);
     assert!(!world.cache().join(b.as_str()).exists());
     let heard = world.heard();

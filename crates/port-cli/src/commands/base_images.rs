@@ -3,6 +3,7 @@
 
 mod ensure;
 mod listing;
+mod registry;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub enum Command {
     List(CacheFlags),
     /// Read every byte of every base image again, and say what is damaged.
     Verify(CacheFlags),
+    /// Publish a base image in a registry, whence `ensure --from` takes it.
+    Push(registry::Push),
     /// Delete the base images beyond the maximum.
     Prune(CacheFlags),
 }
@@ -39,6 +42,7 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), Comman
         Command::Ensure(arguments) => ensure::run(*arguments, global, ui).await,
         Command::List(flags) => listing::list(flags, global, ui),
         Command::Verify(flags) => listing::verify(flags, global, ui),
+        Command::Push(arguments) => registry::push(arguments, global, ui).await,
         Command::Prune(flags) => listing::prune(flags, global, ui),
     }
 }

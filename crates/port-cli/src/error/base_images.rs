@@ -32,6 +32,9 @@ fn advice(error: &BaseImageError) -> (Exit, Option<&'static str>) {
         {
             (Exit::NotFound, None)
         }
+        BaseImageError::Manifest { problem: ManifestReadProblem::NoBaseImage { .. }, .. } => {
+            (Exit::NotFound, None)
+        }
         BaseImageError::NothingCached { .. } => (Exit::NotFound, Some("run it once without `--offline`")),
         BaseImageError::Prepare { problem: PrepareProblem::Offline { .. }, .. } => {
             (Exit::NotFound, Some("run it once without `--offline`"))

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use port_content::hashing::digest_of;
 use port_testkit::mirror::{Fault, Mirror};
 use port_testkit::project::{Project, Ran};
+use port_testkit::registry::Registry;
 use serde_json::{Value, json};
 
 pub const KERNEL: &[u8] = b"\x7fELF a kernel";
@@ -270,4 +271,37 @@ fn the_configuration_names_mirrors_cache_and_limit_and_flags_come_first() {
     let ran = world.project.port(&["base-images", "prune"]);
     assert!(ran.code == 2 && ran.stderr.contains("INVALID_BASE_IMAGE_CACHE_LIMIT"), "{ran}");
     assert_eq!(world.project.port(&["base-images", "prune", "--max-stored", "1"]).code, 0);
+}
+
+#[test]
+fn a_base_image_goes_to_a_registry_and_comes_back_elsewhere() {
+    let (world, registry) = (World::new(), Registry::start());
+    let made = world.json("ensure", &[]);
+    let reference = format!("{}/base/images:v1", registry.host());
+    let push = |id: &str| world.port("push", &[id, &reference, "--plain-http"]);
+    let ran = push(ID);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert_eq!(push("nothing").code, 5);
+    assert!(registry.blob(&format!("sha256:{}", digest_of(ROOTFS).hex())).is_some());
+    let from = |more: &[&str]| {
+        let words = ["base-images", "ensure", "--cache-dir=other", "--plain-http", "--from", &reference];
+        world.project.port(&[&words[..], &["--format", "json"], more].concat())
+    };
+    for more in [&[][..], &["--paranoid"], &["--offline"]] {
+        let ran = from(more);
+        assert_eq!(ran.code, 0, "{ran}");
+        let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+        for same in
+            ["checksums", "sizes", "bootArgs", "rootfsType", "rootfsIsReadOnly", "firecrackerVersion", "arch"]
+        {
+            assert_eq!(said[same], made[same], "{same}");
+        }
+        assert_eq!(
+            (&said["source"]["type"], &said["source"]["reference"]),
+            (&json!("registry"), &json!(reference))
+        );
+        let kernel = said["kernelImagePath"].as_str().unwrap().replace("[PROJECT]/", "");
+        assert_eq!(world.project.read(&kernel), KERNEL);
+    }
+    assert_eq!(from(&["--architecture", "aarch64"]).code, 5, "variants never fall back");
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use port_base_images::{BaseImage, CacheUse, Network, Outcome, Preset, Request, Scrutiny};
 use port_model::{ArchitectureSelector, Selector};
+use port_ops::copy::Place;
 
 use super::{CacheFlags, MirrorFlags, manager, preset};
-use crate::args::{Global, architecture};
+use crate::args::{Global, RegistryFlags, architecture};
 use crate::error::CommandError;
 use crate::host;
 use crate::ui::Ui;
@@ -27,6 +28,9 @@ pub struct Arguments {
     /// The path of a hosted manifest, which is used whatever the preset.
     #[arg(long, value_name = "FILE")]
     manifest_path: Option<PathBuf>,
+    /// A base image in a registry, as `port base-images push` publishes it.
+    #[arg(long, value_name = "REFERENCE", value_parser = super::registry::place, conflicts_with_all = ["preset", "manifest_url", "manifest_path"])]
+    from: Option<Place>,
     /// Fetch everything anew, whatever is cached.
     #[arg(long)]
     force_download: bool,
@@ -40,6 +44,8 @@ pub struct Arguments {
     cache: CacheFlags,
     #[command(flatten)]
     mirrors: MirrorFlags,
+    #[command(flatten)]
+    registry: RegistryFlags,
 }
 
 /// Makes it ready and reports it.
@@ -55,7 +61,13 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), Co
         network: if arguments.offline { Network::Offline } else { Network::Allowed },
         scrutiny: if arguments.paranoid { Scrutiny::Paranoid } else { Scrutiny::Known },
     };
-    let ensured = manager(arguments.cache, arguments.mirrors, global, ui)?.ensure(&request).await?;
+    let manager = manager(arguments.cache, arguments.mirrors, global, ui)?;
+    let ensured = match &arguments.from {
+        Some(from) => {
+            super::registry::ensure(&manager, from, &arguments.registry, &request, global, ui).await?
+        }
+        None => manager.ensure(&request).await?,
+    };
     ui.report(&ensured.bundle, || text(&ensured.bundle, ensured.outcome))
 }
 
