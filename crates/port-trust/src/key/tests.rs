@@ -1,3 +1,5 @@
+//! Keys by the vectors of their specifications, and the malformed ones by name.
+
 use super::*;
 use crate::secret_key::SecretKey;
 

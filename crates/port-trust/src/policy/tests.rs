@@ -1,3 +1,5 @@
+//! Policies as they are written, and every slip with its place.
+
 use super::*;
 use crate::key::KeyKind;
 use crate::secret_key::SecretKey;

@@ -1,3 +1,5 @@
+//! Keys at rest: cosign's, ours, and damaged ones.
+
 use super::*;
 use crate::key::KeyKind;
 
