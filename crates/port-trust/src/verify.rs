@@ -341,6 +341,7 @@ fn whose(
     }
     let prehashed = |named: &&NamedKey| named.key.has_signed_prehashed(message, signature);
     if let Some(NamedKey { name, .. }) = requirement.keys.iter().find(prehashed) {
+        finding.signer = Some(name.clone());
         let reason = format!("`{name}` made it in the pre-hashed form (Ed25519ph): expected the pure one");
         return Err(Outcome::Unusable(reason));
     }
