@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
-use port_backend::{Backend as _, ErrorKind, HostedAccess, HostedApi};
+use port_backend::{Backend as _, Check, ErrorKind, HostedAccess, HostedApi};
 use port_model::progress::Silent;
 use port_registry::Secret;
 use port_testkit::backend_contract::{self as contract, publication, reference, variant};
+
+use port_testkit::http::{Answer, Server as Scripted};
 
 use crate::client;
 use crate::running::{Running, TOKEN};
 
 fn access(server: &Running) -> HostedAccess {
+    access_to(server.url(""))
+}
+
+fn access_to(endpoint: String) -> HostedAccess {
     HostedAccess {
-        endpoint: server.url(""),
+        endpoint,
         audience: "port-demo".to_owned(),
         header: "authorization".to_owned(),
         token: Secret::new(TOKEN),
@@ -113,4 +119,37 @@ async fn bytes_that_are_here_are_not_sent_again() {
     let publication = publication(scratch.path(), &[("vmlinux", b"kernel")]);
     assert_eq!(backend.push(&publication, &contract::unlisted, &Silent).await.unwrap(), 6);
     assert_eq!(backend.push(&publication, &contract::unlisted, &Silent).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn p_61_pu_30_a_server_with_only_the_published_routes_is_spoken_to_by_those() {
+    let scratch = tempfile::tempdir().unwrap();
+    let unknown = || Answer::new("404 Not Found", b"no such route");
+    let server = Scripted::start(vec![
+        unknown(),
+        Answer::new("200 OK", br#"{"route": {}, "result": {"bytes_copied": 6}}"#),
+        unknown(),
+        Answer::new("200 OK", b"kernel"),
+        Answer::new("200 OK", b"ker").announce(6),
+        Answer::new("206 Partial Content", b"nel").header("content-range: bytes 3-5/6"),
+    ]);
+    let access = HostedAccess { header: "x-port-token".to_owned(), ..access_to(server.url("")) };
+    let backend = HostedApi::new(access).unwrap();
+    let publication = publication(scratch.path(), &[("vmlinux", b"kernel")]);
+    assert_eq!(backend.push(&publication, &contract::unlisted, &Silent).await.unwrap(), 6);
+    let found = backend.resolve(&reference(), variant()).await.unwrap();
+    assert_eq!((found.files.len(), found.files[0].size, &found.files[0].digest), (1, 6, &None));
+    let target = scratch.path().join("target");
+    let fetched =
+        backend.fetch(&reference(), variant(), &found.files[0], &[], &target, &Silent).await.unwrap();
+    assert_eq!((fetched.check, std::fs::read(&target).unwrap()), (Check::Callers, b"kernel".to_vec()));
+    let requests = server.requests();
+    let push = requests[1].to_lowercase();
+    assert!(push.starts_with("post /v1/artifacts:push "), "{push}");
+    assert!(push.contains(&format!("x-port-token: bearer {TOKEN}")), "{push}");
+    assert!(push.contains("x-port-audience: port-demo") && push.contains("content-length: 6"), "{push}");
+    assert!(
+        push.contains(r#""store_path":"demo-fs/port/demo-kernel/v1/x86_64/firecracker/standard/vmlinux""#)
+    );
+    assert!(requests[5].to_lowercase().contains("range: bytes=3-"), "{}", requests[5]);
 }
