@@ -60,7 +60,7 @@ pub enum PackageRunError {
     Files(#[from] FsError),
     /// The machine.
     #[error(transparent)]
-    Runtime(#[from] RuntimeError),
+    Runtime(Box<RuntimeError>),
     /// The VMM ended otherwise than well.
     #[error("`{substrate}` ended with {status} while `{reference}` ran{messages}")]
     Vmm {
@@ -73,6 +73,12 @@ pub enum PackageRunError {
         /// What the VMM said.
         messages: Tail,
     },
+}
+
+impl From<RuntimeError> for PackageRunError {
+    fn from(error: RuntimeError) -> Self {
+        Self::Runtime(Box::new(error))
+    }
 }
 
 /// What to run, and how.
