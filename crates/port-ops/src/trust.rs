@@ -10,8 +10,8 @@
 //!
 //! The seam for other verbs is [`require::require`]: it takes the policies, the side that the manifest was resolved at, the name and the
 //! resolved digest, and gives the signatures that were enough, or [`TrustError`]. Who needs a statement that was signed (an update
-//! agent, its release) calls [`verify_place`] or `port_trust::verify` with [`port_trust::About::Statement`], and gets a
-//! [`port_trust::Verified`] that nothing else can make.
+//! agent, its release) calls [`verified_statement`], and gets a [`port_trust::Verified`] that nothing else can make; who has the
+//! signatures already, from a disk, calls `port_trust::verify`.
 
 mod attest;
 mod built;
@@ -36,7 +36,7 @@ pub use policies::Policies;
 pub use port_trust::{Decision, KeyKind, SecretKey, Verdict};
 pub use sign::{SignReport, SignatureForms, SignedManifest};
 pub use subject::{Below, Wanted};
-pub use verify::{By, KeysAsked, VerifyReport, verify_place};
+pub use verify::{By, KeysAsked, VerifyReport, verified_statement, verify_place};
 
 use crate::error::OpsError;
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use port_model::Digest;
 use port_trust::{
-    About, Identities, NamedKey, Pattern, Question, Requirement, SignedName, Statement, Verdict, Verified,
-    verify,
+    About, Identities, Judgement, NamedKey, Pattern, Question, Requirement, SignedName, Statement, Verdict,
+    Verified, verify,
 };
 use serde::Serialize;
 
@@ -82,15 +82,48 @@ async fn by_keys(
     asked: &KeysAsked,
 ) -> Result<(Vec<Verdict>, Option<Verified<Statement>>), OpsError> {
     let requirement = requirement(asked)?;
-    let predicates: Vec<String> = asked.predicate_type.iter().cloned().collect();
-    let subject = &found.subject;
-    let candidates = gather::candidates(&found.side, &subject.root.digest, &predicates).await?;
     let about = asked.predicate_type.as_deref().map_or(About::Signature, About::Statement);
     let policy = format!("the command line ({})", plural(asked.files.len()));
-    let question =
-        Question { subject: &subject.root.digest, name: subject.name.as_ref(), policy: &policy, about };
-    let judgement = verify(&question, &requirement, &candidates);
+    let judgement = judge(found, &requirement, &policy, about).await?;
     Ok((vec![judgement.verdict], judgement.statement))
+}
+
+/// The statement with this type of predicate that enough of the required keys signed, and the digest that it is about: the one
+/// that `wanted` named when it was asked, once. `policy` says who asks, for people.
+///
+/// # Errors
+/// [`TrustError::NotTrusted`] where too few signed the same one.
+pub async fn verified_statement(
+    wanted: Wanted<'_>,
+    requirement: &Requirement,
+    policy: &str,
+    predicate_type: &str,
+) -> Result<(Verified<Digest>, Verified<Statement>), OpsError> {
+    let found = wanted.find().await?;
+    let judgement = judge(&found, requirement, policy, About::Statement(predicate_type)).await?;
+    match (judgement.subject, judgement.statement) {
+        (Some(subject), Some(statement)) => Ok((subject, statement)),
+        _ => {
+            let (name, verdict) = (found.subject.place.to_string(), Box::new(judgement.verdict));
+            Err(TrustError::NotTrusted { name, verdict }.into())
+        }
+    }
+}
+
+async fn judge(
+    found: &Found,
+    requirement: &Requirement,
+    policy: &str,
+    about: About<'_>,
+) -> Result<Judgement, TrustError> {
+    let predicates: Vec<String> = match about {
+        About::Signature => Vec::new(),
+        About::Statement(kind) => vec![kind.to_owned()],
+    };
+    let subject = &found.subject;
+    let candidates = gather::candidates(&found.side, &subject.root.digest, &predicates).await?;
+    let question = Question { subject: &subject.root.digest, name: subject.name.as_ref(), policy, about };
+    Ok(verify(&question, requirement, &candidates))
 }
 
 fn plural(keys: usize) -> String {
