@@ -75,13 +75,13 @@ pub(super) struct StoreFlag {
 }
 
 impl StoreFlag {
-    /// Everything that the verbs need, for those that talk to no registry.
-    fn packages(&self, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
     /// Whether it is the one that is taken where none is named.
     pub(super) fn is_usual(&self) -> bool {
         self.store.is_none()
     }
 
+    /// Everything that the verbs need, for those that talk to no registry.
+    fn packages(&self, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
         self.open(RegistryAccess::default(), global, ui)
     }
 
