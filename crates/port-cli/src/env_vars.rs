@@ -63,8 +63,8 @@ pub fn environment(host: Architecture) -> Environment {
         credential_paths: CredentialPaths::from_variables(&credential_variables()),
         path: search_path(),
         agent: agents(host, executable.as_deref()),
-        busybox: get(BUSYBOX).map(PathBuf::from),
         probe_kernel: probe_kernels(executable.as_deref()),
+        busybox: get(BUSYBOX).map(PathBuf::from),
         pvm_flake_ref: get(PVM_FLAKE_REF),
         pvm_attribute: get(PVM_ATTRIBUTE),
         pvm_firecracker: get(PVM_FIRECRACKER).map(PathBuf::from),
@@ -127,7 +127,6 @@ fn search_path() -> Vec<PathBuf> {
     directories
 }
 
-/// Where the guest agent may be: the variable alone if it is set, else beside `port`.
 /// Where the probe kernel may be: the variable alone if it is set, else beside `port`.
 fn probe_kernels(executable: Option<&Path>) -> Vec<PathBuf> {
     if let Some(kernel) = get(PROBE_KERNEL) {
@@ -137,6 +136,7 @@ fn probe_kernels(executable: Option<&Path>) -> Vec<PathBuf> {
     beside.map(|directory| directory.join("port-probe-kernel-x86_64")).into_iter().collect()
 }
 
+/// Where the guest agent may be: the variable alone if it is set, else beside `port`.
 fn agents(host: Architecture, executable: Option<&Path>) -> Vec<PathBuf> {
     if let Some(agent) = get(GUEST_AGENT) {
         return vec![agent.into()];
