@@ -1,4 +1,5 @@
-//! docs/cli.md is what `port --help` says, command by command: written by the program, so that it is never wrong.
+//! docs/cli.md is what `port --help` says, command by command, and the JSON schemas are what the program prints: written by
+//! the program, so that they are never wrong.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +9,10 @@ use crate::{process, workspace};
 
 const DOCUMENT: &str = "docs/cli.md";
 const PACKAGE: &str = "port-cli";
+
+/// Other documents that the program prints: where each is kept, and the command for it.
+const PRINTED: &[(&str, &[&str])] =
+    &[("docs/formats/workload-manifest.schema.json", &["workload", "schema"])];
 
 /// Deep enough for every noun and verb; a program whose help repeats itself must not send this round for ever.
 const DEEPEST: usize = 4;
@@ -32,19 +37,33 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
             other => return Err(other.unexpected().into()),
         }
     }
-    let text = reference(&port("dev")?)?;
-    let path = workspace::root().join(DOCUMENT);
+    let documents = documents(&port("dev")?)?;
     if only_check {
-        return compare(&path, &text);
+        return compare_all(&documents);
     }
-    workspace::write_text(&path, &text)?;
-    println!("generate: wrote {DOCUMENT} ({} lines)", text.lines().count());
+    for (document, text) in &documents {
+        workspace::write_text(&workspace::root().join(document), text)?;
+        println!("generate: wrote {document} ({} lines)", text.lines().count());
+    }
     Ok(())
 }
 
 /// The check without arguments, for `ci`.
 pub(crate) fn check() -> Outcome {
-    compare(&workspace::root().join(DOCUMENT), &reference(&port("dev")?)?)
+    compare_all(&documents(&port("dev")?)?)
+}
+
+/// Every generated document with what it should hold.
+fn documents(port: &Path) -> Outcome<Vec<(&'static str, String)>> {
+    let mut documents = vec![(DOCUMENT, reference(port)?)];
+    for (document, words) in PRINTED {
+        documents.push((document, process::read(&mut plain(port, words))?));
+    }
+    Ok(documents)
+}
+
+fn compare_all(documents: &[(&'static str, String)]) -> Outcome {
+    documents.iter().try_for_each(|(document, text)| compare(document, text))
 }
 
 /// Builds the product's binary in a profile ("dev", "release") and says where it is.
@@ -68,16 +87,17 @@ pub(crate) fn port(profile: &str) -> Outcome<PathBuf> {
     Ok(workspace::target_directory().join(folder).join("port"))
 }
 
-fn compare(path: &Path, text: &str) -> Outcome {
-    let committed = if path.is_file() { workspace::read_text(path)? } else { String::new() };
+fn compare(document: &str, text: &str) -> Outcome {
+    let path = workspace::root().join(document);
+    let committed = if path.is_file() { workspace::read_text(&path)? } else { String::new() };
     if committed == text {
-        println!("generate: {DOCUMENT} is what the program says");
+        println!("generate: {document} is what the program says");
         return Ok(());
     }
     let difference = committed.lines().zip(text.lines()).position(|(old, new)| old != new);
     let line = difference.unwrap_or_else(|| committed.lines().count().min(text.lines().count())) + 1;
     Err(Failure::new(format!(
-        "{DOCUMENT}:{line} is not what the program says: expected `{}`, found `{}`; run `cargo xtask generate`",
+        "{document}:{line} is not what the program says: expected `{}`, found `{}`; run `cargo xtask generate`",
         text.lines().nth(line - 1).unwrap_or_default(),
         committed.lines().nth(line - 1).unwrap_or_default()
     )))
@@ -126,10 +146,14 @@ fn without_global_options(help: &str) -> String {
 /// The same text on every machine: no terminal, a fixed width, no colour, nothing of the environment but PATH (help
 /// shows the values of the variables that options are read from).
 fn help(port: &Path, words: &[String]) -> Outcome<String> {
+    process::read(plain(port, words).arg("--help"))
+}
+
+fn plain<S: AsRef<std::ffi::OsStr>>(port: &Path, words: &[S]) -> Command {
     let mut command = Command::new(port);
-    command.args(words).arg("--help").env_clear();
+    command.args(words).env_clear();
     command.env("PATH", process::search_path()).env("COLUMNS", "100").env("NO_COLOR", "1");
-    process::read(&mut command)
+    command
 }
 
 /// The names below `Commands:`: indented by two, where descriptions that go on are indented further.

@@ -58,7 +58,8 @@ Tasks:
   links                 Relative links of README.md, ARCHITECTURE.md, CHANGELOG.md and docs/ lead somewhere
   sizes                 File and function lengths, module docs
   acceptance            The tests named in docs/acceptance.md exist; how many lines are shown
-  generate [--check]    docs/cli.md from `port --help`; --check fails where the committed file differs
+  generate [--check]    docs/cli.md from `port --help`, the JSON schemas from what `port` prints; --check fails where a
+                        committed file differs
 
   bench build [--pairs N]   The second build of unchanged input (goal: under 100 ms)
   bench boot [--pairs N]    `port run` beside the bare QEMU command line (goal: at most 50 ms plus 5 % more)

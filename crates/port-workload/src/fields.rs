@@ -97,7 +97,8 @@ impl Field<'_> {
     }
 }
 
-/// Every key but `extends`, in the order in which they are written.
+/// Every key but `extends`, in the order in which they are written. In one piece: it is a table, and nobody reads a key that
+/// is missing from it.
 pub(crate) fn entries(manifest: &mut Manifest) -> Vec<Entry<'_>> {
     use Field::{Number, Required, Text, Texts, Truth, Volumes};
     let Manifest { workload, kernel, security, resources, network, storage, .. } = manifest;

@@ -38,7 +38,7 @@ fn v_24_v_25_v_26_v_27_v_31_v_32_v_33_v_34_v_35_v_36_v_37_v_38_limits_and_rights
 }
 
 #[test]
-fn v_39_v_40_v_41_v_42_storage_is_read() {
+fn v_39_v_40_v_41_storage_is_read() {
     let storage = manifest(WHOLE).storage;
     assert!(storage.rootfs.unwrap().starts_with("cas://sha256:"));
     assert_eq!(storage.writable_layer.as_deref(), Some("none"));

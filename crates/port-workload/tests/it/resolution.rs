@@ -144,7 +144,7 @@ fn vu_21_without_its_base_a_manifest_is_judged_by_what_it_says() {
 }
 
 #[test]
-fn vu_4_a_manifest_in_code_is_resolved_like_one_from_a_file() {
+fn a_manifest_in_code_is_resolved_like_one_from_a_file() {
     let text = manifest(LEAST).to_json().unwrap();
     let stored = port_workload::Document::parse("cas://x", "".into(), text.as_bytes()).unwrap();
     let none = |_: &str| None;

@@ -203,7 +203,7 @@ fn v_39_v_53_vu_19_c_46_roots() {
 }
 
 #[test]
-fn v_9_v_40_v_41_v_42_vu_19_volumes_and_layers() {
+fn v_9_v_40_v_41_vu_19_volumes_and_layers() {
     let volume = |host: &str, container: &str| {
         format!("[[storage.volumes]]\nhost = {host:?}\ncontainer = {container:?}\n")
     };
