@@ -1,0 +1,26 @@
+//! Updates in the field: what a release says, whether this machine takes it now, and how it never loses its way back.
+//!
+//! ```text
+//! signed statement ─► release ─► gates (channel, architecture, sequence, expiry, …) ─► Take | UpToDate | Deferred | Refused
+//! event ─► machine::step(state) ─► state, effects                       window, waves, backoff: when
+//! ```
+//!
+//! What decides is pure: the clock is given, and nothing is read. No network is spoken here; `port-ops` brings the bytes.
+//!
+//! Invariant: nothing that is not signed, or allowed unsigned in as many words, ever reaches a slot.
+
+pub mod backoff;
+pub mod config;
+pub mod failure;
+pub mod gates;
+pub mod machine;
+pub mod release;
+pub mod version;
+pub mod waves;
+pub mod window;
+
+pub use config::{Config, ConfigError, UnknownKeys};
+pub use failure::Class;
+pub use gates::{Decision, Device, Memory, Moment};
+pub use release::{ReleaseError, ReleaseStatement};
+pub use version::{Version, VersionError};
