@@ -103,7 +103,7 @@ fn read_file(path: &Path) -> Result<Option<(Vec<u8>, PathBuf)>, WorkloadError> {
 }
 
 fn read_stored(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>, WorkloadError> {
-    let failed = |source| WorkloadError::Stored { digest: digest.clone(), source };
+    let failed = |source| WorkloadError::Stored { digest: digest.clone(), source: Box::new(source) };
     let path = store.blob_path(digest);
     let inspected = fs::try_metadata(&path).map_err(|source| WorkloadError::Read { file: path, source })?;
     let Some(metadata) = inspected else { return Ok(None) };
@@ -117,7 +117,7 @@ async fn fetch(
     reference: &Reference,
     surroundings: &Surroundings,
 ) -> Result<Option<(Vec<u8>, Digest)>, WorkloadError> {
-    let named = |source| WorkloadError::Name { reference: reference.clone(), source };
+    let named = |source| WorkloadError::Name { reference: reference.to_string(), source };
     let host: RegistryHost = reference.registry().parse().map_err(named)?;
     let name: RepositoryName = reference.repository().parse().map_err(named)?;
     let wanted = match reference.digest() {
@@ -139,7 +139,7 @@ async fn fetch(
 
 /// The layer that holds the manifest: the one that says so, else the only one, as a plain push of a file makes it.
 fn layer(reference: &Reference, bytes: &[u8]) -> Result<Descriptor, WorkloadError> {
-    let refused = |reason: String| WorkloadError::NoManifest { reference: reference.clone(), reason };
+    let refused = |reason: String| WorkloadError::NoManifest { reference: reference.to_string(), reason };
     let manifest: Manifest = port_layout::json::read(bytes, "manifest", "an OCI image manifest with layers")
         .map_err(|error| refused(error.to_string()))?;
     let says_so = |layer: &&Descriptor| matches!(layer.media_type.as_str(), MANIFEST_TOML | MANIFEST_JSON);

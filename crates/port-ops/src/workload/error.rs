@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use port_content::FsError;
 use port_document::DocumentError;
-use port_model::{Digest, Reference, ReferenceError};
+use port_model::{Digest, ReferenceError};
 use port_registry::RegistryError;
 use port_store::StoreError;
 use port_workload::Placed;
@@ -46,13 +46,13 @@ pub enum WorkloadError {
         /// The base.
         digest: Digest,
         /// Why.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// A base's reference names nothing that a registry can have.
     #[error("the base `oci://{reference}` cannot be in a registry")]
     Name {
         /// The base.
-        reference: Reference,
+        reference: String,
         /// Why.
         source: ReferenceError,
     },
@@ -60,13 +60,19 @@ pub enum WorkloadError {
     #[error("`oci://{reference}` holds no workload manifest: {reason}")]
     NoManifest {
         /// The base.
-        reference: Reference,
+        reference: String,
         /// What was expected and found.
         reason: String,
     },
     /// A registry failed.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Registry(Box<RegistryError>),
+}
+
+impl From<RegistryError> for WorkloadError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 /// `: 2 problems`, then every finding as port.toml's are listed.
