@@ -149,8 +149,9 @@ fn v_8_v_35_v_36_v_37_vu_15_networks() {
 
 #[test]
 fn v_38_vu_16_ports() {
-    sound(&["[network]\nports = [\"8080:80\", \"8080:80/udp\", \"8081:80\", \"443\"]"]);
+    sound(&["[network]\nports = [\"8080:80\", \"8080:80/udp\", \"8081:80\", \"53/udp\", \"53\"]"]);
     wrong(&[
+        ("[network]\nports = [\"53/udp\", \"53:54/udp\"]", "network.ports[1]", "53/udp is taken already"),
         ("[network]\nports = [\"80:x\"]", "network.ports[0]", "`host:container`"),
         ("[network]\nports = [\"80\", \"0:80\"]", "network.ports[1]", "from 1 to 65535"),
         (
