@@ -83,6 +83,15 @@ fn copy_data_runs(source: &File, target: &File, length: u64, tell: &mut dyn FnMu
     Ok(())
 }
 
+/// Says that these places of the file, `length` bytes each, are read next: a disk finds many at a time sooner than one after the
+/// other. What the system makes of it is its own affair.
+pub fn will_read(file: &File, places: impl IntoIterator<Item = u64>, length: u64) {
+    let length = std::num::NonZeroU64::new(length);
+    for place in places {
+        let _ = rustix::fs::fadvise(file, place, length, rustix::fs::Advice::WillNeed);
+    }
+}
+
 /// The next run that may hold data, at or after `position`; `None` where only a hole is left.
 pub fn next_data(file: &File, position: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
     let start = match seek(file, SeekFrom::Data(position)) {

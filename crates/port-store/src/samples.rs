@@ -41,30 +41,37 @@ impl Samples {
         let total = runs.iter().map(|(_, blocks)| blocks).sum();
         let mut runs = runs.into_iter().peekable();
         let mut passed = 0;
-        let mut samples = Vec::new();
+        let mut chosen = Vec::new();
         for wanted in one_of_each(total, REMEMBERED) {
             // Both go up, so the run of a block is at the one before it or later.
             while let Some((_, blocks)) = runs.next_if(|(_, blocks)| passed + blocks <= wanted) {
                 passed += blocks;
             }
             let Some((start, _)) = runs.peek() else { break };
-            let block = start + (wanted - passed);
-            samples.push((block, checksum(file, size, block)?));
+            chosen.push(start + (wanted - passed));
         }
-        Ok(Self(samples))
+        will_read(file, &chosen);
+        let sample = |block: u64| Ok((block, checksum(file, size, block)?));
+        chosen.into_iter().map(sample).collect::<io::Result<_>>().map(Self)
     }
 
     /// Whether some of them, others each time, are as they were.
     pub(crate) fn hold(&self, file: &File, size: u64) -> io::Result<bool> {
-        for chosen in one_of_each(self.0.len() as u64, COMPARED) {
-            let sample = usize::try_from(chosen).ok().and_then(|chosen| self.0.get(chosen));
-            let Some((block, expected)) = sample else { continue };
-            if checksum(file, size, *block)? != *expected {
+        let chosen = one_of_each(self.0.len() as u64, COMPARED);
+        let chosen = chosen.filter_map(|chosen| self.0.get(usize::try_from(chosen).ok()?).copied());
+        let (blocks, sums): (Vec<u64>, Vec<u32>) = chosen.unzip();
+        will_read(file, &blocks);
+        for (block, expected) in blocks.into_iter().zip(sums) {
+            if checksum(file, size, block)? != expected {
                 return Ok(false);
             }
         }
         Ok(true)
     }
+}
+
+fn will_read(file: &File, blocks: &[u64]) {
+    sparse::will_read(file, blocks.iter().map(|block| block.saturating_mul(BLOCK)), BLOCK);
 }
 
 /// Cuts `0..total` into at most `parts` parts and gives one number of each, at random, in their order.
