@@ -49,7 +49,8 @@ impl<'a> ParentIndex<'a> {
         usable: &'a dyn Fn(u32) -> bool,
         wanted: &mut dyn FnMut(u32) -> bool,
     ) -> Result<Self, PackedError> {
-        let mut table = Table::new();
+        let data = blocks.data_runs()?.iter().map(|(_, length)| u64::from(*length)).sum();
+        let mut table = Table::with_room(data);
         let mut window = Window::new(blocks);
         scan(context, blocks, |chunk| {
             for (block, hash, bytes) in chunk.data() {

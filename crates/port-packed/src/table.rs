@@ -48,6 +48,12 @@ impl Table {
         Self { slots: vec![0; LEAST], count: 0 }
     }
 
+    /// With room for this many blocks: it does not grow, for which old and new slots are in memory together.
+    pub(crate) fn with_room(blocks: u64) -> Self {
+        let slots = usize::try_from(blocks / 3 * 4).unwrap_or(LEAST).saturating_add(LEAST);
+        Self { slots: vec![0; slots], count: 0 }
+    }
+
     /// A slot's first choice. Only the stored hash decides, so that a table can grow without the blocks.
     fn home(&self, hash: u32) -> usize {
         ((u64::from(hash) * self.slots.len() as u64) >> 32) as usize
@@ -118,6 +124,14 @@ impl Table {
 mod tests {
     use super::*;
     use std::convert::Infallible;
+
+    #[test]
+    fn a_table_with_room_does_not_grow() {
+        let mut table = Table::with_room(1000);
+        let slots = table.slots.len();
+        (0..1000_u32).for_each(|block| table.insert(block.wrapping_mul(0x9E37_79B9), block));
+        assert_eq!((table.len(), table.slots.len()), (1000, slots));
+    }
 
     #[test]
     fn the_first_equal_block_is_found_however_the_table_grew() {
