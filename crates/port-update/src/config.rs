@@ -32,6 +32,33 @@ pub enum Unsigned {
     Allowed,
 }
 
+/// What says which slot boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BootLoader {
+    /// `directory`: a file beside the slots.
+    #[default]
+    Directory,
+    /// `grub`: GRUB's environment block.
+    Grub,
+    /// `bls`: boot loader entries with counters.
+    Bls,
+    /// `hook`: a program.
+    Hook,
+}
+
+impl BootLoader {
+    /// From its word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "directory" => Self::Directory,
+            "grub" => Self::Grub,
+            "bls" => Self::Bls,
+            "hook" => Self::Hook,
+            _ => return None,
+        })
+    }
+}
+
 /// A configuration file, as it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
@@ -67,6 +94,10 @@ pub struct Config {
     pub slots: Option<PathBuf>,
     /// `state`: the state's file.
     pub state: Option<PathBuf>,
+    /// `boot_loader`: what says which slot boots.
+    pub boot_loader: BootLoader,
+    /// `boot_loader_path`: its block, its directory of entries, or the hook.
+    pub boot_loader_path: Option<PathBuf>,
     /// `unsigned = allowed`.
     pub unsigned: Unsigned,
 }
@@ -117,7 +148,7 @@ pub enum ConfigError {
 }
 
 /// Every key.
-pub const KEYS: [&str; 17] = [
+pub const KEYS: [&str; 19] = [
     "server",
     "registry",
     "tag",
@@ -134,6 +165,8 @@ pub const KEYS: [&str; 17] = [
     "inhibit_directory",
     "slots",
     "state",
+    "boot_loader",
+    "boot_loader_path",
     "unsigned",
 ];
 
@@ -164,6 +197,14 @@ impl Config {
             inhibit_directory: path("inhibit_directory"),
             slots: path("slots"),
             state: path("state"),
+            boot_loader: value(
+                &entries,
+                "boot_loader",
+                "`directory`, `grub`, `bls` or `hook`",
+                BootLoader::parse,
+            )?
+            .unwrap_or_default(),
+            boot_loader_path: path("boot_loader_path"),
             unsigned: value(&entries, "unsigned", "`allowed` or `refused`", |it| match it {
                 "allowed" => Some(Unsigned::Allowed),
                 "refused" => Some(Unsigned::Refused),

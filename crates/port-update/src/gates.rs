@@ -7,6 +7,8 @@
 //! Invariants: gates read what was signed, never an annotation; [`Force::Skip`] moves the second half and nothing of the first;
 //! time never runs back: what was once later than a statement's end stays later.
 
+mod unsigned;
+
 use std::collections::BTreeSet;
 
 use port_model::{Architecture, Digest};
@@ -16,6 +18,8 @@ use crate::release::ReleaseStatement;
 use crate::version::Version;
 use crate::waves;
 use crate::window::Window;
+
+pub use unsigned::{UnsignedRelease, decide_unsigned};
 
 /// Which machine this is.
 #[derive(Debug, Clone)]

@@ -11,10 +11,16 @@
 
 pub mod backoff;
 pub mod config;
+pub mod events;
 pub mod failure;
 pub mod gates;
+pub mod inhibit;
+pub mod journal;
 pub mod machine;
+pub mod metrics;
+pub mod record;
 pub mod release;
+pub mod slots;
 pub mod version;
 pub mod waves;
 pub mod window;
@@ -22,5 +28,8 @@ pub mod window;
 pub use config::{Config, ConfigError, UnknownKeys};
 pub use failure::Class;
 pub use gates::{Decision, Device, Memory, Moment};
+pub use journal::{Journal, JournalError};
+pub use record::{Found, Record};
 pub use release::{ReleaseError, ReleaseStatement};
+pub use slots::{SlotError, SlotName, Slots};
 pub use version::{Version, VersionError};

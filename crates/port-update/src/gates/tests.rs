@@ -107,3 +107,42 @@ proptest! {
         prop_assert_eq!(decision == Decision::Take, fresh);
     }
 }
+
+#[test]
+fn o_43_o_46_ou_8_ou_9_ou_10_unsigned_releases_pass_the_same_gates() {
+    let plain = UnsignedRelease {
+        version: "v1.1.0".parse().unwrap(),
+        channel: "stable".to_owned(),
+        architecture: "amd64".to_owned(),
+        min_compatible_version: "v1.0.0".parse().ok(),
+    };
+    let ask = |change: fn(&mut UnsignedRelease), current: Option<&str>| {
+        let mut release = plain.clone();
+        change(&mut release);
+        let device = Device { current: current.map(|text| text.parse().unwrap()), ..device() };
+        decide_unsigned(&release, &digest(6), (&device, &Memory::default()), Moment(NOW), Force::Skip)
+    };
+    let here = Some("v1.0.0");
+    assert_eq!(ask(|_| (), here), Decision::Take);
+    assert_eq!(ask(|_| (), Some("v1.1.0")), Decision::UpToDate);
+    // C-40: what is empty asks for nothing.
+    assert_eq!(
+        ask(|it| (it.channel, it.architecture) = (String::new(), String::new()), here),
+        Decision::Take
+    );
+    assert_eq!(ask(|it| it.min_compatible_version = None, None), Decision::Take);
+    for (name, expected, change, current) in [
+        (
+            "channel",
+            Class::WrongTarget,
+            (|it| it.channel = "edge".to_owned()) as fn(&mut UnsignedRelease),
+            here,
+        ),
+        ("architecture", Class::WrongTarget, |it| it.architecture = "arm64".to_owned(), here),
+        ("minimum", Class::Gate, |_| (), Some("v0.9.9")),
+        ("unknown", Class::Gate, |_| (), None),
+        ("older", Class::Rollback, |_| (), Some("v1.2.0")),
+    ] {
+        assert_eq!(class(&ask(change, current)), Some(expected), "{name}");
+    }
+}

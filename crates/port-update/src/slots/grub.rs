@@ -1,0 +1,80 @@
+//! A pointer in GRUB's environment block, with KubeSolo's variables: `active_slot`, `boot_counter`, `boot_success` (acceptance Ou-20).
+//!
+//! GRUB boots `active_slot`; it takes one off `boot_counter` and sets `boot_success=0` at each boot, and changes to the other slot when
+//! the counter is at 0. So a slot is kept by `boot_success=1`, and tried by a counter above 0. Invariant: one write in place of all
+//! three, then a flush; the block lies in two sectors, and its variables in the first.
+
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use port_content::fs::{self, FsError};
+
+use super::grubenv::{Block, SIZE};
+use super::{BootPointer, BootState, SlotError, SlotName, Trial};
+
+/// See the module.
+#[derive(Debug)]
+pub struct GrubPointer {
+    path: PathBuf,
+    running: SlotName,
+}
+
+impl GrubPointer {
+    /// The block at `path`, on a machine of which the kernel's command line says that `running` runs.
+    pub fn new(path: &Path, running: SlotName) -> Self {
+        Self { path: path.to_owned(), running }
+    }
+
+    fn block(&self) -> Result<Block, SlotError> {
+        let bytes = fs::read(&self.path, SIZE as u64)?;
+        Block::parse(&bytes).map_err(|found| self.wrong(found))
+    }
+
+    fn wrong(&self, found: String) -> SlotError {
+        let expected =
+            "a GRUB environment block of 1024 bytes with `active_slot`, `boot_counter` and `boot_success`";
+        SlotError::Pointer { path: self.path.clone(), expected, found }
+    }
+
+    fn write(&self, slot: SlotName, counter: u32, success: &str) -> Result<(), SlotError> {
+        let mut block = self.block()?;
+        block.set("active_slot", slot.as_str());
+        block.set("boot_counter", &counter.to_string());
+        block.set("boot_success", success);
+        let bytes = block.to_bytes().map_err(|found| self.wrong(format!("{found} bytes to write")))?;
+        let file = fs::open_writable(&self.path)?;
+        let failed = |operation| move |error| FsError::new(operation, &self.path, error);
+        // GRUB finds the block's sectors by themselves, so it is written where it is.
+        file.write_all_at(&bytes, 0).map_err(failed("write"))?;
+        file.sync_all().map_err(failed("flush"))?;
+        Ok(())
+    }
+}
+
+impl BootPointer for GrubPointer {
+    fn read(&self) -> Result<BootState, SlotError> {
+        let block = self.block()?;
+        let value = |name: &str| block.get(name).ok_or_else(|| self.wrong(format!("no `{name}`")));
+        let active = SlotName::parse(value("active_slot")?);
+        let active = active.ok_or_else(|| self.wrong("`active_slot` is neither A nor B".to_owned()))?;
+        let tries: u32 = value("boot_counter")?
+            .parse()
+            .map_err(|_| self.wrong("`boot_counter` is no number".to_owned()))?;
+        let good = value("boot_success")? == "1";
+        let running = self.running;
+        if good {
+            return Ok(BootState { running, kept: active, trial: None });
+        }
+        // What is tried is the active slot; what is left when its tries are used up is the other.
+        let trial = Some(Trial { slot: active, tries });
+        Ok(BootState { running, kept: active.other(), trial })
+    }
+
+    fn arm(&self, slot: SlotName, tries: u32) -> Result<(), SlotError> {
+        self.write(slot, tries, "0")
+    }
+
+    fn keep(&self, slot: SlotName) -> Result<(), SlotError> {
+        self.write(slot, crate::machine::TRIES, "1")
+    }
+}
