@@ -25,6 +25,9 @@ pub const BLOCK: u64 = 4 * 1024 * 1024;
 /// What memory, offsets and lengths must be multiples of: the largest logical block of disks that are made.
 const ALIGNMENT: u64 = 4096;
 
+/// Writes an aligned block at an aligned place.
+type DirectWrite = fn(&File, &[u8], u64) -> io::Result<()>;
+
 /// Copies ranges of one file to the same places of another one.
 #[derive(Debug)]
 pub struct Aside<'a> {
@@ -33,7 +36,8 @@ pub struct Aside<'a> {
     length: u64,
     /// [`BLOCK`] bytes at an aligned place are in here.
     memory: Vec<u8>,
-    direct: bool,
+    /// How blocks go past the page cache, as long as the file system takes them so.
+    direct: Option<DirectWrite>,
     flusher: Flusher,
 }
 
@@ -43,7 +47,8 @@ impl<'a> Aside<'a> {
         target.set_len(length)?;
         let flusher = Flusher::start(target)?;
         let memory = vec![0; to_size(BLOCK + ALIGNMENT)];
-        Ok(Self { source, target, length, memory, direct: length >= LARGE, flusher })
+        let direct = (length >= LARGE).then_some(write_direct as DirectWrite);
+        Ok(Self { source, target, length, memory, direct, flusher })
     }
 
     /// Copies `start..end`, except for holes. `start` is a multiple of [`BLOCK`], and so is `end` unless it is the file's.
@@ -71,12 +76,12 @@ impl<'a> Aside<'a> {
         self.source.read_exact_at(block, position).map_err(CopyError::Read)?;
         let whole = to_size(count - count % ALIGNMENT);
         let (aligned, rest) = block.split_at(whole);
-        if self.direct && !aligned.is_empty() && write_direct(self.target, aligned, position).is_err() {
-            // Whatever it was, an ordinary write says it better, or works.
-            self.direct = false;
+        let written = self.direct.filter(|_| whole > 0).map(|write| write(self.target, aligned, position));
+        if matches!(written, Some(Err(_))) {
+            // Whatever it was, and however far it got, an ordinary write says it better, or works.
+            self.direct = None;
         }
-        let done = if self.direct { whole } else { 0 };
-        let left = if self.direct { rest } else { &*block };
+        let (done, left) = if matches!(written, Some(Ok(()))) { (whole, rest) } else { (0, &*block) };
         let at = position + done as u64;
         self.target.write_all_at(left, at).map_err(CopyError::Write)?;
         self.flusher.written(left.len() as u64);
@@ -183,17 +188,40 @@ mod tests {
         assert_eq!(sparse::digest(&target).unwrap(), sparse::digest(&source).unwrap());
     }
 
+    /// As [`write_direct`], on a file system that takes no such writes at all.
+    fn refused(_: &File, _: &[u8], _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+
+    /// As [`write_direct`], on a disk that gives up in the middle of a block that is in the middle.
+    fn broken(target: &File, block: &[u8], position: u64) -> io::Result<()> {
+        if position < 2 * BLOCK {
+            return write_direct(target, block, position).or_else(|_| target.write_all_at(block, position));
+        }
+        target.write_all_at(&block[..block.len() / 2], position)?;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
     #[test]
-    fn a_file_system_that_takes_no_such_writes_gets_ordinary_ones() {
+    fn where_such_writes_fail_ordinary_ones_follow() {
+        for (what, write) in [("refused", refused as DirectWrite), ("broken", broken)] {
+            let directory = tempfile::tempdir().unwrap();
+            let source = source(directory.path(), LARGE);
+            let target = fs::create_new(&directory.path().join("target")).unwrap();
+            let mut aside = Aside::start(&source, &target, LARGE).unwrap();
+            aside.direct = Some(write);
+            aside.copy(0, LARGE).unwrap();
+            assert!(aside.direct.is_none(), "{what}: it is tried no more");
+            aside.finish().unwrap();
+            assert_eq!(sparse::digest(&target).unwrap(), sparse::digest(&source).unwrap(), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_at_all_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let source = source(directory.path(), LARGE);
-        let target = fs::create_new(&directory.path().join("target")).unwrap();
-        let mut aside = Aside::start(&source, &target, LARGE).unwrap();
-        aside.direct = false;
-        aside.copy(0, LARGE).unwrap();
-        aside.finish().unwrap();
-        assert_eq!(sparse::digest(&target).unwrap(), sparse::digest(&source).unwrap());
-        // What cannot be written at all is an error whichever way was tried.
+        fs::create_new(&directory.path().join("target")).unwrap();
         let reading = fs::open(&directory.path().join("target")).unwrap();
         assert!(Aside::start(&source, &reading, LARGE).is_err());
     }

@@ -124,10 +124,23 @@ impl Write for AtomicFile {
 }
 
 /// A file in the directory of `target`, which is created, without a name: a kill leaves nothing of it.
+///
+/// # Errors
+/// Also where the file system has no such files, or cannot give names to them: what is written to one that was made and removed
+/// would be for nothing.
 pub fn unnamed(target: &Path) -> Result<File, FsError> {
     let directory = parent(target);
     fs::create_dir_all(directory)?;
-    tempfile::tempfile_in(directory).context("create a file in", directory)
+    // A name can be given once, so that another file is asked.
+    drop(AtomicFile::of_unnamed(&without_name(directory)?, target)?);
+    without_name(directory)
+}
+
+fn without_name(directory: &Path) -> Result<File, FsError> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR);
+    file.map(File::from).context("create a file without a name in", directory)
 }
 
 /// Writes `bytes` to `target`, whole or not at all.
@@ -302,6 +315,8 @@ fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]
@@ -321,18 +336,27 @@ mod tests {
     fn a_file_without_a_name_leaves_nothing_until_it_gets_one() {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("a/rootfs.img");
-        let mut file = unnamed(&target).unwrap();
+        let mut file = match unnamed(&target) {
+            Ok(file) => file,
+            // What Linux says where a file system lacks such files, and what older kernels said.
+            Err(error)
+                if matches!(Errno::from_io_error(&error.source), Some(Errno::OPNOTSUPP | Errno::ISDIR)) =>
+            {
+                return eprintln!("skipped: {error}: {}", error.source);
+            }
+            Err(error) => panic!("{error}: {}", error.source),
+        };
         file.write_all(b"whole").unwrap();
         assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), Vec::<PathBuf>::new());
         write(&target, b"old").unwrap();
-        let named = match AtomicFile::of_unnamed(&file, &target) {
-            Ok(named) => named,
-            Err(error) => return eprintln!("skipped: {error}"),
-        };
-        named.commit().unwrap();
+        AtomicFile::of_unnamed(&file, &target).unwrap().commit().unwrap();
         assert_eq!(fs::read(&target, 10).unwrap(), b"whole");
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o644);
-        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), [target]);
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap(), [&*target]);
+        // A file that had a name and lost it gets none any more: it is no substitute.
+        let lost = fs::create_new(&directory.path().join("lost")).unwrap();
+        fs::remove_file(&directory.path().join("lost")).unwrap();
+        assert!(AtomicFile::of_unnamed(&lost, &target).unwrap_err().is_not_found());
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Flusher {
         self.pending = 0;
         if self.worker.is_none() {
             // Without a thread all is flushed at the end.
-            self.worker = self.file.try_clone().ok().map(spawn);
+            self.worker = self.file.try_clone().and_then(spawn).ok();
         }
         if let Some((wake, _)) = &self.worker {
             // Full means that it is at work and will find these bytes too, or that a wake-up waits already.
@@ -53,10 +53,11 @@ impl Flusher {
     }
 }
 
-fn spawn(file: File) -> (SyncSender<()>, JoinHandle<io::Result<()>>) {
+fn spawn(file: File) -> io::Result<(SyncSender<()>, JoinHandle<io::Result<()>>)> {
     let (wake, woken) = mpsc::sync_channel(1);
     let flush = move || woken.into_iter().try_for_each(|()| file.sync_data());
-    (wake, std::thread::spawn(flush))
+    // Where no thread can be had, this is an error; `thread::spawn` would panic.
+    Ok((wake, std::thread::Builder::new().spawn(flush)?))
 }
 
 #[cfg(test)]

@@ -46,6 +46,12 @@ pub fn is_damage(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| damage.contains(&errno))
 }
 
+/// How many more bytes whoever runs this may write to the file system of `file`. Others write there too.
+pub fn available(file: &File) -> io::Result<u64> {
+    let found = rustix::fs::fstatvfs(file)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 /// Adds operation and path to an `io::Result`.
 pub trait Context<T> {
     /// Wraps the error.

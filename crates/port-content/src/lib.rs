@@ -23,3 +23,6 @@ pub mod verify;
 
 pub use failpoint::failpoint;
 pub use fs::FsError;
+
+/// Who is told up to where a file that is being filled holds its bytes.
+pub type Told = Box<dyn Fn(u64) + Send>;

@@ -3,17 +3,21 @@
 //!
 //! Nobody has checked what is copied, and the copy has no name: it gets one by [`Store::materialise`], which asks first whether
 //! the blob is here and sound, or none, and then nothing is left of it.
+//!
+//! It must cost no download: where there is no room for both, or no way to name it in the end, nothing is copied, and where the disk
+//! fills up all the same, [it is given up](Store::give_up_beside).
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use port_content::aside::{self, Aside};
-use port_content::{atomic, fs, sparse};
+use port_content::{Told, atomic, fs, sparse};
 use port_model::Digest;
 
 use crate::error::StoreError;
@@ -22,21 +26,30 @@ use crate::store::Store;
 /// What a try at gathering a blob tells of itself: which try it is, and up to where the file holds its bytes.
 type News = (u64, u64);
 
-/// Who is to be told by one try how far it is.
-pub type Told = Box<dyn Fn(u64) + Send>;
-
 /// Copies under way, by the place that they are for.
 #[derive(Debug, Default)]
-pub(crate) struct UnderWay(Mutex<BTreeMap<PathBuf, Copying>>);
+pub(crate) struct UnderWay {
+    copies: Mutex<BTreeMap<PathBuf, Copying>>,
+    /// Operations of this process that may ask for them.
+    operations: AtomicU64,
+}
 
 impl UnderWay {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Copying>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives up what nobody asked for.
-    pub(crate) fn clear(&self) {
-        self.lock().clear();
+    /// An operation begins.
+    pub(crate) fn enter(&self) {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An operation ends. The last one gives up what nobody asked for.
+    pub(crate) fn leave(&self) {
+        let mut copies = self.lock();
+        if self.operations.fetch_sub(1, Ordering::Relaxed) == 1 {
+            copies.clear();
+        }
     }
 }
 
@@ -54,8 +67,8 @@ impl Store {
     /// Begins to copy what is gathered at the blob's [`Store::partial_path`], which must be there, for `target`. Gives what every
     /// try at gathering asks for whom to tell.
     ///
-    /// `None` where there is nothing to gain: the file is small or there, or the file system makes copies in no time. What fails
-    /// later costs the gain, and nothing else.
+    /// `None` where there is nothing to gain: the file is small or there, or the file system makes copies in no time; and where it
+    /// may cost something: there is no room for both. What fails later costs the gain, and nothing else.
     pub fn materialise_beside(
         &self,
         digest: &Digest,
@@ -67,15 +80,19 @@ impl Store {
         }
         let (source, _) = fs::open_regular(&self.partial_path(digest)?).map_err(|e| self.files(e))?;
         let Ok(copy) = atomic::unnamed(target) else { return Ok(None) };
-        if sparse::reflink(&source, &copy) {
+        if sparse::reflink(&source, &copy) || !has_room(&source, &copy, size).unwrap_or(false) {
             return Ok(None);
         }
         let (sender, news) = mpsc::channel();
         let (finished, copied) = mpsc::channel();
-        std::thread::spawn(move || {
+        let copying = std::thread::Builder::new().spawn(move || {
+            let followed = follow(&source, &copy, size, &news);
             // The caller has gone where it is not wanted any more.
-            let _ = follow(&source, &copy, size, &news).map(|()| finished.send(copy));
+            let _ = followed.map(|()| finished.send(copy));
         });
+        if copying.is_err() {
+            return Ok(None);
+        }
         let speaker = Arc::new(Mutex::new(Some(sender)));
         let copying = Copying { digest: digest.clone(), speaker: Arc::clone(&speaker), copied };
         self.under_way.lock().insert(target.to_owned(), copying);
@@ -87,12 +104,29 @@ impl Store {
         }))
     }
 
+    /// Gives up the copy that is made for `target`, as when the disk is full; says whether there was one. Its space is free then.
+    pub fn give_up_beside(&self, target: &Path) -> bool {
+        let copying = self.under_way.lock().remove(target);
+        let Some(Copying { speaker: told, copied, .. }) = copying else { return false };
+        speaker(&told).take();
+        // The thread lets go of the file before it lets go of this channel.
+        drop(copied.recv());
+        true
+    }
+
     /// The whole copy that was made for `target`, where there is one.
     pub(crate) fn copied_beside(&self, target: &Path, digest: &Digest) -> Option<File> {
         let copying = self.under_way.lock().remove(target).filter(|copying| &copying.digest == digest)?;
         speaker(&copying.speaker).take();
         copying.copied.recv().ok()
     }
+}
+
+/// Whether there is room for the copy and for the rest of the blob.
+fn has_room(source: &File, copy: &File, size: u64) -> io::Result<bool> {
+    let (blob, place) = (source.metadata()?, copy.metadata()?);
+    let rest = if blob.dev() == place.dev() { size.saturating_sub(blob.blocks() * 512) } else { 0 };
+    Ok(fs::available(copy)? >= size.saturating_add(rest))
 }
 
 fn speaker(speaker: &Speaker) -> MutexGuard<'_, Option<Sender<News>>> {
@@ -165,6 +199,53 @@ mod tests {
         (store, partial, digest, target, told)
     }
 
+    /// The inode of the finished copy, which stays where it is.
+    fn look_at_copy(store: &Store, target: &Path) -> Option<u64> {
+        let mut copies = store.under_way.lock();
+        let copying = copies.get_mut(target)?;
+        // Told all, it ends; told nothing more, it does so now.
+        speaker(&copying.speaker).take();
+        let copy = copying.copied.recv().unwrap();
+        let inode = copy.metadata().unwrap().ino();
+        let (again, copied) = mpsc::channel();
+        again.send(copy).unwrap();
+        copying.copied = copied;
+        Some(inode)
+    }
+
+    #[test]
+    fn a_copy_for_which_there_is_no_room_is_not_begun() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store")).unwrap();
+        let digest = hashing::digest_of(b"huge");
+        let partial = fs::open_writable(&store.partial_path(&digest).unwrap()).unwrap();
+        let target = directory.path().join("artifacts/rootfs.img");
+        // Room for one, not for two.
+        let size = fs::available(&partial).unwrap() / 4 * 3;
+        assert!(store.materialise_beside(&digest, size, &target).unwrap().is_none());
+        assert!(!store.give_up_beside(&target), "nothing is under way");
+    }
+
+    #[test]
+    fn what_is_given_up_is_gone_and_another_operation_gives_up_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, partial, digest, target, told) = gathering(directory.path());
+        let Some(told) = told else { return eprintln!("skipped: copies take no time here") };
+        let (mine, other) = (store.operation().unwrap(), store.clone().operation().unwrap());
+        fill(&partial, 0, SIZE, 7);
+        let first = told();
+        first(SIZE / 2);
+        drop(other);
+        assert!(store.give_up_beside(&target), "the end of another operation took it away");
+        assert!(!store.give_up_beside(&target));
+        // Who tells more is not heard.
+        first(SIZE);
+        assert!(store.copied_beside(&target, &digest).is_none());
+        let _again = store.materialise_beside(&digest, SIZE, &target).unwrap().unwrap();
+        drop(mine);
+        assert!(!store.give_up_beside(&target), "the last operation left it");
+    }
+
     #[test]
     fn what_was_copied_on_the_way_is_what_the_last_try_gathered() {
         let directory = tempfile::tempdir().unwrap();
@@ -211,7 +292,10 @@ mod tests {
         assert!(store.materialise_aside(&digest, SIZE, &target).is_err(), "the blob is not here yet");
         assert!(!fs::exists(&target));
         store.adopt(&digest, SIZE).unwrap();
+        let copied = look_at_copy(&store, &target);
         assert!(store.materialise_aside(&digest, SIZE, &target).unwrap());
+        let taken = fs::metadata(&target).unwrap().ino();
+        assert!(copied.is_none_or(|copied| copied == taken), "it was copied once more");
         assert_eq!(hashing::digest_file(&target).unwrap(), (digest.clone(), SIZE));
         assert!(!store.materialise_aside(&digest, SIZE, &target).unwrap(), "it is known");
         assert!(store.materialise_beside(&digest, SIZE, &target).unwrap().is_none());

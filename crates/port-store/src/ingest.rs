@@ -102,11 +102,12 @@ impl Store {
             }
             _ => sparse::copy_hashing(&source, ingest.file.file(), &place),
         };
-        let hashed = hashed.map_err(|e| self.files(e))?;
+        // Before the copy's own error: a file that got shorter ends too early.
         let after = source.metadata().context("inspect", path).map_err(StoreError::Outside)?;
         if known::content_stamp(&before) != known::content_stamp(&after) {
             return Err(changed());
         }
+        let hashed = hashed.map_err(|e| self.files(e))?;
         if let Knowledge::Rotten(expected) = knowledge
             && expected != hashed.0
         {
@@ -214,5 +215,34 @@ impl Ingest<'_> {
         let file = self.file.commit_as(&place).map_err(|e| self.store.files(e))?;
         self.store.remember(&place, &file, written, &digest)?;
         Ok(Blob { digest, size })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    /// Fails as a copy does whose source was cut meanwhile.
+    fn cut(source: &File, _: &File, place: &Path) -> Result<u64, FsError> {
+        let again = PathBuf::from(format!("/proc/self/fd/{}", source.as_raw_fd()));
+        fs::open_writable(&again)?.set_len(1).context("cut", place)?;
+        Err(FsError::new("copy", place, std::io::ErrorKind::UnexpectedEof.into()))
+    }
+
+    #[test]
+    fn a_file_that_gets_shorter_while_it_is_taken_in_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store")).unwrap();
+        let path = directory.path().join("rootfs.ext4");
+        fs::open_writable(&path).unwrap().write_all(b"whole").unwrap();
+        let file = fs::open(&path).unwrap();
+        // What is known is copied, and not hashed.
+        let (written, digest) = (Written::of(&file, &path).unwrap(), hashing::digest_of(b"whole"));
+        store.remember(&path, &file, written, &digest).unwrap();
+        let error = store.ingest_by(cut, &path, Some(&digest)).unwrap_err();
+        assert!(matches!(error, StoreError::ChangedMeanwhile { .. }), "{error}");
+        assert!(!store.has(&digest));
     }
 }

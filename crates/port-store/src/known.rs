@@ -9,7 +9,7 @@
 //! Damage below the file system changes none of them. Of a large file some blocks are compared with what they were
 //! (`samples.rs`), once in a process; `verify` reads everything again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -113,8 +113,8 @@ impl Record {
 #[derive(Debug, Default)]
 pub(crate) struct Fresh {
     records: Mutex<BTreeMap<PathBuf, Record>>,
-    /// Files whose samples held, in this process: one look is enough.
-    looked_at: Mutex<BTreeSet<Stamp>>,
+    /// Whether files' samples held, in this process: one look is enough, and what it found is not forgotten.
+    looked_at: Mutex<BTreeMap<Stamp, bool>>,
 }
 
 impl Fresh {
@@ -122,7 +122,7 @@ impl Fresh {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn looked_at(&self) -> MutexGuard<'_, BTreeSet<Stamp>> {
+    fn looked_at(&self) -> MutexGuard<'_, BTreeMap<Stamp, bool>> {
         self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,13 +187,16 @@ impl Store {
         }
         // A hard link is the same file: its blocks need no second look.
         let stamp = stamp(metadata);
-        if !self.fresh.looked_at().contains(&stamp) {
-            if !record.samples_hold()? {
-                return Some(Knowledge::Rotten(record.digest));
-            }
-            self.fresh.looked_at().insert(stamp);
-        }
-        Some(Knowledge::Known(record.digest, record.size))
+        let seen = self.fresh.looked_at().get(&stamp).copied();
+        let holds = match seen {
+            Some(holds) => holds,
+            None => record.samples_hold()?,
+        };
+        self.fresh.looked_at().insert(stamp, holds);
+        Some(match holds {
+            true => Knowledge::Known(record.digest, record.size),
+            false => Knowledge::Rotten(record.digest),
+        })
     }
 
     /// Reads one record.
@@ -210,18 +213,44 @@ impl Store {
     }
 
     /// Digest and size of the file: from the record, or hashed now and remembered.
+    ///
+    /// Of a file that rotted it is the digest of what lies there, and the record stays: it is what tells of the rot.
     pub fn digest_of_file(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        self.hashed(path).map(|(found, _)| found)
+    }
+
+    /// As [`Store::digest_of_file`], for a file that is about to be published.
+    ///
+    /// # Errors
+    /// [`StoreError::Rotten`] where its bytes are others although nobody wrote to it.
+    pub fn digest_to_publish(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        match self.hashed(path)? {
+            (found, None) => Ok(found),
+            ((found, _), Some(expected)) => {
+                Err(StoreError::Rotten { path: path.to_owned(), expected, found })
+            }
+        }
+    }
+
+    /// Digest and size of the file, and what it held before it rotted.
+    fn hashed(&self, path: &Path) -> Result<((Digest, u64), Option<Digest>), StoreError> {
         if let Some(known) = self.known_digest(path) {
-            return Ok(known);
+            return Ok((known, None));
         }
         let (file, before) = fs::open_regular(path).map_err(StoreError::Outside)?;
+        let knowledge = self.knowledge(path, &before);
         // A store that cannot be written, of another user, remembers nothing; the digest is the same.
         let note = self.begin_note(path).ok();
         let (digest, size) = sparse::digest(&file).context("read", path).map_err(StoreError::Outside)?;
+        if let Knowledge::Rotten(expected) = knowledge
+            && expected != digest
+        {
+            return Ok(((digest, size), Some(expected)));
+        }
         if let Some(note) = note {
             self.finish_note(note, &file, &before, &digest)?;
         }
-        Ok((digest, size))
+        Ok(((digest, size), None))
     }
 
     /// Remembers the digest of a file whose content this process has just written and hashed: `file` is the open

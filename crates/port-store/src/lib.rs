@@ -28,7 +28,6 @@ mod samples;
 mod store;
 mod verify;
 
-pub use beside::Told;
 pub use error::StoreError;
 pub use gc::{Collected, Packs};
 pub use ingest::{Blob, Ingest};

@@ -35,7 +35,7 @@ pub struct Operation {
 
 impl Drop for Operation {
     fn drop(&mut self) {
-        self.store.under_way.clear();
+        self.store.under_way.leave();
         self.store.settle();
     }
 }
@@ -61,6 +61,7 @@ impl Store {
     pub fn operation(&self) -> Result<Operation, StoreError> {
         self.ensure()?;
         let lock = lock::lock(&self.root.join("lock"), lock::Mode::Shared).map_err(|e| self.files(e))?;
+        self.under_way.enter();
         Ok(Operation { store: self.clone(), _lock: lock })
     }
 

@@ -141,10 +141,39 @@ fn a_file_that_rotted_is_not_taken_in_as_something_new() {
         matches!(&error, port_store::StoreError::Rotten { expected, .. } if expected == &digest),
         "{error}"
     );
+    // Whoever asks for its digest is told what lies there; that is not remembered in place of what it was.
+    let rotten = store.digest_of_file(&local).unwrap();
+    for process in [Store::open(store.root()).unwrap(), Store::open(store.root()).unwrap()] {
+        assert_eq!(process.known_digest(&local), None);
+        assert_eq!(process.digest_of_file(&local).unwrap(), rotten);
+        let error = process.digest_to_publish(&local).unwrap_err();
+        assert!(
+            matches!(&error, port_store::StoreError::Rotten { expected, found, .. }
+                if expected == &digest && found == &rotten.0),
+            "{error}"
+        );
+    }
     // Touched, it is a file that somebody wrote.
     let later = std::time::SystemTime::now();
     fs::open_writable(&local).unwrap().set_times(FileTimes::new().set_modified(later)).unwrap();
+    assert_eq!(store.digest_to_publish(&local).unwrap(), rotten);
     assert_ne!(store.ingest_file(&local).unwrap().digest, digest);
+}
+
+#[test]
+fn rot_that_one_look_found_is_not_overlooked_by_the_next() {
+    let (directory, store, digest, _) = store_with_image();
+    let local = directory.path().join("rootfs.ext4");
+    let operation = store.operation().unwrap();
+    store.materialise(&digest, SIZE as u64, &local).unwrap();
+    drop(operation);
+    // So little that most looks miss it.
+    rot(&store, &local, &vec![0xff; SIZE / 64], 0);
+    let found =
+        (0..2000).map(|_| Store::open(store.root()).unwrap()).find(|s| s.known_digest(&local).is_none());
+    let store = found.expect("a look in four finds it");
+    assert!((0..50).all(|_| store.known_digest(&local).is_none()));
+    store.digest_to_publish(&local).unwrap_err();
 }
 
 #[test]
