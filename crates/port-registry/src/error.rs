@@ -364,6 +364,12 @@ impl Failure {
         matches!(self, Self::Corrupt(_) | Self::CorruptAgain(_))
     }
 
+    /// Whether there is no room left where a local file is written.
+    pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Local(files) if matches!(files.source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// What a status that is no success means.
     pub(crate) fn of_status(refusal: Refusal) -> Self {
         match refusal.status {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use port_content::fs::{Context as _, FsError};
 use port_content::hashing::Hasher;
+use port_content::sparse;
 use port_content::verify::{self, Mismatch};
 use port_model::Digest;
 use reqwest::Method;
@@ -187,19 +188,39 @@ impl<'a> Fetching<'a> {
             let workers = if manner == Manner::Plain { 1 } else { workers };
             try_join_all((0..workers).map(|worker| download.work(worker == 0))).await?;
         }
-        finish(download).await
+        finish(download, self.wanted).await
     }
 }
 
-async fn finish(download: Download<'_>) -> Result<(), Failure> {
-    let Download { follower, digest, size, path, progress, .. } = download;
+async fn finish(download: Download<'_>, wanted: Wanted<'_>) -> Result<(), Failure> {
+    let Download { follower, plan, file, progress, .. } = download;
+    let Wanted { digest, size, partial, .. } = wanted;
     if let Some(follower) = follower {
         follower.written(size);
-        let hasher = follower.finish().await.map_err(|source| FsError::new("read", path, source))?;
+        let hashed = follower.finish().await;
+        let mut hasher = hashed.map_err(|source| FsError::new("read", partial.path(), source))?;
+        let overlapped = plan.into_inner().unwrap_or_else(PoisonError::into_inner).overlapped();
+        if overlapped {
+            // What was read on the way may have been written over since. Now nobody writes any more.
+            hasher = hashed_anew(file, wanted).await?;
+        }
         verify::check(hasher, digest, Some(size)).map_err(Failure::Corrupt)?;
+        if let Some(told) = overlapped.then(|| partial.told()).flatten() {
+            told(size);
+        }
     }
     progress.finished();
     Ok(())
+}
+
+async fn hashed_anew(file: Arc<File>, wanted: Wanted<'_>) -> Result<Hasher, Failure> {
+    let (path, size) = (wanted.partial.path().to_owned(), wanted.size);
+    let mut hasher = Hasher::of(wanted.digest.algorithm());
+    reading(wanted, move || {
+        sparse::hash_to(&file, &mut hasher, size).context("read", &path)?;
+        Ok(hasher)
+    })
+    .await
 }
 
 /// Does what reads much of the partial file, where that holds nobody up.

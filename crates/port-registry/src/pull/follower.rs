@@ -2,12 +2,14 @@
 //! and hashed, the rest is awaited.
 //!
 //! When the last byte is written, only what was written just before is left to hash and to flush. The bytes are hashed as they lie in
-//! the file, however they came there.
+//! the file, however they came there. Where something behind the frontier may be written to once more
+//! ([`overlapped`](crate::pull::plan::Plan::overlapped)), this hash is not what counts.
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use port_content::Told;
 use port_content::flusher::Flusher;
 use port_content::hashing::Hasher;
 use port_content::sparse;
@@ -23,12 +25,7 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Starts to follow a file that will have `size` bytes, telling how far it is.
-    pub(crate) fn start(
-        file: Arc<File>,
-        digest: &Digest,
-        size: u64,
-        told: Option<Box<dyn Fn(u64) + Send>>,
-    ) -> Self {
+    pub(crate) fn start(file: Arc<File>, digest: &Digest, size: u64, told: Option<Told>) -> Self {
         let (frontier, mut watched) = watch::channel(0);
         let mut hasher = Hasher::of(digest.algorithm());
         let hashing = tokio::spawn(async move {

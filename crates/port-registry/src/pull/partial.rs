@@ -7,6 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use port_content::Told;
 use port_content::fs::{self, FsError};
 
 use crate::locked;
@@ -23,8 +24,8 @@ pub struct Partial {
 }
 
 /// Asked by every try at a blob for whom it tells up to where the file holds its bytes, in order. They are checked only when all
-/// are there; a new try may write all of them anew.
-pub type Landed = Arc<dyn Fn() -> Box<dyn Fn(u64) + Send> + Send + Sync>;
+/// are there; a new try may write all of them anew. A try that has to go by the file as it is at the end asks once more.
+pub type Landed = Arc<dyn Fn() -> Told + Send + Sync>;
 
 impl Partial {
     /// Waits until nobody else works on the file at `path`, which is created if absent.
@@ -45,7 +46,7 @@ impl Partial {
     }
 
     /// Whom a try tells.
-    pub(crate) fn told(&self) -> Option<Box<dyn Fn(u64) + Send>> {
+    pub(crate) fn told(&self) -> Option<Told> {
         self.landed.as_ref().map(|landed| landed())
     }
 

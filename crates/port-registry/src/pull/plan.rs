@@ -2,7 +2,8 @@
 //!
 //! Pure. Invariant: at every moment the ranges done, the ranges running and the ranges waiting cover what is wanted, and
 //! no byte is in two of them. A plain stream (of a server that answers no ranges) is the exception: it runs over what
-//! others still fetch, and what it covers waits no more.
+//! others still fetch or have fetched, and what it covers waits no more. The plan then [says](Plan::overlapped) that bytes may have
+//! been written twice, so that nobody goes by what was read of them before the end.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -24,6 +25,7 @@ pub(crate) struct Plan {
     next_id: u64,
     /// The run that is a plain stream, if there is one.
     stream: Option<u64>,
+    overlapped: bool,
     part: u64,
     connections: u64,
     /// Ends of the contiguous ranges that are done, by their start.
@@ -68,7 +70,16 @@ impl Plan {
         }
         let done = done.iter().map(|range| (range.start, range.end)).collect();
         let (part, connections) = (part.max(1), connections.max(1) as u64);
-        Self { waiting, running: BTreeMap::new(), next_id: 0, stream: None, part, connections, done }
+        Self {
+            waiting,
+            running: BTreeMap::new(),
+            next_id: 0,
+            stream: None,
+            overlapped: false,
+            part,
+            connections,
+            done,
+        }
     }
 
     /// How many requests at once are of use.
@@ -114,10 +125,18 @@ impl Plan {
         }
         let start = self.waiting.iter().map(|range| range.start).min()?.min(self.frontier());
         self.waiting.clear();
+        // Two writers for one place: another run that goes on, or what is there already.
+        let there = self.done.last_key_value().is_some_and(|(_, end)| *end > start);
+        self.overlapped |= there || !self.running.is_empty();
         // Nobody takes from it, so that its time does not matter.
         let id = self.run(start..size, Duration::ZERO);
         self.stream = Some(id);
         Some((id, start..size))
+    }
+
+    /// Whether a byte may have been written after it was done.
+    pub(crate) fn overlapped(&self) -> bool {
+        self.overlapped
     }
 
     fn take_waiting(&mut self) -> Option<Range<u64>> {
@@ -231,10 +250,26 @@ mod tests {
         assert_eq!(rest, 0..40, "the first byte, not the one that waits longest");
         plan.release(third);
         assert_eq!(plan.take_rest(40), None, "one stream is enough");
+        assert!(plan.overlapped(), "the third was still running");
         plan.finish(0..40);
         plan.advance(stream, 40);
         plan.release(stream);
         assert!(plan.is_over());
+    }
+
+    #[test]
+    fn a_stream_says_where_it_writes_what_was_written() {
+        let overlapped = |done: &[Range<u64>]| {
+            let mut plan = Plan::new(&whole(40), done, 10, 2);
+            let (first, _) = plan.take(START).unwrap();
+            assert!(!plan.overlapped());
+            plan.release(first);
+            plan.take_rest(40).unwrap();
+            plan.overlapped()
+        };
+        assert!(!overlapped(&[]) && !overlapped(&whole(20)), "it begins behind them");
+        assert!(overlapped(&[20..30]));
+        assert!(overlapped(&[0..20, 30..31]));
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub(crate) struct Download<'a> {
 /// A run that is being fetched.
 struct Run {
     id: u64,
+    start: u64,
+    /// How long the server was waited for. What this host takes for itself, a permit or a slow disk, is not the server's fault.
+    waited: Duration,
     /// The next byte to be written.
     position: u64,
     /// Where the part begins that is not written down yet, and its checksum so far.
@@ -97,15 +100,14 @@ impl Download<'_> {
         let mut failures = 0;
         loop {
             let Some((id, range)) = self.next().await else { return Ok(()) };
-            let (from, began) = (range.start, tokio::time::Instant::now());
-            let mut run = Run::new(id, from);
+            let mut run = Run::new(id, range.start);
             let fetched = self.fetch(&mut run, range).await;
             self.plan().release(run.id);
             let Err(stumble) = fetched else {
                 failures = 0;
                 continue;
             };
-            let further = self.got_further(run.position.saturating_sub(from), began.elapsed());
+            let further = self.got_further(&run);
             failures = if further { 1 } else { failures + 1 };
             self.host.wait(stumble, failures).await?;
         }
@@ -113,8 +115,9 @@ impl Download<'_> {
 
     /// Whether a try that failed brought enough not to count. One that breaks off again and again after next to nothing
     /// would be tried for ever.
-    fn got_further(&self, bytes: u64, took: Duration) -> bool {
-        bytes >= self.host.patience().least_progress.max(self.pace.least_in(took))
+    fn got_further(&self, run: &Run) -> bool {
+        let bytes = run.position.saturating_sub(run.start);
+        bytes >= self.host.patience().least_progress.max(self.pace.least_in(run.waited))
     }
 
     /// The next run. While others still run and may turn out slow, an idle worker waits.
@@ -268,11 +271,13 @@ impl Download<'_> {
     async fn receive(&self, run: &mut Run, reply: Reply, from: u64, to: u64) -> Result<(), Stumble> {
         let stall = self.host.patience().stall;
         let (url, mut at) = (reply.url.clone(), from);
+        run.waited += reply.asked.elapsed();
         let (mut body, _running) = reply.into_stream();
         loop {
-            let waiting = self.pace.wait();
+            let (waiting, began) = (self.pace.wait(), tokio::time::Instant::now());
             let next = tokio::time::timeout(stall, body.next()).await;
             drop(waiting);
+            run.waited += began.elapsed();
             let cut = match next {
                 Ok(Some(Ok(chunk))) => {
                     let before = at;
@@ -357,7 +362,8 @@ impl Download<'_> {
 
 impl Run {
     fn new(id: u64, position: u64) -> Self {
-        Self { id, position, part: position, checksum: Checksum::default() }
+        let (waited, checksum) = (Duration::ZERO, Checksum::default());
+        Self { id, start: position, waited, position, part: position, checksum }
     }
 }
 

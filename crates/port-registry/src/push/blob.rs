@@ -119,7 +119,8 @@ fn open(upload: &BlobUpload) -> Result<Body, Failure> {
         BlobSource::Bytes(bytes) => (Body::Bytes(bytes.clone()), bytes.len() as u64),
         BlobSource::Path(path) => {
             let (file, metadata): (File, _) = fs::open_regular(path)?;
-            let part = FilePart { file: Arc::new(file), offset: 0, length: upload.size };
+            let (file, path) = (Arc::new(file), Arc::from(path.as_path()));
+            let part = FilePart { file, path, offset: 0, length: upload.size };
             (Body::Part(part), metadata.len())
         }
     };

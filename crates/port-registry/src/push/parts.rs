@@ -8,7 +8,7 @@ use std::sync::Arc;
 use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE};
 
-use crate::capability::Upload;
+use crate::capability::{Capabilities, Upload};
 use crate::error::{Failure, Refusal};
 use crate::push::journal::Journal;
 use crate::push::session::{Session, Uploads, confirmed};
@@ -144,12 +144,21 @@ impl Parts<'_> {
         }
     }
 
-    /// Takes smaller parts from now on, in powers of two.
+    /// Takes smaller parts from now on, in powers of two. A registry that took parts and takes not even a small one any more is
+    /// full, for this blob or for all: the whole in one request is more.
     fn shrink(&mut self, refusal: Refusal, offset: u64) -> Result<(), Lost> {
         let smaller = if self.part > 8 << 20 { 4 << 20 } else { self.part / 2 };
         if smaller < SMALLEST_PART {
+            let sent = self.part.min(self.source.length - offset);
             return Err(match refusal.status {
-                413 => Lost::TooLarge(refusal, self.part.min(self.source.length - offset)),
+                413 if offset > 0 => {
+                    let forget = |known: &mut Capabilities| {
+                        (known.upload, known.largest_part) = (Upload::Unknown, None)
+                    };
+                    self.uploads.host.memory.learn(forget);
+                    Lost::Failed(Failure::TooLarge { refusal, sent })
+                }
+                413 => Lost::TooLarge(refusal, sent),
                 _ => Lost::NoParts,
             });
         }

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use port_content::FsError;
@@ -19,7 +18,7 @@ use crate::request::body::{Body, FilePart};
 
 /// Compares the whole of a body with its name; `None` where they fit.
 pub(crate) async fn check(body: &Body, digest: &Digest) -> Result<Option<Mismatch>, Failure> {
-    let FilePart { file, length, .. } = match body {
+    let FilePart { file, path, length, .. } = match body {
         Body::Part(part) => part,
         Body::Bytes(bytes) => return Ok(compare(bytes, digest)),
         Body::Empty => return Ok(compare(&[], digest)),
@@ -29,7 +28,7 @@ pub(crate) async fn check(body: &Body, digest: &Digest) -> Result<Option<Mismatc
     checked
         .map_err(io::Error::other)
         .flatten()
-        .map_err(|source| Failure::Local(FsError::new("read again", Path::new(&digest.to_string()), source)))
+        .map_err(|source| Failure::Local(FsError::new("read again", path, source)))
 }
 
 fn compare(bytes: &[u8], digest: &Digest) -> Option<Mismatch> {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(crate) enum Body {
 #[derive(Debug, Clone)]
 pub(crate) struct FilePart {
     pub(crate) file: Arc<File>,
+    /// Names the file in errors.
+    pub(crate) path: Arc<Path>,
     pub(crate) offset: u64,
     pub(crate) length: u64,
 }
@@ -77,20 +80,39 @@ impl Progress {
     }
 }
 
-/// What a body that is being sent says about itself: when it last moved, and whether it is all sent.
+/// What a body that is being sent says about itself: when it last moved, whether it is all sent, and why it cannot be.
 #[derive(Debug)]
 pub(crate) struct Activity {
     last: Mutex<tokio::time::Instant>,
     done: AtomicBool,
+    failed: Mutex<Option<io::Error>>,
 }
 
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { last: Mutex::new(tokio::time::Instant::now()), done: AtomicBool::new(false) })
+        Arc::new(Self {
+            last: Mutex::new(tokio::time::Instant::now()),
+            done: AtomicBool::new(false),
+            failed: Mutex::default(),
+        })
     }
 
     fn moved(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = tokio::time::Instant::now();
+    }
+
+    /// Why the file could not be read, and which.
+    pub(crate) fn failed<'a>(&self, body: &'a Body) -> Option<(&'a Path, io::Error)> {
+        let Body::Part(part) = body else { return None };
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.map(|error| (&*part.path, error))
+    }
+
+    /// Keeps why the file could not be read; the body breaks off.
+    fn fails(&self, error: io::Error) -> io::Error {
+        let broken = error.kind().into();
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        broken
     }
 
     /// How long nothing has moved, and whether all was sent.
@@ -151,7 +173,9 @@ impl FilePart {
                     if left.is_empty() {
                         match receiver.recv().await {
                             Some(Ok(block)) => left = block,
-                            Some(Err(error)) => return Some((Err(error), (receiver, left, at, end))),
+                            Some(Err(error)) => {
+                                return Some((Err(activity.fails(error)), (receiver, left, at, end)));
+                            }
                             None => {
                                 activity.done.store(true, Ordering::Relaxed);
                                 return None;

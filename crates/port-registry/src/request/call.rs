@@ -5,6 +5,7 @@ use std::sync::Arc;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Response, Url};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use crate::auth::Scopes;
 use crate::error::{Failure, Refusal};
@@ -81,6 +82,8 @@ pub(crate) struct Reply {
     /// Where it came from in the end.
     pub(crate) url: Url,
     pub(crate) permit: OwnedSemaphorePermit,
+    /// When it was asked for, the permit once had.
+    pub(crate) asked: Instant,
 }
 
 /// An answer with all of its body.

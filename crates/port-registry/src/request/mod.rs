@@ -14,8 +14,10 @@ pub(crate) mod retry;
 use std::sync::Arc;
 use std::time::Duration;
 
+use port_content::FsError;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
+use tokio::time::Instant;
 
 use crate::error::{Failure, Refusal};
 use crate::host::{Host, SendError, Way};
@@ -120,6 +122,7 @@ impl Host {
     pub(crate) async fn attempt(&self, call: &Call<'_>) -> Result<Reply, Stumble> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| Failure::BadAnswer("the client is shut down".to_owned()))?;
+        let asked = Instant::now();
         let mut header = self.auth.header(self, call.repository, &call.scopes).await?;
         let mut response = self.hop(call, &call.url, Way::Home, header.as_ref()).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
@@ -142,7 +145,7 @@ impl Host {
             let refusal = refusal(response, self.patience()).await;
             return Err(Stumble { failure: Failure::of_status(refusal), again: Again::Later(after) });
         }
-        Ok(Reply { response, url, permit })
+        Ok(Reply { response, url, permit, asked })
     }
 
     /// Sends a call once to where it was redirected before, without credentials. `None` where that place does not
@@ -155,6 +158,7 @@ impl Host {
     ) -> Result<Option<Reply>, Stumble> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| Failure::BadAnswer("the client is shut down".to_owned()))?;
+        let asked = Instant::now();
         let response = self.hop(call, url, way, None).await?;
         if retry::may_pass(response.status()) {
             let after = retry::retry_after(response.headers());
@@ -162,7 +166,7 @@ impl Host {
             return Err(Stumble { failure: Failure::of_status(refusal), again: Again::Later(after) });
         }
         let answered = response.status().is_success();
-        Ok(answered.then(|| Reply { response, url: url.clone(), permit }))
+        Ok(answered.then(|| Reply { response, url: url.clone(), permit, asked }))
     }
 
     /// Follows redirects by hand. Credentials stay behind at the first step to another origin, and for good.
@@ -218,6 +222,10 @@ impl Host {
             _ if call.answer == Answer::Committed => self.once(request, self.patience().commit).await,
             _ => self.once(request, self.patience().stall).await,
         };
+        if let Some((path, source)) = activity.failed(&call.body) {
+            // Whatever came of the request: it was ours that broke, and reads no better next time.
+            return Err(Failure::Local(FsError::new("read", path, source)).into());
+        }
         sent.map_err(|error| {
             let again = match error {
                 SendError::Forbidden(_) | SendError::Certificate(_) | SendError::NoTls => Again::Never,
