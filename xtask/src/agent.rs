@@ -1,4 +1,4 @@
-//! The guest agents: static programs for the host's architecture and, where the compiler can, for the other one. The probe
+//! The guest agents and the launcher of workloads: static programs for the host's architecture and, where the compiler can, for the other one. The probe
 //! kernel (`probe_kernel.rs`) comes with them: both are what `port` looks for beside itself.
 //!
 //! Their bytes are part of guest images, so they must not depend on where the clone lies: paths are remapped, and the
@@ -11,9 +11,12 @@ use crate::system::Setup;
 use crate::{probe_kernel, process, workspace};
 
 const PACKAGE: &str = "port-guest-agent";
+/// The launcher of workloads, static like the agent: it runs on whatever root a workload has.
+const LAUNCHER: &str = "port-launcher";
 
-/// Where `port` and its tests look for the host's agent.
+/// Where `port` and its tests look for the host's agent and launcher.
 const NATIVE_VARIABLE: &str = "PORT_GUEST_AGENT_BIN";
+const LAUNCHER_VARIABLE: &str = "PORT_LAUNCHER_BIN";
 
 /// What `rustup target add` may take, in seconds, before the tests go on without the other architecture.
 const TARGET_PATIENCE: &str = "90";
@@ -36,6 +39,7 @@ pub(crate) fn build(setup: Setup) -> Outcome<Agents> {
     let agent = build_native(native)?;
     println!("agent: {native} at {}", shown(&agent));
     let mut variables = vec![(NATIVE_VARIABLE.to_owned(), agent.clone()), (test_variable(native), agent)];
+    variables.push((LAUNCHER_VARIABLE.to_owned(), build_static(LAUNCHER, native)?));
     let other = if native == "x86_64" { "aarch64" } else { "x86_64" };
     match build_other(other, setup) {
         Ok(agent) => {
@@ -61,6 +65,8 @@ pub(crate) fn install() -> Outcome {
     let architecture = std::env::consts::ARCH;
     let agent = build_native(architecture)?;
     put_beside_port("agent", &agent, &format!("{PACKAGE}-{architecture}"))?;
+    let launcher = build_static(LAUNCHER, architecture)?;
+    put_beside_port("launcher", &launcher, &format!("{LAUNCHER}-{architecture}"))?;
     match probe_kernel::build(Setup::Install) {
         Ok(kernel) => put_beside_port("probe kernel", &kernel, probe_kernel::NAME),
         Err(failure) => {
@@ -101,14 +107,19 @@ fn test_variable(architecture: &str) -> String {
 }
 
 fn build_native(architecture: &str) -> Outcome<PathBuf> {
-    cargo_build(&format!("{architecture}-unknown-linux-gnu"), &["-Ctarget-feature=+crt-static"])
+    build_static(PACKAGE, architecture)
+}
+
+fn build_static(package: &str, architecture: &str) -> Outcome<PathBuf> {
+    let flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    build_program(package, &format!("{architecture}-unknown-linux-gnu"), flags, &[])
 }
 
 /// musl brings its own start files, and rust-lld links for any architecture: no cross compiler is needed.
 fn build_other(architecture: &str, setup: Setup) -> Outcome<PathBuf> {
     let target = format!("{architecture}-unknown-linux-musl");
     ensure_target(&target, setup)?;
-    cargo_build(&target, &["-Clinker=rust-lld"])
+    build_program(PACKAGE, &target, vec!["-Clinker=rust-lld".to_owned()], &[])
 }
 
 /// Sees to it that the compiler can build for a target.
@@ -126,11 +137,6 @@ fn is_installed(target: &str) -> bool {
     let library =
         process::read(process::program("rustc").args(["--print", "target-libdir", "--target", target]));
     library.is_ok_and(|path| Path::new(path.trim()).is_dir())
-}
-
-fn cargo_build(target: &str, flags: &[&str]) -> Outcome<PathBuf> {
-    let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    build_program(PACKAGE, target, flags, &[])
 }
 
 /// Builds a program of its own target and flags, small and the same wherever the clone lies.

@@ -61,7 +61,7 @@ impl Project {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null()).env_clear();
-        for kept in ["PATH", "PORT_GUEST_AGENT_BIN", "PORT_PROBE_KERNEL_BIN", "TMPDIR"] {
+        for kept in ["PATH", "PORT_GUEST_AGENT_BIN", "PORT_LAUNCHER_BIN", "PORT_PROBE_KERNEL_BIN", "TMPDIR"] {
             command.envs(std::env::var_os(kept).map(|value| (kept, value)));
         }
         command.env("HOME", self.path()).env("NO_COLOR", "1");

@@ -1,0 +1,249 @@
+//! `container`: a command in namespaces of its own by systemd-nspawn, which needs no systemd on the host (acceptance V-3).
+//!
+//! ```text
+//! nspawn ─► number 1: its stub of an init, reaps ─► number 2: port-launcher, becomes the command
+//!   namespaces, capabilities, seccomp, mounts          Landlock
+//! ```
+//!
+//! Rendering is pure but for files with rules. Invariant: the capabilities of the workload are those of the plan, no more
+//! and no fewer.
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use port_workload::capability::CAPABILITIES;
+use port_workload::{Access, Mode, Mount, NetworkMode, Plan, Profile, Protocol, SeccompWord, WritableLayer};
+
+use crate::driver::{Driver, Host, Request};
+use crate::error::DriverError;
+use crate::job::{Bridge, Job, Layer, Port, VERSION};
+use crate::landlock::Rules;
+use crate::network::{BRIDGE, is_on_bridge};
+use crate::room::NAME_SERVERS;
+use crate::seccomp;
+
+/// Where the launcher is in a workload.
+const LAUNCHER: &str = "/run/port-launcher";
+/// What a shell on any root looks in.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Runs containers.
+#[derive(Debug, Clone, Copy)]
+pub struct ContainerDriver;
+
+impl Driver for ContainerDriver {
+    fn mode(&self) -> Mode {
+        Mode::Container
+    }
+
+    fn prepare(&self, plan: &Plan, request: &Request, host: &Host) -> Result<Job, DriverError> {
+        let nspawn = find(host, plan)?;
+        let network = network(plan)?;
+        let mut unkept = Vec::new();
+        let rules = Rules::new(&plan.security.landlock, &plan.mounts)?;
+        if host.launcher.is_none() {
+            unkept.push(format!(
+                "`security.landlock_profile`: expected `port-launcher-{}` beside `port`, found none",
+                std::env::consts::ARCH
+            ));
+        }
+        if !unkept.is_empty() && !request.best_effort {
+            return Err(DriverError::Unkept { reasons: unkept });
+        }
+        let gate = host.launcher.as_ref().map(|_| gate(plan, &rules, request)).unwrap_or_default();
+        let filter = seccomp::filter(&plan.security.seccomp, host.launcher.is_some())?;
+        let mut program = vec![nspawn];
+        program.extend(options(plan, request, host)?);
+        program.extend(filter.lists.iter().map(|list| format!("--system-call-filter={list}")));
+        program.push("--".to_owned());
+        program.extend(gate.iter().cloned());
+        program.extend(command(request));
+        Ok(Job {
+            version: VERSION,
+            name: plan.name.clone(),
+            mode: self.mode().to_string(),
+            command: command(request),
+            lower: request.lower.clone(),
+            layer: layer(plan),
+            limits: plan.limits.control_group().into_iter().map(Into::into).collect(),
+            network,
+            name_servers: name_servers(plan),
+            best_effort: request.best_effort,
+            warnings: unkept,
+            program,
+            environment: environment(&plan.security.seccomp),
+            gate,
+        })
+    }
+}
+
+fn find(host: &Host, plan: &Plan) -> Result<String, DriverError> {
+    if host.user != 0 {
+        return Err(DriverError::NotRoot { name: plan.name.clone(), user: host.user });
+    }
+    let place = "on PATH (Debian: the package systemd-container)";
+    let missing = || DriverError::Missing { program: "systemd-nspawn".to_owned(), place };
+    let found = host.search.find("systemd-nspawn").ok_or_else(missing)?;
+    Ok(found.display().to_string())
+}
+
+/// The workload's place on the bridge; none where its network is the host's or none at all.
+fn network(plan: &Plan) -> Result<Option<Bridge>, DriverError> {
+    let unsupported = |key, found: String, expected| DriverError::Unsupported {
+        name: plan.name.clone(),
+        key,
+        found,
+        expected,
+    };
+    match plan.network.mode {
+        NetworkMode::Host | NetworkMode::None => return Ok(None),
+        NetworkMode::Custom => {
+            let expected = "`bridge`, `host` or `none`, the only networks of containers so far";
+            return Err(unsupported("network.mode", "custom".to_owned(), expected));
+        }
+        NetworkMode::Bridge => {}
+    }
+    let address = match plan.network.address.map(|address| address.ip) {
+        None => None,
+        Some(IpAddr::V4(address)) if is_on_bridge(address) => Some(address),
+        Some(other) => {
+            let expected = "an address from 10.209.0.2 to 10.209.0.254, those of the bridge";
+            return Err(unsupported("network.address", other.to_string(), expected));
+        }
+    };
+    if let Some(port) = plan.network.ports.iter().find(|port| port.protocol == Protocol::Udp) {
+        return Err(unsupported("network.ports", port.to_string(), "TCP, all that is forwarded so far"));
+    }
+    let ports = plan.network.ports.iter();
+    let ports = ports.map(|port| Port { host: port.host.get(), container: port.container.get() }).collect();
+    Ok(Some(Bridge { address, ports }))
+}
+
+/// Those of the manifest, where there is a network to ask them over.
+fn name_servers(plan: &Plan) -> Vec<IpAddr> {
+    let connected = plan.network.mode != NetworkMode::None;
+    if connected { plan.network.name_servers.clone() } else { Vec::new() }
+}
+
+fn options(plan: &Plan, request: &Request, host: &Host) -> Result<Vec<String>, DriverError> {
+    let word = |text: &str| text.to_owned();
+    let mut options = vec![
+        format!("--directory={}", text(&request.room.join("root"))?),
+        format!("--machine={}", machine(&plan.name)),
+        // Neither systemd nor its machine registry need be there; nobody else starts or stops what Port runs.
+        word("--register=no"),
+        word("--keep-unit"),
+        word("--link-journal=no"),
+        word("--quiet"),
+        word("--pipe"),
+        word("--as-pid2"),
+        word("--timezone=off"),
+        word("--no-new-privileges=yes"),
+    ];
+    options.extend(capabilities(plan));
+    options.push(word(if copies_name_servers(plan) {
+        "--resolv-conf=copy-host"
+    } else {
+        "--resolv-conf=off"
+    }));
+    match plan.network.mode {
+        NetworkMode::None => options.push(word("--private-network")),
+        NetworkMode::Bridge => options.push(format!("--network-bridge={BRIDGE}")),
+        NetworkMode::Host | NetworkMode::Custom => {}
+    }
+    if !name_servers(plan).is_empty() {
+        options.push(format!("--bind-ro={}:/etc/resolv.conf", escaped(&request.room.join(NAME_SERVERS))?));
+    }
+    if plan.root.read_only || plan.root.writable_layer == WritableLayer::None {
+        options.push(word("--read-only"));
+    }
+    if let Some(launcher) = &host.launcher {
+        options.push(format!("--bind-ro={}:{LAUNCHER}", escaped(launcher)?));
+    }
+    for mount in &plan.mounts {
+        options.push(bind(mount)?);
+    }
+    Ok(options)
+}
+
+/// nspawn keeps what it thinks containers need, less what is dropped, more what is named: saying both gives the set.
+fn capabilities(plan: &Plan) -> Vec<String> {
+    let Some(wanted) = &plan.security.capabilities else { return Vec::new() };
+    let names = |held: bool| {
+        let names: Vec<&str> =
+            CAPABILITIES.into_iter().filter(|name| wanted.contains(name) == held).collect();
+        (!names.is_empty()).then(|| names.join(","))
+    };
+    let keep = names(true).map(|names| format!("--capability={names}"));
+    let drop = names(false).map(|names| format!("--drop-capability={names}"));
+    keep.into_iter().chain(drop).collect()
+}
+
+/// The host's name servers are of use where its network is, and where the root takes the file that names them.
+fn copies_name_servers(plan: &Plan) -> bool {
+    let writable = !plan.root.read_only && plan.root.writable_layer != WritableLayer::None;
+    plan.network.mode == NetworkMode::Host && plan.network.name_servers.is_empty() && writable
+}
+
+fn bind(mount: &Mount) -> Result<String, DriverError> {
+    let option = match mount.access {
+        Access::ReadOnly => "--bind-ro",
+        Access::ReadWrite => "--bind",
+    };
+    Ok(format!("{option}={}:{}", escaped(&mount.host)?, escaped(&mount.container)?))
+}
+
+/// What a command passes through in the workload, at its start and when it is executed later.
+fn gate(plan: &Plan, rules: &Rules, request: &Request) -> Vec<String> {
+    let mut gate = vec![LAUNCHER.to_owned()];
+    if let Some(wanted) = &plan.security.capabilities {
+        let held = CAPABILITIES.iter().enumerate().filter(|(_, name)| wanted.contains(*name));
+        let mask = held.fold(0_u64, |mask, (number, _)| mask | 1 << number);
+        gate.extend(["--capabilities".to_owned(), format!("{mask:x}")]);
+    }
+    gate.push("--no-new-privileges".to_owned());
+    gate.extend(request.best_effort.then(|| "--best-effort".to_owned()));
+    gate.extend(rules.options());
+    gate.push("--".to_owned());
+    gate
+}
+
+fn command(request: &Request) -> Vec<String> {
+    if request.command.is_empty() { vec!["/bin/sh".to_owned()] } else { request.command.clone() }
+}
+
+fn environment(profile: &Profile<SeccompWord>) -> Vec<(String, String)> {
+    let mut environment = vec![("PATH".to_owned(), PATH.to_owned())];
+    if *profile == Profile::Known(SeccompWord::Unconfined) {
+        environment.push(("SYSTEMD_SECCOMP".to_owned(), "0".to_owned()));
+    }
+    environment
+}
+
+fn layer(plan: &Plan) -> Layer {
+    match (plan.root.read_only, plan.root.writable_layer) {
+        (false, WritableLayer::Overlay) => Layer::Kept,
+        _ => Layer::Memory,
+    }
+}
+
+/// The name as a host name: what a manifest may say and a host name may not becomes `-`.
+fn machine(name: &str) -> String {
+    let mapped: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    mapped.trim_matches('-').to_owned()
+}
+
+fn text(path: &Path) -> Result<&str, DriverError> {
+    path.to_str().ok_or_else(|| DriverError::State {
+        path: path.to_owned(),
+        reason: "expected a path in UTF-8".to_owned(),
+    })
+}
+
+/// nspawn splits a bind mount at colons.
+fn escaped(path: &Path) -> Result<String, DriverError> {
+    Ok(text(path)?.replace('\\', "\\\\").replace(':', "\\:"))
+}

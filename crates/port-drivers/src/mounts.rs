@@ -1,0 +1,76 @@
+//! The root of a workload, mounted in the supervisor's own mount namespace: nothing of it is seen outside, and all of it
+//! ends with the last process inside.
+//!
+//! ```text
+//! directory or image ─► lower (read-only) ┐
+//! layer/ of the room, or memory ──────────┴─► overlay ─► root
+//! ```
+//!
+//! The overlay is there even where nothing may be written: what makes a container makes mount points in its root, and the
+//! root that it was made from stays as it is.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use port_content::fs;
+use tokio::process::Command;
+
+use crate::error::DriverError;
+use crate::job::{Job, Layer, Lower};
+use crate::room::Room;
+
+/// Where nspawn keeps sockets between itself and a container; it complains where this is on a disk.
+const NSPAWN_STATE: &str = "/run/systemd/nspawn";
+
+/// Mounts the root of a job.
+pub(crate) async fn mount_root(room: &Room, job: &Job) -> Result<(), DriverError> {
+    let directory = room.directory();
+    for name in ["lower", "root", "memory"] {
+        fs::create_dir_all(&directory.join(name))?;
+    }
+    fs::create_dir_all(Path::new(NSPAWN_STATE))?;
+    mount(directory, "make room for nspawn", &["-t", "tmpfs", "-o", "mode=0755", "port", NSPAWN_STATE])
+        .await?;
+    match &job.lower {
+        Lower::Directory(path) => {
+            let step = format!("mount the directory `{}`", path.display());
+            mount(directory, &step, &["--bind", "--", &text(path)?, "lower"]).await?;
+        }
+        Lower::Image(path) => {
+            let step = format!("mount the image `{}`", path.display());
+            mount(directory, &step, &["-o", "loop,ro", "--", &text(path)?, "lower"]).await?;
+        }
+    }
+    let upper = match job.layer {
+        Layer::Kept => "layer",
+        Layer::Memory => {
+            mount(directory, "mount memory", &["-t", "tmpfs", "-o", "mode=0755", "port", "memory"]).await?;
+            "memory"
+        }
+    };
+    for name in ["upper", "work"] {
+        fs::create_dir_all(&directory.join(upper).join(name))?;
+    }
+    // Relative, so that no path of the host can hold a `,` or `:` that would mean something here.
+    let options = format!("lowerdir=lower,upperdir={upper}/upper,workdir={upper}/work");
+    mount(directory, "mount the writable layer", &["-t", "overlay", "-o", &options, "port", "root"]).await
+}
+
+fn text(path: &Path) -> Result<String, DriverError> {
+    path.to_str().map(str::to_owned).ok_or_else(|| DriverError::State {
+        path: path.to_owned(),
+        reason: "expected a path in UTF-8".to_owned(),
+    })
+}
+
+async fn mount(directory: &Path, step: &str, arguments: &[&str]) -> Result<(), DriverError> {
+    let mut command = Command::new("mount");
+    command.args(arguments).current_dir(directory).stdin(Stdio::null());
+    let output =
+        command.output().await.map_err(|source| DriverError::Spawn { program: "mount".into(), source })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = String::from_utf8_lossy(&output.stderr).trim().chars().take(500).collect();
+    Err(DriverError::Step { step: step.to_owned(), program: "mount".into(), status: output.status, message })
+}
