@@ -1,5 +1,5 @@
 //! The initrd beside a guest image as a tree (acceptance P-78, P-79, Pu-40, Pu-41): BusyBox, the modules that
-//! the kernel lacks built in, and the script that finds the root.
+//! the kernel lacks built in, and the script that finds the root. What an initrd for another's root has besides is in `visitor`.
 
 use port_config::ImageFormat;
 use port_image::{Attributes, ImageError, Kind, Tree};
@@ -9,7 +9,8 @@ use crate::error::BuildError;
 use crate::modules::Selection;
 
 /// The first program of every boot with an initrd.
-pub(crate) const INIT: &str = include_str!("../guest/initrd-init");
+pub(crate) const INIT: &str =
+    concat!(include_str!("../guest/initrd-init"), include_str!("../guest/initrd-hand-over"));
 
 /// What it mounts, by one call of `mount`.
 const FSTAB: &str = "\
@@ -51,6 +52,16 @@ const NEEDED: usize = 11;
 
 /// The tree of an initrd for a root of `format`.
 pub(crate) fn tree(busybox: &[u8], format: ImageFormat, modules: &Selection) -> Result<Tree, BuildError> {
+    tree_with(INIT, busybox, format, modules)
+}
+
+/// The same with another script.
+pub(crate) fn tree_with(
+    init: &'static str,
+    busybox: &[u8],
+    format: ImageFormat,
+    modules: &Selection,
+) -> Result<Tree, BuildError> {
     let mut tree = Tree::new();
     for directory in DIRECTORIES {
         tree.add_directory(directory, Attributes::new(0o755))?;
@@ -58,7 +69,7 @@ pub(crate) fn tree(busybox: &[u8], format: ImageFormat, modules: &Selection) -> 
     // The kernel opens it for /init before anything is mounted.
     let console = Kind::CharDevice { major: 5, minor: 1 };
     tree.add_device("/dev/console", console, Attributes::new(0o600))?;
-    tree.add_file("/init", INIT, Attributes::new(0o755))?;
+    tree.add_file("/init", init, Attributes::new(0o755))?;
     tree.add_file("/fstab", FSTAB, Attributes::new(0o644))?;
     tree.add_file("/rootfstypes", root_types(format), Attributes::new(0o644))?;
     add_busybox(&mut tree, busybox)?;

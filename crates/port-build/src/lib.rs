@@ -34,6 +34,7 @@ mod pvm;
 mod record;
 mod rootfs;
 mod sources;
+mod visitor;
 
 pub use environment::{Context, DigestOf, Environment, LockMode};
 pub use error::BuildError;
@@ -43,3 +44,4 @@ pub use kernel::kernel;
 pub use kernel_input::KernelInput;
 pub use pvm::standard_digests;
 pub use record::{Built, provenance};
+pub use visitor::{VisitedRoot, visitor_initrd};

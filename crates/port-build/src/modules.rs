@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use port_config::{ImageFormat, KernelSource, LockEntry};
 use port_content::fs;
+use port_image::ImageReader;
+use port_image::inspect::Found;
 use port_kernel::{
     Feature, KernelConfig, KernelError, KernelPackage, ModuleIndex, ModulePlan, Need, Wanted, modinfo,
     open_kernel_package,
@@ -20,6 +22,8 @@ use port_kernel::{
 
 use crate::error::BuildError;
 
+/// Where a root file system has its modules, where `/lib` is a link and where it is none.
+const MODULE_HOMES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
 /// The longest list of modules that is read, in bytes.
 const LONGEST_LIST: u64 = 16 * 1024 * 1024;
 /// The largest module that is read, in bytes.
@@ -39,6 +43,8 @@ pub(crate) enum ModuleSource {
     Package(Box<KernelPackage>),
     /// In a directory `lib/modules/RELEASE`.
     Directory { path: PathBuf, release: String, index: ModuleIndex },
+    /// In such a directory of a root file system.
+    Image { reader: ImageReader, path: String, release: String, index: ModuleIndex },
 }
 
 /// A list of modules in load order, under the name by which the initrd knows it.
@@ -77,15 +83,46 @@ impl ModuleSource {
         };
         index.add_built_in(&String::from_utf8_lossy(&optional("modules.builtin")?));
         index.add_built_in_info(&optional("modules.builtin.modinfo")?);
+        index.add_soft_depends(&String::from_utf8_lossy(&optional("modules.softdep")?));
+        index.add_aliases(&String::from_utf8_lossy(&optional("modules.alias")?));
         let own_name = || path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let release = release.map_or_else(own_name, str::to_owned);
         Ok(Self::Directory { path: path.to_owned(), release, index })
     }
 
+    /// The modules of this release in a root file system, as depmod left its lists there; `None` where it has none.
+    pub(crate) fn image(
+        image: &Path,
+        format: ImageFormat,
+        release: &str,
+    ) -> Result<Option<Self>, BuildError> {
+        let reader = ImageReader::open(image, format.component_format())?;
+        for home in MODULE_HOMES {
+            let path = format!("{home}/{release}");
+            if !matches!(reader.find(&format!("{path}/modules.dep"))?, Found::File(_)) {
+                continue;
+            }
+            let read = |name: &str| reader.read_file(&format!("{path}/{name}"), LONGEST_LIST);
+            let optional = |name: &str| match reader.find(&format!("{path}/{name}"))? {
+                Found::File(_) => read(name),
+                _ => Ok(Vec::new()),
+            };
+            let mut index = ModuleIndex::parse_modules_dep(&String::from_utf8_lossy(&read("modules.dep")?))?;
+            index.add_built_in(&String::from_utf8_lossy(&optional("modules.builtin")?));
+            index.add_built_in_info(&optional("modules.builtin.modinfo")?);
+            index.add_soft_depends(&String::from_utf8_lossy(&optional("modules.softdep")?));
+            index.add_aliases(&String::from_utf8_lossy(&optional("modules.alias")?));
+            return Ok(Some(Self::Image { reader, path, release: release.to_owned(), index }));
+        }
+        Ok(None)
+    }
+
     fn plan(&self, wanted: &[Wanted]) -> ModulePlan {
         match self {
             Self::Package(package) => package.modules(wanted),
-            Self::Directory { release, index, .. } => index.plan(release, None, wanted),
+            Self::Directory { release, index, .. } | Self::Image { release, index, .. } => {
+                index.plan(release, None, wanted)
+            }
         }
     }
 
@@ -97,6 +134,15 @@ impl ModuleSource {
                 .iter()
                 .map(|module| {
                     Ok((module.name.clone(), read_module(&path.join(&module.path_in_package), release)?))
+                })
+                .collect(),
+            Self::Image { reader, path, release, .. } => plan
+                .modules
+                .iter()
+                .map(|module| {
+                    let path = format!("{path}/{}", module.path_in_package);
+                    let bytes = reader.read_file(&path, LARGEST_MODULE)?;
+                    Ok((module.name.clone(), unpack_module(&path, bytes, release)?))
                 })
                 .collect(),
         }
@@ -157,6 +203,14 @@ pub(crate) fn check_built_in(
     refuse_missing(kernel, &ModuleIndex::default().plan(release, Some(config), &wanted))
 }
 
+/// Whether a kernel's configuration says that all is built in that a guest with an agent needs.
+pub(crate) fn is_built_in(release: &str, config: &KernelConfig, format: ImageFormat) -> bool {
+    let features = [Feature::VirtioBlk, root_feature(format), Feature::VirtioConsole];
+    let wanted = features.map(|feature| Wanted::feature(feature, Need::Required));
+    let has_bus = check_built_in(release, release, config, format).is_ok();
+    has_bus && ModuleIndex::default().plan(release, Some(config), &wanted).missing.is_empty()
+}
+
 fn root_feature(format: ImageFormat) -> Feature {
     match format {
         ImageFormat::Ext4 => Feature::Ext4,
@@ -181,9 +235,12 @@ fn refuse_missing(kernel: &str, plan: &ModulePlan) -> Result<(), BuildError> {
 
 /// A module of a directory, unpacked; one of another kernel is refused.
 fn read_module(path: &Path, release: &str) -> Result<Vec<u8>, BuildError> {
-    let name = path.display().to_string();
-    let module = modinfo::unpack_module(&name, fs::read(path, LARGEST_MODULE)?)?;
-    match modinfo::ModuleInfo::parse(&module, &name)?.release {
+    unpack_module(&path.display().to_string(), fs::read(path, LARGEST_MODULE)?, release)
+}
+
+fn unpack_module(name: &str, bytes: Vec<u8>, release: &str) -> Result<Vec<u8>, BuildError> {
+    let module = modinfo::unpack_module(name, bytes)?;
+    match modinfo::ModuleInfo::parse(&module, name)?.release {
         Some(found) if found != release => Err(BuildError::Kernel(KernelError::Malformed {
             subject: format!("module `{name}`"),
             expected: format!("a module for {release}"),

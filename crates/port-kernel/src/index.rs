@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::KernelError;
-use crate::modinfo::{ModuleInfo, kernel_name, module_name};
+use crate::modinfo::{self, ModuleInfo, kernel_name, module_name};
 
 /// The modules of one kernel, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +63,30 @@ impl ModuleIndex {
     /// Adds `modules.builtin`: one path a line.
     pub fn add_built_in(&mut self, text: &str) {
         self.built_in.extend(text.lines().filter_map(|line| module_name(line.trim())));
+    }
+
+    /// Adds depmod's `modules.softdep`: lines of `softdep MODULE pre: …`. Lines about modules that are not there say nothing.
+    pub fn add_soft_depends(&mut self, text: &str) {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("softdep ")?.split_once(' '));
+        for (name, wanted) in lines {
+            if let Some(module) = self.modules.get_mut(&kernel_name(name)) {
+                module.soft_depends.extend(modinfo::soft_depends(wanted));
+            }
+        }
+    }
+
+    /// Adds depmod's `modules.alias`: lines of `alias NAME MODULE`. Patterns for devices are left out, those for CPUs noted.
+    pub fn add_aliases(&mut self, text: &str) {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("alias ")?.rsplit_once(' '));
+        for (alias, name) in lines {
+            let Some((name, module)) = self.modules.get_key_value(&kernel_name(name)) else { continue };
+            if alias.starts_with("cpu:") {
+                let (name, module) = (name.clone(), Module { needs_cpu_feature: true, ..module.clone() });
+                self.modules.insert(name, module);
+            } else if !alias.contains(['*', ':']) {
+                self.aliases.entry(kernel_name(alias)).or_default().insert(name.clone());
+            }
+        }
     }
 
     /// Adds `modules.builtin.modinfo`: `MODULE.KEY=VALUE` texts with a NUL after each. Its aliases tell which
@@ -146,5 +170,17 @@ mod tests {
         index.add_built_in_info(b"crc32c_generic.license=GPL\0crc32c_generic.alias=crc32c\0");
         assert_eq!(index.resolve_soft("crc32c"), None);
         assert_eq!(index.resolve_soft("unheard-of"), None);
+    }
+    #[test]
+    fn depmods_lists_say_what_the_modules_themselves_do() {
+        let dep = "kernel/fs/ext4.ko:\nkernel/c/crc32c-intel.ko:\nkernel/c/crc32c_generic.ko:\n";
+        let mut index = ModuleIndex::parse_modules_dep(dep).unwrap();
+        index.add_soft_depends("# a comment\nsoftdep ext4 pre: crc32c\nsoftdep other pre: x\n");
+        index.add_aliases(
+            "# a comment\nalias cpu:type:x86,ven*fam*mod*:feature:*0094* crc32c_intel\nalias crc32c crc32c_intel\n\
+             alias crc32c crc32c_generic\nalias pci:v00001AF4d* virtio_pci\nalias crc32c gone\n",
+        );
+        assert_eq!(index.get("ext4").unwrap().soft_depends, ["crc32c"]);
+        assert_eq!(index.resolve_soft("crc32c"), Some("crc32c_generic"));
     }
 }

@@ -117,7 +117,7 @@ impl ModuleInfo {
 }
 
 /// The names after `pre:` in `pre: a b post: c`.
-fn soft_depends(value: &str) -> Vec<String> {
+pub(crate) fn soft_depends(value: &str) -> Vec<String> {
     let mut before = false;
     let mut names = Vec::new();
     for word in value.split_whitespace() {

@@ -95,8 +95,9 @@ fn pu_39_pu_40_the_scripts_know_every_published_token() {
 #[test]
 fn the_scripts_are_what_busybox_takes() {
     let Some(busybox) = skip::tool("busybox", "busybox-static") else { return };
-    for script in ["guest/init", "guest/initrd-init"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+    let scripts = ["init", "initrd-init", "initrd-hand-over", "initrd-visit", "visit-init"];
+    for script in scripts.map(|name| format!("guest/{name}")) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(&script);
         let output = std::process::Command::new(&busybox).args(["ash", "-n"]).arg(path).output().unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     }
