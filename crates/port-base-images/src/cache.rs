@@ -1,5 +1,7 @@
 //! What lies in the cache: listing bundles, and whether one may be handed out (acceptance S-92 … S-97, S-100).
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use port_content::{fs, hashing};
@@ -69,13 +71,50 @@ fn last_access(bundle: &BaseImage) -> jiff::Timestamp {
 
 /// Checks a bundle's files. Reads all of them where they are not known, or where nothing is believed.
 pub(crate) fn check(store: &Store, bundle: &BaseImage, scrutiny: Scrutiny) -> Result<(), Flaw> {
+    match scrutiny {
+        Scrutiny::Known => {
+            check_with(store, bundle, |path| store.digest_of_file(path).ok().map(|(digest, _)| digest))
+        }
+        Scrutiny::Paranoid => check_all(store, bundle, &|_| ()),
+    }
+}
+
+/// Reads every byte, and says how far it got.
+pub(crate) fn check_all(store: &Store, bundle: &BaseImage, advance: &dyn Fn(u64)) -> Result<(), Flaw> {
+    check_with(store, bundle, |path| {
+        let (file, _) = fs::open_regular(path).ok()?;
+        hashing::digest_reader(&mut Watched { file, advance }).ok().map(|(digest, _)| digest)
+    })
+}
+
+fn check_with(
+    store: &Store,
+    bundle: &BaseImage,
+    digest_of: impl Fn(&Path) -> Option<Digest>,
+) -> Result<(), Flaw> {
     if !bundle.is_contained() {
         return Err(Flaw::Outside);
     }
     for file in files(bundle) {
-        check_file(store, &file, scrutiny)?;
+        check_file(store, &file, &digest_of)?;
     }
     Ok(())
+}
+
+/// A file that says how much of it was read.
+struct Watched<'a> {
+    file: File,
+    advance: &'a dyn Fn(u64),
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        if count > 0 {
+            (self.advance)(count as u64);
+        }
+        Ok(count)
+    }
 }
 
 /// One recorded file.
@@ -105,7 +144,11 @@ pub(crate) fn files(bundle: &BaseImage) -> [Recorded<'_>; 2] {
     ]
 }
 
-fn check_file(store: &Store, file: &Recorded<'_>, scrutiny: Scrutiny) -> Result<(), Flaw> {
+fn check_file(
+    store: &Store,
+    file: &Recorded<'_>,
+    digest_of: impl Fn(&Path) -> Option<Digest>,
+) -> Result<(), Flaw> {
     let label = file.label;
     let (Some(checksum), Some(expected)) = (file.checksum, file.size) else {
         return Err(Flaw::Unrecorded { label });
@@ -119,11 +162,7 @@ fn check_file(store: &Store, file: &Recorded<'_>, scrutiny: Scrutiny) -> Result<
     if metadata.len() != expected {
         return Err(Flaw::Size { label, expected, found: metadata.len() });
     }
-    let found = match scrutiny {
-        Scrutiny::Known => store.digest_of_file(file.path).ok().map(|(digest, _)| digest),
-        Scrutiny::Paranoid => hashing::digest_file(file.path).ok().map(|(digest, _)| digest),
-    };
-    let found = found.ok_or(unreadable)?;
+    let found = digest_of(file.path).ok_or(unreadable)?;
     if found.hex().eq_ignore_ascii_case(checksum) {
         return Ok(());
     }

@@ -202,6 +202,16 @@ pub enum PrepareProblem {
         /// `kernel`, `rootfs`, or `bundle`.
         label: &'static str,
     },
+    /// Somebody else made the cache, where everybody may make things.
+    #[error("`{}` belongs to user {owner}: expected user {user} or root, since whoever owns it decides what is booted from it", path.display())]
+    Foreign {
+        /// Which directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who asks.
+        user: u32,
+    },
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),

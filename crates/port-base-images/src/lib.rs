@@ -27,6 +27,7 @@ mod listing;
 mod manager;
 mod natural;
 mod options;
+mod owner;
 mod plan;
 mod prepare;
 mod preset;

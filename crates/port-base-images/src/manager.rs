@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use port_model::Event;
 use port_store::Store;
 
 use crate::bundle_id::BundleId;
 use crate::cache::{self, Flaw};
 use crate::error::{BaseImageError, PrepareProblem};
 use crate::lease::{self, Lease};
-use crate::options::{CacheUse, ManifestPlaces, Network, Options, Request, Scrutiny, StoredLimit};
+use crate::options::{CacheUse, ManifestPlaces, Network, Options, Request, StoredLimit};
+use crate::owner::{self, Foreign};
 use crate::plan::Plan;
 use crate::preset::Preset;
 use crate::record::{BaseImage, Source};
@@ -61,14 +63,15 @@ impl BaseImageManager {
     /// Opens a cache. One that is not there yet is empty.
     ///
     /// # Errors
-    /// [`BaseImageError::Cache`] where a newer Port wrote it.
+    /// [`BaseImageError::Cache`] where a newer Port wrote it, or somebody else made it in a directory that all users share.
     pub fn new(options: Options) -> Result<Self, BaseImageError> {
         let directory = options.cache_directory.clone();
         let absolute = std::path::absolute(&directory).unwrap_or(directory);
-        let store = Store::open(&absolute.join(STORE)).map_err(|error| {
-            let problem = PrepareProblem::Store(error);
-            BaseImageError::Cache { directory: absolute.clone(), problem }
-        })?;
+        let fail = |problem| BaseImageError::Cache { directory: absolute.clone(), problem };
+        if let Some(Foreign { path, owner, user }) = owner::foreign(&absolute) {
+            return Err(fail(PrepareProblem::Foreign { path, owner, user }));
+        }
+        let store = Store::open(&absolute.join(STORE)).map_err(|error| fail(PrepareProblem::Store(error)))?;
         let options = Options { cache_directory: absolute, ..options };
         Ok(Self { options: Arc::new(options), store })
     }
@@ -226,10 +229,20 @@ impl BaseImageManager {
         cache::list(&self.options.cache_directory)
     }
 
-    /// Reads every byte of every bundle, and says what is wrong. Blocks.
+    /// Reads every byte of every bundle, which the reporter follows, and says what is wrong. Blocks.
     pub fn verify(&self) -> Vec<Checked> {
         let checked = self.list().into_iter().map(|bundle| {
-            let flaw = cache::check(&self.store, &bundle, Scrutiny::Paranoid).err();
+            let task = format!("verify {}", bundle.bundle_id);
+            let total = bundle
+                .sizes
+                .kernel
+                .zip(bundle.sizes.rootfs)
+                .map(|(kernel, rootfs)| kernel.saturating_add(rootfs));
+            let reporter = &*self.options.reporter;
+            reporter.event(Event::Started { task: task.clone(), total });
+            let advance = |bytes| reporter.event(Event::Advanced { task: task.clone(), bytes });
+            let flaw = cache::check_all(&self.store, &bundle, &advance).err();
+            reporter.event(Event::Finished { task: task.clone() });
             Checked { bundle, flaw }
         });
         checked.collect()

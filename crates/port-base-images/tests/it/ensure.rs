@@ -233,3 +233,30 @@ async fn s_100_a_cache_that_cannot_be_read_is_empty() {
     world.write("cache", b"a file");
     assert_eq!(port_base_images::list(&world.cache()), []);
 }
+
+/// Counts what is read.
+#[derive(Default)]
+struct Counted(std::sync::Mutex<Vec<port_model::Event>>);
+
+impl port_model::Reporter for Counted {
+    fn event(&self, event: port_model::Event) {
+        self.0.lock().unwrap().push(event);
+    }
+}
+
+#[tokio::test]
+async fn a_verification_says_how_far_it_is() {
+    use port_model::Event;
+    let mut world = World::new();
+    let id = world.bundle(&latest()).await.bundle_id;
+    let counted = std::sync::Arc::<Counted>::default();
+    world.options.reporter = std::sync::Arc::clone(&counted) as _;
+    world.manager().verify();
+    let (task, bytes) = (format!("verify {id}"), (KERNEL.len() + ROOTFS.len()) as u64);
+    let events = counted.0.lock().unwrap();
+    assert_eq!(events.first(), Some(&Event::Started { task: task.clone(), total: Some(bytes) }));
+    assert_eq!(events.last(), Some(&Event::Finished { task }));
+    let advanced =
+        events.iter().map(|event| if let Event::Advanced { bytes, .. } = event { *bytes } else { 0 });
+    assert_eq!(advanced.sum::<u64>(), bytes);
+}

@@ -102,3 +102,19 @@ async fn a_bundle_of_another_preset_counts_like_any_other() {
     let ensured = world.ensure(&of(Preset::Lts)).await.unwrap();
     assert_eq!((ensured.evicted.len(), ids(&world).len()), (1, 1));
 }
+
+#[tokio::test]
+async fn an_eviction_beside_somebody_at_work_leaves_the_blobs_to_the_next() {
+    use port_content::hashing::digest_of;
+    let world = world(1);
+    make(&world, "v1.15.1").await;
+    let store = world.manager().store().clone();
+    let blob = store.blob_path(&digest_of(ROOTFS));
+    let at_work = store.operation().unwrap();
+    make(&world, "v1.16.0").await;
+    assert_eq!(world.bundles().len(), 1, "the bundle goes all the same");
+    assert!(blob.exists(), "who is at work may be about to name it");
+    drop(at_work);
+    make(&world, "v1.17.0").await;
+    assert!(!blob.exists());
+}

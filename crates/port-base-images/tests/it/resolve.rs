@@ -128,3 +128,13 @@ async fn s_37_hosted_without_a_manifest_is_refused() {
     assert_eq!(code, "BASE_IMAGE_MANIFEST_FAILED");
     assert!(message.contains("found neither"), "{message}");
 }
+
+#[tokio::test]
+async fn c_26_a_listing_without_an_end_is_refused() {
+    let world = World::new();
+    // A page that is cut and does not say where it goes on.
+    world.mirror().page(0);
+    let (code, message) = failure(&world, &latest()).await;
+    assert_eq!(code, "BASE_IMAGE_RESOLVE_FAILED");
+    assert!(message.contains("does not come to an end after 1 pages and 0 keys"), "{message}");
+}

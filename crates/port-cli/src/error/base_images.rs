@@ -35,6 +35,10 @@ fn advice(error: &BaseImageError) -> (Exit, Option<&'static str>) {
         BaseImageError::Manifest { problem: ManifestReadProblem::NoBaseImage { .. }, .. } => {
             (Exit::NotFound, None)
         }
+        BaseImageError::Cache { problem: PrepareProblem::Foreign { .. }, .. } => (
+            Exit::Failed,
+            Some("name a cache of your own with `--cache-dir DIR` or `base_images.cache_directory`"),
+        ),
         BaseImageError::NothingCached { .. } => (Exit::NotFound, Some("run it once without `--offline`")),
         BaseImageError::Prepare { problem: PrepareProblem::Offline { .. }, .. } => {
             (Exit::NotFound, Some("run it once without `--offline`"))
