@@ -14,13 +14,14 @@ pub mod store;
 pub mod update;
 pub mod workload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use port_ops::Workspace;
 use port_ops::login::RegistryAccess;
+use port_ops::trust::Policies;
+use port_ops::{OpsError, Workspace};
 
 use crate::args::{Cli, Command, Global, RegistryFlags};
-use crate::error::CommandError;
+use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
 use crate::{env_vars, host, progress};
 
@@ -61,12 +62,35 @@ pub fn access(flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<Registry
     Ok(access)
 }
 
+/// The trust policies that hold for a command that needs no configuration: the machine's, and the one beside `port.toml`.
+pub fn policies(global: &Global) -> Result<Policies, OpsError> {
+    let beside = global.config.with_file_name("trust.toml");
+    let beside = Some(beside).filter(|path| port_content::fs::exists(path));
+    let paths: Vec<PathBuf> = env_vars::trust_policy().into_iter().chain(beside).collect();
+    Ok(Policies::load(&paths)?)
+}
+
 /// Opens the workspace that the global flags name.
 pub fn workspace(global: &Global, ui: Ui) -> Result<Workspace, CommandError> {
     let architecture = host::architecture()?;
     let environment = env_vars::environment(architecture);
     let reporter = progress::reporter(ui, global.progress);
     Workspace::open(&global.config, architecture, environment, reporter).map_err(CommandError::from)
+}
+
+/// The same for what needs no configuration: without one, what Port keeps lies in the user's cache directory.
+pub fn workspace_if_configured(global: &Global, ui: Ui) -> Result<Workspace, CommandError> {
+    if global.config != Path::new("port.toml") || port_content::fs::exists(&global.config) {
+        return workspace(global, ui);
+    }
+    let Some(directory) = env_vars::cache_directory() else {
+        let message = "there is no place to keep anything: expected `port.toml`, `XDG_CACHE_HOME` or `HOME`";
+        return Err(CommandError::new(Exit::Usage, message));
+    };
+    let architecture = host::architecture()?;
+    let environment = env_vars::environment(architecture);
+    let reporter = progress::reporter(ui, global.progress);
+    Ok(Workspace::without_project(&directory, architecture, environment, reporter)?)
 }
 
 /// The same for work on the store alone.

@@ -137,10 +137,29 @@ async fn with_context<T>(
     options: &BuildOptions,
     work: impl AsyncFnOnce(&Context<'_>) -> Result<T, OpsError>,
 ) -> Result<T, OpsError> {
-    let environment = build_environment(workspace);
     let is_pvm = target.variant().protection_mode == ProtectionMode::Pvm;
-    let downloads = workspace.work_directory().join("downloads");
     let standard = if is_pvm { pvm::standard_digests(workspace)? } else { BTreeSet::new() };
+    in_context(workspace, lock, &standard, options, work).await
+}
+
+/// The same for what is built of no artifact, and recorded nowhere.
+pub(crate) async fn without_target<T>(
+    workspace: &Workspace,
+    work: impl AsyncFnOnce(&Context<'_>) -> Result<T, OpsError>,
+) -> Result<T, OpsError> {
+    let options = BuildOptions { source: None, lock_mode: LockMode::Normal };
+    in_context(workspace, &Lock::default(), &BTreeSet::new(), &options, work).await
+}
+
+async fn in_context<T>(
+    workspace: &Workspace,
+    lock: &Lock,
+    standard: &BTreeSet<Digest>,
+    options: &BuildOptions,
+    work: impl AsyncFnOnce(&Context<'_>) -> Result<T, OpsError>,
+) -> Result<T, OpsError> {
+    let environment = build_environment(workspace);
+    let downloads = workspace.work_directory().join("downloads");
     let digest_of = |path: &Path| match workspace.store.digest_of_file(path) {
         Err(port_store::StoreError::Files { source, .. } | port_store::StoreError::Outside(source)) => {
             Err(source)
@@ -157,7 +176,7 @@ async fn with_context<T>(
         reporter: workspace.reporter.as_ref(),
         lock,
         lock_mode: options.lock_mode,
-        standard: &standard,
+        standard,
         source: options.source.as_deref(),
         digest_of: &digest_of,
     };

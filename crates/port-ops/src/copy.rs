@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use port_layout::Descriptor;
 use port_layout::index::{IndexDocument, Published, variants};
+use port_layout::{Descriptor, document};
 use port_model::{Digest, Reporter, Variant};
 use port_registry::Client;
 use port_registry::credentials::{CredentialFiles, CredentialPaths};
@@ -213,6 +213,19 @@ async fn published(
         source: Box::new(source),
     })?;
     Ok(variants(&index))
+}
+
+/// What is taken for a variant: its manifest, where `root` is an index, else `root` itself, whose variant is for its reader to see.
+pub(crate) async fn manifest_of(
+    from: &Side,
+    root: &Descriptor,
+    variant: Variant,
+) -> Result<Descriptor, CopyError> {
+    if document::kind_of(&root.media_type) != Some(document::DocumentKind::Index) {
+        return Ok(root.clone());
+    }
+    let options = CopyOptions { variant: Some(variant), ..CopyOptions::default() };
+    one(from, &published(from, root, options).await?, variant)
 }
 
 /// The one manifest of a variant.

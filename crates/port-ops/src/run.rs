@@ -7,6 +7,7 @@
 //! The `qemu` driver boots standard variants made for Firecracker, Cloud Hypervisor and QEMU alike: the same kernel
 //! and the same virtio devices. PVM and AVF variants it refuses.
 
+pub mod base_image;
 pub mod package;
 mod plan;
 

@@ -11,7 +11,7 @@
 //! The seam for other verbs is [`require::require`]: it takes the policies, the side that the manifest was resolved at, the name and the
 //! resolved digest, and gives the signatures that were enough, or [`TrustError`]. Who needs a statement that was signed (an update
 //! agent, its release) calls [`verified_statement`], and gets a [`port_trust::Verified`] that nothing else can make; who has the
-//! signatures already, from a disk, calls `port_trust::verify`.
+//! signatures already, from a disk, calls `port_trust::verify`; who takes something from a place without a project calls [`require_place`].
 
 mod attest;
 mod built;
@@ -19,6 +19,7 @@ mod error;
 mod gather;
 mod keys;
 pub(crate) mod local;
+mod place;
 mod policies;
 mod provenance;
 pub(crate) mod require;
@@ -32,6 +33,7 @@ pub use error::TrustError;
 pub use keys::{
     GeneratedKey, KeyList, KeyRow, check_key, generate_key, list_keys, open_key, read_public_key,
 };
+pub use place::{asks_for_signatures, require_place};
 pub use policies::Policies;
 pub use port_trust::{Decision, KeyKind, SecretKey, Verdict};
 pub use sign::{SignReport, SignatureForms, SignedManifest};

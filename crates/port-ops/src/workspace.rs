@@ -90,6 +90,19 @@ impl Workspace {
         Self::open(project_path, host, environment, reporter)
     }
 
+    /// The same without a configuration, for what needs none: what Port keeps lies in `work_directory`.
+    pub fn without_project(
+        work_directory: &Path,
+        host: Architecture,
+        environment: Environment,
+        reporter: Arc<dyn Reporter>,
+    ) -> Result<Self, OpsError> {
+        let mut workspace = Self::of("", Path::new("port.toml"), host, environment, reporter)?;
+        workspace.project.store_root = work_directory.join("store");
+        workspace.store = Store::open(&workspace.project.store_root)?;
+        Ok(workspace)
+    }
+
     fn of(
         text: &str,
         project_path: &Path,

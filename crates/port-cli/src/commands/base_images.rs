@@ -13,7 +13,7 @@ use clap::builder::TypedValueParser as _;
 use clap::{Args, Subcommand};
 use port_base_images::{BaseImageManager, Options, Preset, StoredLimit};
 use port_config::{BaseImageSettings, SourceSettings};
-use port_model::Selector;
+use port_model::{Architecture, Selector};
 
 use crate::args::Global;
 use crate::commands::workspace;
@@ -59,6 +59,13 @@ pub struct CacheFlags {
     max_stored: Option<String>,
 }
 
+impl CacheFlags {
+    /// Whether nothing was said.
+    pub fn is_usual(&self) -> bool {
+        self.cache_dir.is_none() && self.max_stored.is_none()
+    }
+}
+
 /// Where base images come from.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Mirrors")]
@@ -69,6 +76,13 @@ pub struct MirrorFlags {
     /// What redirects to the newest Firecracker release, or a mirror of it.
     #[arg(long, value_name = "URL")]
     releases_url: Option<String>,
+}
+
+impl MirrorFlags {
+    /// Whether nothing was said.
+    pub fn is_usual(&self) -> bool {
+        self.bucket_url.is_none() && self.releases_url.is_none()
+    }
 }
 
 /// The presets' words.
@@ -84,6 +98,12 @@ pub fn manager(
     ui: Ui,
 ) -> Result<BaseImageManager, CommandError> {
     Ok(BaseImageManager::new(options(cache, mirrors, global, ui)?)?)
+}
+
+/// The architecture of a base image that is to be booted here: this host's, unless the configuration says.
+pub fn of_run(global: &Global, ui: Ui) -> Result<Option<Architecture>, CommandError> {
+    let (settings, _) = settings(global, ui)?;
+    Ok(if settings.architecture.is_some() { None } else { Some(host::architecture()?) })
 }
 
 fn options(

@@ -1,9 +1,11 @@
-//! `port run`: boots a machine, runs a command in it, passes its output and exit status on; or boots a package.
+//! `port run`: boots a machine, runs a command in it, passes its output and exit status on; or boots a base image, or a package.
 
 mod attach;
+mod base_image;
 mod package;
 
 use clap::{Args, ValueEnum};
+use port_base_images::Preset;
 use port_model::Reference;
 use port_ops::Workspace;
 use port_ops::run::{self as ops, Plan, Purpose, RunReport};
@@ -21,8 +23,11 @@ use crate::ui::Ui;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The machine's name in `port.toml`.
-    #[arg(required_unless_present = "package", conflicts_with = "package")]
+    #[arg(required_unless_present_any = ["package", "base_image"], conflicts_with_all = ["package", "base_image"])]
     machine: Option<String>,
+    /// Boot a base image instead, made ready where it is not cached: what is named is its preset.
+    #[arg(long, value_name = "PRESET", value_parser = super::base_images::preset(), conflicts_with = "package")]
+    base_image: Option<Preset>,
     /// Boot a unikernel instead: a package of the store, fetched where it is not there. Its console is stdin and stdout.
     #[arg(long, value_name = "PACKAGE", value_parser = super::packages::name)]
     package: Option<Reference>,
@@ -30,7 +35,7 @@ pub struct Arguments {
     #[arg(long)]
     timing: bool,
     /// Boot nothing: print the bare command line that boots the machine, its console on stdin and stdout.
-    #[arg(long, conflicts_with = "package")]
+    #[arg(long, conflicts_with_all = ["package", "base_image"])]
     dry_run: bool,
     /// Insist on one way to the guest's agent; else the best that this host has is taken.
     #[arg(long, value_enum, requires = "command", conflicts_with = "package")]
@@ -40,6 +45,11 @@ pub struct Arguments {
     /// instead of those that it was packed with.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
+    /// Memory of a package or of a base image, in MiB [default: 64, and 512].
+    #[arg(long, value_name = "MIB")]
+    memory_mib: Option<u32>,
+    #[command(flatten)]
+    of_base_image: base_image::Flags,
     #[command(flatten)]
     of_package: package::Flags,
 }
@@ -78,30 +88,72 @@ enum Outcome {
 /// Boots and runs; the number is the command's exit code.
 pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, CommandError> {
     if let Some(package) = arguments.package {
-        let run = package::run(package, arguments.of_package, arguments.command, global, ui);
+        arguments.of_base_image.refuse()?;
+        let (flags, memory) = (arguments.of_package, arguments.memory_mib);
+        let run = package::run(package, flags, memory, arguments.command, global, ui);
         return end(run, arguments.timing, ui).await;
     }
     arguments.of_package.refuse()?;
+    let purpose = if arguments.command.is_empty() { Purpose::Console } else { Purpose::Command };
+    if let Some(preset) = arguments.base_image {
+        let (flags, memory) = (arguments.of_base_image, arguments.memory_mib);
+        let (workspace, mut ready) = base_image::ready(preset, flags, memory, purpose, global, ui).await?;
+        let plan = &mut ready.planned.plan;
+        let how = How { purpose, channel: arguments.channel, timing: arguments.timing };
+        return boot(&workspace, plan, how, &arguments.command, ui).await;
+    }
+    arguments.of_base_image.refuse()?;
+    refuse_memory(arguments.memory_mib)?;
     let machine = arguments.machine.as_deref().unwrap_or_default();
     let workspace = workspace(global, ui)?;
-    let purpose = if arguments.command.is_empty() { Purpose::Console } else { Purpose::Command };
     let mut plan = ops::plan(&workspace, machine, purpose)?;
-    if let Some(channel) = arguments.channel {
-        plan.insist_on(channel.into());
-    }
     if arguments.dry_run {
         return dry_run(&workspace, &plan, ui).await;
     }
+    let how = How { purpose, channel: arguments.channel, timing: arguments.timing };
+    boot(&workspace, &mut plan, how, &arguments.command, ui).await
+}
+
+/// A machine of `port.toml` says itself how much it has.
+fn refuse_memory(memory_mib: Option<u32>) -> Result<(), CommandError> {
+    match memory_mib {
+        None => Ok(()),
+        Some(_) => Err(CommandError::new(
+            Exit::Usage,
+            "`--memory-mib` can be given for a package or a base image: a machine's is `memory_mib` in its table",
+        )),
+    }
+}
+
+/// How a plan is run.
+#[derive(Clone, Copy)]
+struct How {
+    purpose: Purpose,
+    channel: Option<Channel>,
+    timing: bool,
+}
+
+/// Boots a plan and stays with it to its end.
+async fn boot(
+    workspace: &Workspace,
+    plan: &mut Plan,
+    how: How,
+    words: &[String],
+    ui: Ui,
+) -> Result<u8, CommandError> {
+    if let Some(channel) = how.channel {
+        plan.insist_on(channel.into());
+    }
     let work = async {
-        match purpose {
+        match how.purpose {
             Purpose::Command if terminal::is_interactive() && ui.format == Format::Text => {
-                attach::command(&workspace, &plan, arguments.command.clone(), ui).await
+                attach::command(workspace, plan, words.to_vec(), ui).await
             }
-            Purpose::Command => command(&workspace, &plan, arguments.command.clone(), ui).await,
-            Purpose::Console => attach::console(&workspace, &mut plan, ui).await,
+            Purpose::Command => command(workspace, plan, words.to_vec(), ui).await,
+            Purpose::Console => attach::console(workspace, plan, ui).await,
         }
     };
-    end(work, arguments.timing, ui).await
+    end(work, how.timing, ui).await
 }
 
 /// Waits for the end of a run, or for a signal: dropping the work kills the machine and removes what it made.

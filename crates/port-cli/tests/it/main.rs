@@ -6,6 +6,8 @@
 mod arm64;
 mod bad_input;
 mod base_images;
+mod base_images_boot;
+mod base_images_registry;
 mod boot;
 mod build;
 mod command_line;

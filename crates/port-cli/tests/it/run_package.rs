@@ -168,7 +168,7 @@ fn a_machine_and_a_package_are_told_apart() {
         (&["run", "machine", "--package", "hello"], "cannot be used with"),
         (&["run", "machine", "--architecture", "x86_64"], "expected `--package` with these flags"),
         (&["run", "machine", "--store", "port"], "expected `--package` with these flags"),
-        (&["run", "machine", "--memory-mib", "64"], "expected `--package` with these flags"),
+        (&["run", "machine", "--memory-mib", "64"], "a machine's is `memory_mib` in its table"),
         (&["run", "machine", "--substrate", "qemu"], "expected `--package` with these flags"),
         (&["run", "--package", "hello", "--dry-run"], "cannot be used with"),
     ] {

@@ -100,7 +100,7 @@ pub enum Below {
     Not,
 }
 
-fn with_digest(place: &Place, found: Digest) -> Place {
+pub(crate) fn with_digest(place: &Place, found: Digest) -> Place {
     match place.clone() {
         Place::Registry { registry, repository, tag, .. } => {
             Place::Registry { registry, repository, tag, digest: Some(found) }
@@ -109,7 +109,7 @@ fn with_digest(place: &Place, found: Digest) -> Place {
     }
 }
 
-fn name_of(place: &Place) -> Option<SignedName> {
+pub(crate) fn name_of(place: &Place) -> Option<SignedName> {
     match place {
         Place::Registry { registry, repository, .. } => {
             Some(SignedName::new(registry.as_str(), repository.as_str()))

@@ -1,6 +1,6 @@
 //! `port artifacts verify`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use port_ops::OpsError;
@@ -8,7 +8,6 @@ use port_ops::trust::{self, By, KeysAsked, Policies, VerifyReport};
 
 use super::subject::{Opened, SubjectArguments};
 use crate::args::{Format, Global};
-use crate::env_vars;
 use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
 
@@ -62,16 +61,11 @@ fn by(arguments: &Arguments, opened: &Opened, global: &Global) -> Result<By, Com
         }));
     }
     let policies = match (&arguments.policy, opened.workspace()) {
-        (Some(path), _) => Policies::load(std::slice::from_ref(path)),
-        (None, Some(workspace)) => Policies::of(workspace),
-        (None, None) => {
-            let beside = global.config.with_file_name("trust.toml");
-            let beside = Some(beside).filter(|path| port_content::fs::exists(Path::new(path)));
-            let paths: Vec<PathBuf> = env_vars::trust_policy().into_iter().chain(beside).collect();
-            Policies::load(&paths)
-        }
+        (Some(path), _) => Policies::load(std::slice::from_ref(path)).map_err(OpsError::from),
+        (None, Some(workspace)) => Policies::of(workspace).map_err(OpsError::from),
+        (None, None) => crate::commands::policies(global),
     };
-    let policies = policies.map_err(OpsError::from)?;
+    let policies = policies?;
     if policies.is_empty() {
         let message = "there is nothing to verify with: no key was named, and there is no `trust.toml`";
         let hint = "say `--key FILE` or `--policy FILE`";

@@ -23,9 +23,6 @@ pub(super) struct Flags {
     /// What a package runs on; else what it is packed for says so. Cloud Hypervisor boots packages for QEMU.
     #[arg(long, help_heading = "Packages", value_parser = substrate())]
     substrate: Option<Substrate>,
-    /// A package's memory, in MiB [default: 64].
-    #[arg(long, help_heading = "Packages", value_name = "MIB")]
-    memory_mib: Option<u32>,
     #[command(flatten)]
     targets: Targets,
     #[command(flatten)]
@@ -38,7 +35,6 @@ impl Flags {
     /// A machine of `port.toml` says all of this itself. clap's `requires` does not hold beside an argument that conflicts.
     pub(super) fn refuse(&self) -> Result<(), CommandError> {
         let is_usual = self.substrate.is_none()
-            && self.memory_mib.is_none()
             && self.targets.query() == Query::default()
             && self.store.is_usual()
             && !self.registry.plain_http
@@ -46,8 +42,8 @@ impl Flags {
         if is_usual {
             return Ok(());
         }
-        let message = "substrate, memory, targets, the store and how a registry is reached can be given for a package \
-                       alone: expected `--package` with these flags, found a machine's name";
+        let message = "substrate, targets, the store and how a registry is reached can be given for a package \
+                       alone: expected `--package` with these flags";
         Err(CommandError::new(Exit::Usage, message))
     }
 }
@@ -56,6 +52,7 @@ impl Flags {
 pub(super) async fn run(
     package: Reference,
     flags: Flags,
+    memory_mib: Option<u32>,
     arguments: Vec<String>,
     global: &Global,
     ui: Ui,
@@ -63,7 +60,7 @@ pub(super) async fn run(
     let began = Instant::now();
     let packages = flags.store.with_registry(&flags.registry, global, ui)?;
     let selection = Selection { reference: package, query: flags.targets.query() };
-    let memory_mib = flags.memory_mib.unwrap_or(ops::DEFAULT_MEMORY_MIB);
+    let memory_mib = memory_mib.unwrap_or(ops::DEFAULT_MEMORY_MIB);
     let request = Request { selection, substrate: flags.substrate, memory_mib, arguments };
     let plan = ops::plan(&packages, &request).await?;
     let environment = env_vars::environment(host::architecture()?);
