@@ -249,6 +249,9 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         OpsError::ChangedMeanwhile { .. } => {
             one(Exit::Failed, "another process builds into the same path; build again".to_owned())
         }
+        OpsError::ChangedOnItsWay { .. } => {
+            one(Exit::Failed, "wait until whoever writes it is done, and try again".to_owned())
+        }
         OpsError::Kernel(_) | OpsError::Image(_) | OpsError::Files(_) => (Exit::Failed, vec![]),
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use futures_util::future::{Either, select};
 use port_backend::ErrorKind;
 use port_content::aside;
+use port_content::hashing::digest_of;
 use port_layout::Blob;
 use port_layout::native::{self, Stored};
 use port_model::{Bundle, Component, ComponentKind, Encoding};
 use port_packed::PackedError;
-use port_store::StoreError;
+use tokio::sync::Mutex;
 use tokio::task::JoinError;
 
 use crate::copy::CopyError;
@@ -39,6 +40,8 @@ pub(crate) struct Encoder<'a> {
     pub(crate) mounts: &'a Mounts,
     /// Whether it may be sent.
     pub(crate) preflight: &'a Preflight<'a>,
+    /// Held by the thread that packs.
+    pub(crate) packing: Arc<Mutex<()>>,
 }
 
 /// Whether a file of this kind and size is encoded from where it lies, and goes into the store meanwhile.
@@ -92,34 +95,52 @@ impl Encoder<'_> {
         encoded: &mut Encoded,
     ) -> Result<(Stored, Option<u64>), OpsError> {
         let local = self.target.local_path(component.kind, &component.file_name);
-        let store = &self.source.workspace.store;
+        let result = self.take_in_and_encode(component, &local, encoded).await;
+        // Nothing may write into the store when the operation is over, nor be cut off by the end of the program.
+        drop(self.packing.lock().await);
         let raw = self.target.artifact.encoding(component.kind) == Encoding::Raw;
-        let taking = {
-            let (store, local, digest) = (store.clone(), local.clone(), component.digest.clone());
-            tokio::task::spawn_blocking(move || match raw {
-                true => store.ingest_aside(&local, &digest),
-                // Deltas and later versions read it again.
-                false => store.ingest_expected(&local, &digest),
-            })
-        };
-        let encoding = std::pin::pin!(self.encode_file(component, &local, encoded));
+        match result {
+            // What was sent as it is, the registry has hashed.
+            Ok(done) if raw => Ok(done),
+            Err(error @ OpsError::Store(_)) => Err(error),
+            result => {
+                // A file that changed is the cause of whatever else went wrong.
+                let found = self.source.workspace.store.digest_of_file(&local);
+                match found.is_ok_and(|(digest, _)| digest == component.digest) {
+                    true => result,
+                    false => Err(OpsError::ChangedOnItsWay { path: local }),
+                }
+            }
+        }
+    }
+
+    /// Both at the same time. The first that fails ends the other, except that what is taken in is waited for.
+    async fn take_in_and_encode(
+        &self,
+        component: &Component,
+        local: &Path,
+        encoded: &mut Encoded,
+    ) -> Result<(Stored, Option<u64>), OpsError> {
+        let raw = self.target.artifact.encoding(component.kind) == Encoding::Raw;
+        let store = self.source.workspace.store.clone();
+        let (path, digest) = (local.to_owned(), component.digest.clone());
+        let taking = tokio::task::spawn_blocking(move || match raw {
+            true => store.ingest_aside(&path, &digest),
+            // Deltas and later versions read it again.
+            false => store.ingest_expected(&path, &digest),
+        });
+        let encoding = std::pin::pin!(self.encode_file(component, local, encoded));
         let lost = |error: JoinError| std::panic::resume_unwind(error.into_panic());
-        let result = match select(taking, encoding).await {
+        match select(taking, encoding).await {
             Either::Left((taken, encoding)) => {
                 taken.unwrap_or_else(lost)?;
-                encoding.await?
+                encoding.await
             }
             Either::Right((result, taking)) => {
-                // A file that changed is the cause of whatever else went wrong.
                 taking.await.unwrap_or_else(lost)?;
-                result?
+                result
             }
-        };
-        // What was sent as it is, the registry has hashed.
-        if !raw && store.digest_of_file(&local)?.0 != component.digest {
-            return Err(StoreError::ChangedMeanwhile { path: local.clone() }.into());
         }
-        Ok(result)
     }
 
     /// `path` is where the component's bytes are.
@@ -155,7 +176,9 @@ impl Encoder<'_> {
             return Ok(Stored::Raw);
         }
         self.preflight.ask().await?;
-        self.check_conflict().await?;
+        if let Some(manifest) = self.foreseen(encoded)? {
+            self.check_conflict(&manifest).await?;
+        }
         let blob = Blob { digest: digest.clone(), size: component.size };
         encoded.moved += upload_file(path, repository, &blob, self.mounts.get(digest)).await?;
         Ok(Stored::Raw)
@@ -172,12 +195,15 @@ impl Encoder<'_> {
             return Ok((known, Some(component.size)));
         }
         self.preflight.ask().await?;
-        self.check_conflict().await?;
+        // Its manifest is not known yet, but it is another than the one that is published.
+        self.check_conflict(&native::encode(self.bundle, digest_of).manifest).await?;
         self.note_small_blocks(component, path)?;
         let find = async || parent::find(self.source, &self.options.parent, component.kind).await;
         encoded.parent = find().await?;
         let pack = async |parent| {
-            pack::pack(self.source.workspace, (repository, self.mounts), (component, path), parent).await
+            let busy = Arc::clone(&self.packing).lock_owned().await;
+            let to = (repository, self.mounts);
+            pack::pack(self.source.workspace, to, (component, path), parent, busy).await
         };
         let mut outcome = pack(encoded.parent.clone()).await;
         if let Err(OpsError::Packed(error @ PackedError::OtherImage { .. })) = &outcome
@@ -271,11 +297,20 @@ impl Encoder<'_> {
         Ok(true)
     }
 
-    /// Refuses a push that the index would refuse, before anything is packed: its manifest is not known yet, but it is another
-    /// than the one that is published.
-    async fn check_conflict(&self) -> Result<(), OpsError> {
-        let probe = native::encode(self.bundle, port_content::hashing::digest_of).manifest;
-        let entry = Entry { bundle: self.bundle, manifest: &probe, strategy: self.options.strategy };
+    /// The manifest that will be published, where what is still to be encoded tells: files that go out as they are.
+    fn foreseen(&self, encoded: &Encoded) -> Result<Option<Vec<u8>>, OpsError> {
+        let rest = self.bundle.components.get(encoded.stored.len()..).unwrap_or_default();
+        if rest.iter().any(|component| self.target.artifact.encoding(component.kind) != Encoding::Raw) {
+            return Ok(None);
+        }
+        let stored: Vec<Stored> =
+            encoded.stored.iter().cloned().chain(rest.iter().map(|_| Stored::Raw)).collect();
+        Ok(Some(native::encode_stored(self.bundle, &stored, digest_of)?.manifest))
+    }
+
+    /// Refuses a push that the index would refuse, before its work is done.
+    async fn check_conflict(&self, manifest: &[u8]) -> Result<(), OpsError> {
+        let entry = Entry { bundle: self.bundle, manifest, strategy: self.options.strategy };
         published::check(self.source.backend, self.target, &entry).await
     }
 

@@ -97,6 +97,12 @@ pub enum OpsError {
         /// What lies there.
         found: Digest,
     },
+    /// Somebody wrote to a local file while it went out.
+    #[error("`{}` changed while it was pushed; nothing was published", path.display())]
+    ChangedOnItsWay {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The artifact has no backend for this direction.
     #[error("`{artifact}` has no `distribution.{direction}`")]
     NoBackend {

@@ -30,8 +30,15 @@ pub(crate) struct HashedFile {
 
 impl HashedFile {
     /// A local file, hashed where it lies.
+    /// A local file, hashed where it lies.
     pub(crate) fn local(workspace: &Workspace, file: LocalFile) -> Result<Self, OpsError> {
         let (digest, size) = workspace.store.digest_of_file(&file.path)?;
+        Ok(Self { kind: file.kind, name: file.name, path: file.path, digest, size })
+    }
+
+    /// The same, of a file that is about to be published: one that rotted is refused.
+    pub(crate) fn to_publish(workspace: &Workspace, file: LocalFile) -> Result<Self, OpsError> {
+        let (digest, size) = workspace.store.digest_to_publish(&file.path)?;
         Ok(Self { kind: file.kind, name: file.name, path: file.path, digest, size })
     }
 

@@ -1,6 +1,8 @@
-//! push: local path → store → backend, and a copy in the cache (acceptance P-44, P-49).
+//! push: local path → store → backend, and a copy in the cache (acceptance P-44, P-49). A large file goes into the store while it
+//! goes out to a registry, both from where it lies.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use port_backend::{Backend, Document, Documents, FileSystem, Publication, PublishedFile};
 use port_config::Backend as BackendConfig;
@@ -110,8 +112,9 @@ pub async fn push(
         Some(_) => Mounts::of(workspace, reference)?,
         None => Mounts::default(),
     };
+    let (bundled, mounted, packing) = (&bundle, &mounts, Arc::default());
     let encoder =
-        Encoder { source, target, bundle: &bundle, options, mounts: &mounts, preflight: &preflight };
+        Encoder { source, target, bundle: bundled, options, mounts: mounted, preflight: &preflight, packing };
     let encoded = encoder.encode().await?;
     let Recorded { documents, entry: named } = write_documents(workspace, &bundle, &encoded.stored)?;
     let manifest = named.digest.clone();
@@ -154,7 +157,7 @@ fn take_in(source: Source<'_>, target: Target<'_>, file: LocalFile) -> Result<Ha
     let workspace = source.workspace;
     let size = fs::metadata(&file.path)?.len();
     if goes_out_as_it_is(source, target, file.kind, size) {
-        return HashedFile::local(workspace, file);
+        return HashedFile::to_publish(workspace, file);
     }
     let blob = workspace.store.ingest_file(&file.path)?;
     Ok(HashedFile::stored(workspace, file.kind, file.name, blob))

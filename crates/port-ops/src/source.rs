@@ -125,7 +125,11 @@ impl Source<'_> {
         if let Some(told) = store.materialise_beside(digest, size, local)? {
             held = held.telling(Arc::new(told));
         }
-        let fetched = repository.blob_to_file(digest, size, &held).await;
+        let mut fetched = repository.blob_to_file(digest, size, &held).await;
+        if fetched.as_ref().is_err_and(|error| error.failure.is_disk_full()) && store.give_up_beside(local) {
+            // The copy may have taken the room that the blob needs.
+            fetched = repository.blob_to_file(digest, size, &held).await;
+        }
         fetched.map_err(|error| self.failed(digest, error.into()))?;
         store.adopt(digest, size)?;
         held.forget()?;

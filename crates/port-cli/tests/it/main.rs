@@ -43,6 +43,7 @@ mod packed_parents;
 mod protection_mode;
 mod publishers;
 mod pull_by_index;
+mod push_large;
 mod race;
 mod referrers;
 mod registry;

@@ -125,34 +125,40 @@ fn a_push_over_a_bad_network_ends_right_or_clearly() {
 #[test]
 fn a_file_that_changes_while_it_goes_out_is_not_published() {
     use std::os::unix::fs::FileExt as _;
+    const SIZE: u64 = 2 * FAULTY;
     let Some(registry) = open_registry(Software::DockerRegistry) else { return };
-    let size = 2 * FAULTY;
-    let stalls = faults(Direction::Up, &[(20 * MIB, Trouble::Stall(Duration::from_secs(3)))]);
-    let proxy = Proxy::start(registry.address(), Link::default(), &stalls);
-    let project = with_configuration(&configuration(proxy.address(), "changes", ANONYMOUS));
-    let local = project.write(LOCAL_KERNEL, b"");
-    std::fs::copy(large(size / MIB), &local).unwrap();
-    let changing = {
-        let local = local.clone();
-        std::thread::spawn(move || {
-            while proxy.up() < 20 * MIB {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            let file = std::fs::OpenOptions::new().write(true).open(local).unwrap();
-            file.write_all_at(b"changed", size - MIB).unwrap();
-            proxy
-        })
-    };
-    let ran = bounded(&project, "push");
-    // Kept open until the last push has gone through it.
-    let _proxy = changing.join().unwrap();
-    assert_ne!(ran.code, 0, "{ran}");
-    let direct = with_configuration(&configuration(registry.address(), "changes", ANONYMOUS));
-    assert_ne!(bounded(&direct, "pull").code, 0, "something was published\n{ran}");
-    // As it is now, it is as good as any other.
-    succeed(&project, "push", "tiny");
-    succeed(&direct, "pull", "tiny");
-    assert_same(&direct, &local);
+    let write: fn(&std::fs::File) = |file| file.write_all_at(b"changed", SIZE - MIB).unwrap();
+    let cut: fn(&std::fs::File) = |file| file.set_len(SIZE / 4).unwrap();
+    for (what, change) in [("written", write), ("cut", cut)] {
+        let stalls = faults(Direction::Up, &[(20 * MIB, Trouble::Stall(Duration::from_secs(3)))]);
+        let proxy = Proxy::start(registry.address(), Link::default(), &stalls);
+        let name = format!("changes/{what}");
+        let project = with_configuration(&configuration(proxy.address(), &name, ANONYMOUS));
+        let local = project.write(LOCAL_KERNEL, b"");
+        std::fs::copy(large(SIZE / MIB), &local).unwrap();
+        let changing = {
+            let local = local.clone();
+            std::thread::spawn(move || {
+                while proxy.up() < 20 * MIB {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                change(&std::fs::OpenOptions::new().write(true).open(local).unwrap());
+                proxy
+            })
+        };
+        let ran = bounded(&project, "push");
+        // Kept open until the last push has gone through it.
+        let _proxy = changing.join().unwrap();
+        assert_eq!(ran.code, 1, "{what}\n{ran}");
+        assert!(ran.stderr.contains("` changed while it was "), "{what}\n{ran}");
+        assert!(ran.stderr.contains("hint: wait until whoever writes it is done"), "{what}\n{ran}");
+        let direct = with_configuration(&configuration(registry.address(), &name, ANONYMOUS));
+        assert_eq!(artifacts(&direct, "pull", "tiny").code, 5, "{what}: something was published\n{ran}");
+        // As it is now, it is as good as any other.
+        succeed(&project, "push", "tiny");
+        succeed(&direct, "pull", "tiny");
+        assert_same(&direct, &local);
+    }
 }
 
 #[test]

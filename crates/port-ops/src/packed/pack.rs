@@ -17,7 +17,7 @@ use port_model::{Component, Event, Reference, Reporter};
 use port_packed::{Control, Image, Options, Pack, PackSink, Packed, Step};
 use port_registry::{BlobSource, BlobUpload, Pushed, Repository, names_of};
 use port_store::{Ingest, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::parent::Parent;
 use crate::copy::CopyError;
@@ -35,12 +35,24 @@ pub(crate) struct Outcome {
     pub(crate) in_parent: u64,
 }
 
+/// Tells the thread to end when nobody waits for it any more.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Packs a component, whose file is at this path, and sends what is new.
+///
+/// A thread packs. It ends by itself soon after this is given up; until then it has `busy`.
 pub(crate) async fn pack(
     workspace: &Workspace,
     (repository, mounts): (&Repository, &Mounts),
     (component, path): (&Component, &Path),
     parent: Option<Parent>,
+    busy: OwnedMutexGuard<()>,
 ) -> Result<Outcome, OpsError> {
     let (sender, mut complete) = mpsc::channel(1);
     let (cancelled, untold) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(u64::MAX)));
@@ -53,14 +65,18 @@ pub(crate) async fn pack(
         untold,
     };
     let reporter = Arc::clone(&workspace.reporter);
-    let packing = tokio::task::spawn_blocking(move || job.run(sender, reporter.as_ref()));
+    let stop = Stop(cancelled);
+    let packing = tokio::task::spawn_blocking(move || {
+        let _busy = busy;
+        job.run(sender, reporter.as_ref())
+    });
     let mut sent = Ok(0);
     while let Some(blob) = complete.recv().await {
         match upload(&workspace.store, repository, &blob, mounts.get(&blob.digest)).await {
             Ok(bytes) => sent = sent.map(|sum| sum + bytes),
             Err(error) => {
                 sent = Err(error);
-                cancelled.store(true, Ordering::Relaxed);
+                drop(stop);
                 break;
             }
         }
@@ -219,7 +235,7 @@ impl PackSink for Sink<'_> {
             return Err(io::Error::other("a pack ended before it began"));
         };
         let blob = ingest.commit_hashed(&pack.digest, pack.size()).map_err(io::Error::other)?;
-        // Nobody listens after a failed upload: then the control says so too.
+        // Nobody listens after a failed upload, or when all is given up: then the control says so too.
         let _ = self.complete.blocking_send(Blob { digest: blob.digest, size: blob.size });
         Ok(())
     }
