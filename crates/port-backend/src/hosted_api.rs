@@ -10,6 +10,7 @@
 
 mod download;
 mod index;
+mod patience;
 mod upload;
 mod wire;
 
@@ -22,6 +23,7 @@ use port_registry::Secret;
 
 use crate::backend::{Backend, Document, Documents, Fetched, Found, FoundFile, MergeIndex, Publication};
 use crate::error::{BackendError, ErrorKind};
+pub use patience::Patience;
 use wire::{Answered, Call, Resolved};
 
 /// How a control plane is reached.
@@ -48,6 +50,7 @@ pub struct HostedAccess {
 pub struct HostedApi {
     access: HostedAccess,
     http: reqwest::Client,
+    patience: Patience,
 }
 
 impl HostedApi {
@@ -64,7 +67,13 @@ impl HostedApi {
                 source,
             )
         })?;
-        Ok(Self { access, http })
+        Ok(Self { access, http, patience: Patience::default() })
+    }
+
+    /// The same, waiting otherwise.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     fn path(&self, reference: &Reference, variant: Variant, file: &FileName) -> String {

@@ -21,5 +21,5 @@ pub use backend::{
 };
 pub use error::{BackendError, ErrorKind, NothingPublished};
 pub use file_system::FileSystem;
-pub use hosted_api::{HostedAccess, HostedApi};
+pub use hosted_api::{HostedAccess, HostedApi, Patience as HostedPatience};
 pub use registry::{OciRegistry, Refusal, SelectVariant, Selected};

@@ -11,7 +11,9 @@ use port_content::sparse;
 use port_model::{Event, FileName, Reporter};
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
+use tokio::time::Instant;
 
+use super::patience::Pace;
 use super::wire::{Call, Failed};
 use crate::backend::{Check, Fetched, FoundFile};
 use crate::error::{BackendError, ErrorKind};
@@ -88,13 +90,16 @@ async fn gather(
     task: &str,
     reporter: &dyn Reporter,
 ) -> Result<(), Failed> {
-    let mut idle = 0;
+    let (mut idle, mut furthest) = (0, download.hasher.size());
     while download.hasher.size() < download.wanted.size {
-        let before = download.hasher.size();
         match download.attempt(call, task, reporter).await {
             Ok(()) => {}
             Err(failed) if failed.again && idle < TRIES => {
-                idle = if download.hasher.size() > before { 0 } else { idle + 1 };
+                // A byte more is no progress: a server that cuts after each would be asked for ever.
+                idle += 1;
+                if download.hasher.size() >= furthest + call.api.patience.progress {
+                    (furthest, idle) = (download.hasher.size(), 0);
+                }
                 tokio::time::sleep(call.api.access.pause.saturating_mul(1 << idle)).await;
             }
             Err(failed) => return Err(failed),
@@ -112,7 +117,12 @@ impl Download<'_> {
         }
         let mut response = call.send(asked).await?;
         self.accept(&response, have)?;
-        while let Some(piece) = response.chunk().await.map_err(cut)? {
+        let mut pace = Pace::new(call.api.patience);
+        let mut since = Instant::now();
+        while let Some(piece) = call.piece(&mut response).await? {
+            if !pace.keeps(since, piece.len() as u64) {
+                return Err(Failed::too_slow(call.api.patience));
+            }
             if self.hasher.size() + piece.len() as u64 > self.wanted.size {
                 let reason = format!("the server sends more than {} bytes", self.wanted.size);
                 return Err(Failed::final_of(ErrorKind::Corrupt, reason));
@@ -120,6 +130,7 @@ impl Download<'_> {
             self.write(&piece).map_err(|error| Failed::final_of(ErrorKind::Failed, error))?;
             self.moved += piece.len() as u64;
             reporter.event(Event::Advanced { task: task.to_owned(), bytes: piece.len() as u64 });
+            since = Instant::now();
         }
         if self.hasher.size() < self.wanted.size {
             return Err(cut("the answer ended early"));

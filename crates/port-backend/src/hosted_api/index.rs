@@ -1,10 +1,11 @@
 //! The index of a version, through the server's other face: read, merged by the caller, and written only in place of what was read.
 
+use port_content::hashing::digest_of;
 use port_content::limit;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 
-use super::wire::{Call, Failed, read as read_answer};
+use super::wire::{Call, Failed};
 use crate::backend::{Document, MergeIndex};
 use crate::error::{BackendError, ErrorKind};
 
@@ -36,7 +37,7 @@ pub(super) async fn read(call: &Call<'_>) -> Result<Read, BackendError> {
     };
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (media_type, tag) = (header(CONTENT_TYPE).unwrap_or_default(), header(ETAG));
-    let bytes = read_answer(response).await.map_err(|failed| call.failed(failed))?;
+    let bytes = call.read(response).await.map_err(|failed| call.failed(failed))?;
     if bytes.len() as u64 > limit::DOCUMENT {
         let reason = format!("the index has {} bytes: at most {} are read", bytes.len(), limit::DOCUMENT);
         return Err(call.failed(Failed::final_of(ErrorKind::Corrupt, reason)));
@@ -52,21 +53,20 @@ pub(super) async fn merge(call: &Call<'_>, merge: MergeIndex<'_>) -> Result<(), 
             .map_err(|reason| call.failed(Failed::final_of(ErrorKind::Conflict, reason)))?;
         let Some(document) = merged else { return Ok(()) };
         let request = call.request(Method::PUT, &path(call)).header(CONTENT_TYPE, document.media_type);
-        let request = match before.tag {
+        // A proxy may take the tag away; what the server compares with is the digest.
+        let read = before.document.map(|document| format!("\"{}\"", digest_of(&document.bytes)));
+        let request = match before.tag.or(read) {
             Some(tag) => request.header(IF_MATCH, tag),
             None => request.header(IF_NONE_MATCH, "*"),
         };
-        let response = request.body(document.bytes).send().await;
-        match response {
-            Ok(response) if response.status() == StatusCode::PRECONDITION_FAILED => {}
-            Ok(response) if response.status().is_success() => return Ok(()),
-            Ok(response) => {
-                let reason = format!("the server answered {} to the index", response.status());
-                return Err(call.failed(Failed::final_of(ErrorKind::Failed, reason)));
-            }
-            Err(error) => {
-                return Err(call.failed(Failed::final_of(ErrorKind::Unavailable, error.without_url())));
-            }
+        let response =
+            call.answer(request.body(document.bytes)).await.map_err(|failed| call.failed(failed))?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        if response.status() != StatusCode::PRECONDITION_FAILED {
+            let reason = format!("the server answered {} to the index", response.status());
+            return Err(call.failed(Failed::final_of(ErrorKind::Failed, reason)));
         }
     }
     let reason = "others change the index all the time; try again";

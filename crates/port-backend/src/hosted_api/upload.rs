@@ -37,7 +37,7 @@ pub(super) async fn upload(
     let operation = format!("publish `{}`", file.name);
     let call = Call { operation: &operation, ..*call };
     let mut begun: Option<u64> = None;
-    let mut idle = 0;
+    let (mut furthest, mut idle, mut unkept) = (0, 0, 0);
     loop {
         let offset = match call.status(&file.name, &file.digest).await? {
             Answered::Others => {
@@ -52,10 +52,17 @@ pub(super) async fn upload(
             }
             Answered::Ours(Status { offset, .. }) => offset.min(file.size),
         };
-        idle = if begun.is_some_and(|begun| offset > begun) { 0 } else { idle };
+        if offset >= furthest + call.api.patience.progress {
+            (furthest, idle) = (offset, 0);
+        }
         begun = Some(begun.map_or(offset, |begun| begun.min(offset)));
         match send(&call, file, Some(offset), reporter).await {
-            Ok(()) => {}
+            // The next look must find it there: a server that takes files and keeps none is not fed for ever.
+            Ok(()) if unkept < TRIES => unkept += 1,
+            Ok(()) => {
+                let reason = format!("the server took the file {TRIES} times and does not have it");
+                return Err(call.failed(Failed::final_of(ErrorKind::Corrupt, reason)));
+            }
             Err(failed) if failed.again && idle < TRIES => {
                 tokio::time::sleep(call.api.access.pause.saturating_mul(1 << idle)).await;
                 idle += 1;
@@ -95,12 +102,19 @@ async fn send(
     reporter.event(Event::Started { task: task.clone(), total: Some(file.size) });
     reporter.event(Event::Advanced { task: task.clone(), bytes: from });
     let (tell, mut told) = mpsc::unbounded_channel();
-    let sending = call.send(request.body(body(source, from, file.size, tell)));
+    let sending = call.send_unwatched(request.body(body(source, from, file.size, tell)));
     tokio::pin!(sending);
+    let mut left = file.size.saturating_sub(from);
     let sent = loop {
+        // Anew with each piece that goes; the server has its time with what it has whole.
+        let patience = if left > 0 { call.api.patience.stall } else { call.api.patience.commit };
         tokio::select! {
-            Some(bytes) = told.recv() => reporter.event(Event::Advanced { task: task.clone(), bytes }),
+            Some(bytes) = told.recv() => {
+                left = left.saturating_sub(bytes);
+                reporter.event(Event::Advanced { task: task.clone(), bytes });
+            }
             sent = &mut sending => break sent,
+            () = tokio::time::sleep(patience) => break Err(Failed::stalled(patience)),
         }
     };
     reporter.event(Event::Finished { task });

@@ -3,19 +3,20 @@
 use std::error::Error;
 use std::time::Duration;
 
+use bytes::Bytes;
 use port_model::{Digest, FileName, Reference, Variant};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::HostedApi;
+use super::patience::{Pace, Patience};
 use crate::backend::Publication;
 use crate::error::{BackendError, ErrorKind};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long the server may say nothing.
-const STALL: Duration = Duration::from_secs(60);
 /// The largest answer that is no file, in bytes: two documents and what is around them.
 const LARGEST: usize = 32 * 1024 * 1024;
 /// By this header, a server shows that it has more than the two published routes.
@@ -23,14 +24,14 @@ const OURS: &str = "x-port-control-plane";
 /// The metadata of a push.
 pub(super) const TRANSFER: &str = "x-port-artifact-transfer";
 
-/// The client; a redirect would carry the token elsewhere.
+/// The client; a redirect would carry the token elsewhere. Its own timeouts count from the beginning of a request, however much moves
+/// meanwhile, so there are none (`patience.rs`).
 pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
     // Installing twice is harmless: the first one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .user_agent(concat!("port/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
-        .read_timeout(STALL)
         .redirect(reqwest::redirect::Policy::none())
         .build()
 }
@@ -94,6 +95,18 @@ impl Failed {
         Self { kind: ErrorKind::Unavailable, reason: error.into(), again: true }
     }
 
+    /// Nothing moved for as long as that.
+    pub(super) fn stalled(patience: Duration) -> Self {
+        let reason = format!("nothing moved for {} seconds", patience.as_secs_f32());
+        Self { kind: ErrorKind::Unavailable, reason: reason.into(), again: true }
+    }
+
+    /// The server drips.
+    pub(super) fn too_slow(patience: Patience) -> Self {
+        let reason = format!("it sends less than {} bytes per second", patience.least_rate);
+        Self { kind: ErrorKind::Unavailable, reason: reason.into(), again: true }
+    }
+
     pub(super) fn final_of(kind: ErrorKind, reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind, reason: reason.into(), again: false }
     }
@@ -129,13 +142,57 @@ impl Call<'_> {
         request.header("x-port-audience", &access.audience)
     }
 
-    /// Sends a request; what comes back has a status of success.
+    /// Sends a small request; what comes back has a status of success.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failed> {
-        let response = request.send().await.map_err(Failed::no_answer)?;
+        self.accepted(self.answer(request).await?).await
+    }
+
+    /// Sends a request with a file, for which the caller looks whether something moves.
+    pub(super) async fn send_unwatched(&self, request: RequestBuilder) -> Result<Response, Failed> {
+        self.accepted(request.send().await.map_err(Failed::no_answer)?).await
+    }
+
+    async fn accepted(&self, response: Response) -> Result<Response, Failed> {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(refused(response).await)
+        Err(self.refused(response).await)
+    }
+
+    /// The answer to a small request, whatever its status.
+    pub(super) async fn answer(&self, request: RequestBuilder) -> Result<Response, Failed> {
+        let stall = self.api.patience.stall;
+        let answer = tokio::time::timeout(stall, request.send()).await;
+        answer.map_err(|_| Failed::stalled(stall))?.map_err(Failed::no_answer)
+    }
+
+    /// The next bytes of an answer; none at its end.
+    pub(super) async fn piece(&self, response: &mut Response) -> Result<Option<Bytes>, Failed> {
+        let stall = self.api.patience.stall;
+        let piece = tokio::time::timeout(stall, response.chunk()).await;
+        piece.map_err(|_| Failed::stalled(stall))?.map_err(Failed::no_answer)
+    }
+
+    /// Reads an answer that is no file, within a size and a time.
+    pub(super) async fn read(&self, mut response: Response) -> Result<Vec<u8>, Failed> {
+        let (mut bytes, mut pace) = (Vec::new(), Pace::new(self.api.patience));
+        loop {
+            let since = Instant::now();
+            let Some(piece) = self.piece(&mut response).await? else { return Ok(bytes) };
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > LARGEST {
+                let reason = format!("the answer is larger than {LARGEST} bytes, the most that is read here");
+                return Err(Failed::final_of(ErrorKind::Corrupt, reason));
+            }
+            if !pace.keeps(since, piece.len() as u64) {
+                return Err(Failed::too_slow(self.api.patience));
+            }
+        }
+    }
+
+    async fn refused(&self, response: Response) -> Failed {
+        let status = response.status();
+        refusal(status, &self.read(response).await.unwrap_or_default())
     }
 
     /// The failure as the caller's error.
@@ -147,16 +204,16 @@ impl Call<'_> {
     async fn ask(&self, route: &str, body: &Value) -> Result<Answered<Value>, BackendError> {
         let request = self.request(Method::POST, route).header("content-type", "application/json");
         let request = request.body(body.to_string());
-        let response = request.send().await.map_err(|error| self.failed(Failed::no_answer(error)))?;
+        let response = self.answer(request).await.map_err(|failed| self.failed(failed))?;
         let is_ours = response.headers().contains_key(OURS);
         let unknown = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
         if !is_ours && unknown.contains(&response.status()) {
             return Ok(Answered::Others);
         }
         if !response.status().is_success() {
-            return Err(self.failed(refused(response).await));
+            return Err(self.failed(self.refused(response).await));
         }
-        let bytes = read(response).await.map_err(|failed| self.failed(failed))?;
+        let bytes = self.read(response).await.map_err(|failed| self.failed(failed))?;
         let mut answer: Value = serde_json::from_slice(&bytes)
             .map_err(|error| self.failed(Failed::final_of(ErrorKind::Corrupt, error)))?;
         Ok(Answered::Ours(answer.get_mut("result").map(Value::take).unwrap_or_default()))
@@ -218,24 +275,9 @@ impl Call<'_> {
     }
 }
 
-/// Reads an answer that is no file.
-pub(super) async fn read(mut response: Response) -> Result<Vec<u8>, Failed> {
-    let mut bytes = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(Failed::no_answer)? {
-        bytes.extend_from_slice(&piece);
-        if bytes.len() > LARGEST {
-            let reason = format!("the answer is larger than {LARGEST} bytes, the most that is read here");
-            return Err(Failed::final_of(ErrorKind::Corrupt, reason));
-        }
-    }
-    Ok(bytes)
-}
-
 /// What a status means, with the message that came along.
-async fn refused(response: Response) -> Failed {
-    let status = response.status();
-    let body = read(response).await.unwrap_or_default();
-    let message = serde_json::from_slice::<Value>(&body).ok();
+fn refusal(status: StatusCode, body: &[u8]) -> Failed {
+    let message = serde_json::from_slice::<Value>(body).ok();
     let message = message.as_ref().and_then(|answer| answer.get("message")?.as_str()).unwrap_or_default();
     let message: String = message.chars().filter(|c| !c.is_control()).take(500).collect();
     let kind = match status {
