@@ -35,7 +35,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         sparse: Sparse::Accepted,
         control_plane: "demo".to_owned(),
         observer: Arc::new(Print),
+        clock: Arc::new(jiff::Timestamp::now),
         limits: Limits::default(),
+        tls: None,
+        audit: None,
+        public_url: None,
     };
     let stop = async {
         let _ = tokio::signal::ctrl_c().await;

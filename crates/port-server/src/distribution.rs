@@ -7,21 +7,22 @@
 //! What a client may not read and what is not there look the same to it only where it has a token; without one it is asked for one.
 
 mod blobs;
+mod challenge;
 mod lists;
 mod manifests;
 mod refusal;
 mod route;
 mod uploads;
 
-use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
 
+pub(crate) use challenge::{bearer, site};
 pub(crate) use refusal::Refusal;
 use route::Route;
 
 use crate::catalog::Catalog;
 use crate::gate::{Action, Principal};
-use crate::http::{Answer, Head, Set as _, empty};
+use crate::http::{Answer, Head, RequestBody, Set as _, empty};
 use crate::name::RepositoryName;
 
 /// One request, with who sent it.
@@ -37,12 +38,12 @@ impl Call<'_> {
         if self.principal.may(action, repository) {
             return Ok(());
         }
-        Err(Refusal::not_allowed(self.principal, repository))
+        Err(Refusal::not_allowed(self.principal, action, repository))
     }
 }
 
 /// Answers a request below `/v2/`.
-pub(crate) async fn answer(call: &Call<'_>, body: Incoming) -> Answer {
+pub(crate) async fn answer(call: &Call<'_>, body: RequestBody) -> Answer {
     let answered = match route::route(&call.head.path) {
         Ok(route) => serve(call, route, body).await,
         Err(refusal) => Err(refusal),
@@ -51,7 +52,7 @@ pub(crate) async fn answer(call: &Call<'_>, body: Incoming) -> Answer {
     answer.set("docker-distribution-api-version", "registry/2.0")
 }
 
-async fn serve(call: &Call<'_>, route: Route, body: Incoming) -> Result<Answer, Refusal> {
+async fn serve(call: &Call<'_>, route: Route, body: RequestBody) -> Result<Answer, Refusal> {
     let method = &call.head.method;
     match route {
         Route::Ping if is_read(method) => Ok(empty(StatusCode::OK)),

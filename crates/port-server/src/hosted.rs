@@ -20,18 +20,21 @@ mod push;
 mod reply;
 
 use hyper::Method;
-use hyper::body::Incoming;
 
 pub(crate) use reply::HostedError;
 
 use crate::catalog::Catalog;
 use crate::gate::{Action, Principal};
-use crate::http::{Answer, Head, Set as _};
+use crate::http::{Answer, Head, RequestBody, Set as _};
 use crate::name::{RepositoryName, Tag};
 use crate::storage::StorageError;
 
 /// Where the readable paths are, below the storage (acceptance P-11, P-39).
 const ARTIFACTS: &str = "artifacts";
+
+/// The routes below `/v1/`.
+pub(crate) const ROUTES: [&str; 5] =
+    ["artifacts:push", "artifacts:pull", "artifacts:status", "artifacts:resolve", "artifacts:publish"];
 
 /// One request, with who sent it.
 pub(crate) struct Call<'a> {
@@ -65,18 +68,16 @@ pub(crate) async fn follow(
 }
 
 /// Answers a request below `/v1/`.
-pub(crate) async fn answer(call: &Call<'_>, body: Incoming) -> Answer {
+pub(crate) async fn answer(call: &Call<'_>, body: RequestBody) -> Answer {
     let answered = serve(call, body).await;
     let answer = answered.unwrap_or_else(|error| error.answer(&call.head.path, call.control_plane));
     // By this, Port's client knows a server that has more than the two published routes.
     answer.set(reply::CONTROL_PLANE, call.control_plane)
 }
 
-async fn serve(call: &Call<'_>, body: Incoming) -> Result<Answer, HostedError> {
+async fn serve(call: &Call<'_>, body: RequestBody) -> Result<Answer, HostedError> {
     let route = call.head.path.strip_prefix("/v1/").unwrap_or("");
-    let known =
-        ["artifacts:push", "artifacts:pull", "artifacts:status", "artifacts:resolve", "artifacts:publish"];
-    if !known.contains(&route) {
+    if !ROUTES.contains(&route) {
         return Err(HostedError::unknown_path());
     }
     if call.head.method != Method::POST {

@@ -6,6 +6,6 @@ mod head;
 mod range;
 
 pub(crate) use answer::{Answer, Set, empty, json, streamed, with};
-pub(crate) use body::{incoming, read_small};
+pub(crate) use body::{RequestBody, incoming, read_small};
 pub(crate) use head::{Head, decoded};
 pub(crate) use range::{Asked, asked};

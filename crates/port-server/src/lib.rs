@@ -11,7 +11,10 @@
 //! The seams, each a trait with nothing of HTTP in it:
 //! - [`storage::Storage`]: what an object store can do. `contract.rs` says what every implementation must keep.
 //! - [`gate::Gate`]: from what a request shows to a [`gate::Principal`] with grants. Tokens live behind it.
-//! - [`observe::Observer`]: one record per request; logs, counters and audits listen there.
+//! - [`observe::Observer`]: one record per request; logs and counters listen there.
+//!
+//! What holds clients to their limits stands at the edge: connections and requests per client (`limiter.rs`), heads and slow takers
+//! (`guarded.rs`), slow senders (`http/body.rs`). Who changed what is kept in the [`audit`] log before the change is acknowledged.
 //!
 //! What one face stores the other sees, since both are only ways to talk to the [`catalog::Catalog`], which knows repositories and
 //! nothing of HTTP either. Several servers may work on one storage: there is no state besides it but running hashes of uploads,
@@ -21,17 +24,32 @@
 //! no answer tells a client what is behind the server.
 
 mod app;
+pub mod audit;
 pub mod catalog;
 #[cfg(test)]
 mod contract;
 mod distribution;
 pub mod gate;
+mod guarded;
 mod hosted;
 mod http;
+mod limiter;
+mod limits;
+pub mod maintenance;
+mod meters;
 pub mod name;
 pub mod observe;
+mod openapi;
+mod pace;
+mod panel;
 mod random;
 mod server;
 pub mod storage;
+mod tls;
+mod token_flow;
 
-pub use server::{Limits, ServeError, Server, Settings};
+pub use openapi::document as openapi_document;
+pub use limits::{BlobLimit, Limits};
+pub use pace::{LeastRate, TooSlow};
+pub use server::{ServeError, Server, Settings};
+pub use tls::{Tls, TlsError};

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::catalog::collect::Round;
+
 /// Why a request failed, for the operator: the whole chain of errors. Travels with the answer to the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cause(pub(crate) String);
@@ -22,6 +24,10 @@ impl Cause {
         Self(text)
     }
 }
+
+/// What a request was about, where its path does not say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subject(pub(crate) String);
 
 /// One request that was answered. The body of the answer may still be on its way.
 #[derive(Debug, Clone, Serialize)]
@@ -69,6 +75,34 @@ pub enum Event {
     Stopped {
         /// Whether every request was answered.
         complete: bool,
+    },
+    /// A round of collection is over.
+    Collected(Round),
+    /// A blob's bytes were not its own; it is put aside and served no more.
+    Quarantined {
+        /// Which blob.
+        digest: String,
+        /// Who has it, and cannot pull it until somebody pushes it anew.
+        repositories: Vec<String>,
+    },
+    /// Collection or scrubbing failed; it is tried again.
+    MaintenanceFailed {
+        /// Which of them.
+        work: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Another certificate is shown from now on.
+    CertificateChanged,
+    /// The files of the certificate cannot be used; the one from before stays.
+    CertificateRefused {
+        /// Why.
+        reason: String,
+    },
+    /// The audit log cannot be written: nothing is changed until it can.
+    AuditFailed {
+        /// Why.
+        reason: String,
     },
     /// A connection could not be taken.
     AcceptFailed {

@@ -1,11 +1,11 @@
 //! The listener: connections, their limits, and an end in good order.
 //!
 //! ```text
-//! bind ─► accept (a permit per connection) ─► HTTP/1.1 (head within a time and a size) ─► App::handle
+//! bind ─► accept (a permit per connection, so many per client) ─► TLS ─► HTTP/1.1 (head within a time and a size) ─► App::handle
 //!            └─ told to stop: no new connections; requests under way are answered, idle connections closed, then the deadline
 //! ```
 //!
-//! HTTP/2 comes with TLS, where its preface cannot stall unseen; plain connections are HTTP/1.1.
+//! There is no HTTP/2: a connection has one request at a time, and cannot open and reset thousands.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,22 +13,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
-use crate::app::App;
+use crate::app::{App, Site};
+use crate::audit::Audit;
 use crate::catalog::{Catalog, Sparse};
-use crate::gate::Gate;
-use crate::observe::{Event, Observer};
+use crate::gate::{Clock, Gate};
+use crate::guarded::Guarded;
+use crate::limiter::Limiter;
+use crate::limits::Limits;
+use crate::maintenance::{Maintenance, Rules};
+use crate::meters::Open;
+use crate::observe::{Cause, Event, Observer};
 use crate::random;
 use crate::storage::Storage;
+use crate::tls::{Looked, Tls};
 
-/// The largest head of a request, in bytes.
-const LARGEST_HEAD: usize = 32 * 1024;
 /// How much of a connection is read ahead, in bytes: bodies come in pieces of up to this.
 const READ_AHEAD: usize = 512 * 1024;
 
@@ -44,25 +53,16 @@ pub struct Settings {
     pub sparse: Sparse,
     /// Who is told.
     pub observer: Arc<dyn Observer>,
+    /// What time it is.
+    pub clock: Clock,
     /// How much is allowed.
     pub limits: Limits,
-}
-
-/// How much is allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections at the same time; more wait to be taken.
-    pub connections: usize,
-    /// How long the head of a request may take, and a connection may idle.
-    pub head: Duration,
-    /// How long requests under way may take when the server is told to stop.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { connections: 16_384, head: Duration::from_secs(30), drain: Duration::from_secs(30) }
-    }
+    /// What connections are secured with; plain ones where there is nothing.
+    pub tls: Option<Tls>,
+    /// Who did what, for good.
+    pub audit: Option<Audit>,
+    /// Where clients reach this server, if it is not what they call it: `https://registry.example.org`.
+    pub public_url: Option<String>,
 }
 
 /// Why a server does not begin.
@@ -88,6 +88,7 @@ pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
     limits: Limits,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -101,15 +102,24 @@ impl Server {
         let bound = listener.local_addr().map_err(failed)?;
         let run: String = random::hex().map_err(ServeError::Random)?.chars().take(8).collect();
         let app = App {
-            catalog: Catalog::new(settings.storage, settings.sparse),
+            catalog: Catalog::new(settings.storage, settings.sparse).with_limits(&settings.limits),
             gate: settings.gate,
             control_plane: settings.control_plane,
             observer: settings.observer,
             run,
             requests: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            meters: Arc::default(),
+            clock: settings.clock,
+            site: Site {
+                public_url: settings.public_url,
+                scheme: if settings.tls.is_some() { "https" } else { "http" },
+            },
+            limiter: Limiter::new(settings.limits.per_client()),
+            least_rate: settings.limits.least_rate,
+            audit: settings.audit,
         };
-        Ok(Self { listener, address: bound, app: Arc::new(app), limits: settings.limits })
+        Ok(Self { listener, address: bound, app: Arc::new(app), limits: settings.limits, tls: settings.tls })
     }
 
     /// Where it listens.
@@ -117,14 +127,28 @@ impl Server {
         self.address
     }
 
+    /// What is to be done beside answering, for whoever lets it run.
+    pub fn maintenance(&self, rules: Rules) -> Maintenance {
+        Maintenance {
+            catalog: self.app.catalog.clone(),
+            observer: Arc::clone(&self.app.observer),
+            meters: Arc::clone(&self.app.meters),
+            clock: Arc::clone(&self.app.clock),
+            rules,
+        }
+    }
+
     /// Answers until `stop` comes, and then until what is under way has ended or the time for it is over. True if all of it has.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> bool {
         let observer = Arc::clone(&self.app.observer);
         let storage = self.app.catalog.storage().describe();
         observer.event(&Event::Listening { address: self.address, storage });
         let graceful = GracefulShutdown::new();
+        let tls = self.tls.take();
+        let acceptor = tls.as_ref().map(Tls::acceptor);
         tokio::select! {
-            () = self.accept(&graceful) => {}
+            () = self.accept(&graceful, acceptor) => {}
+            () = renew(tls, self.limits.certificate, observer.as_ref()) => {}
             () = stop => {}
         }
         self.app.draining.store(true, Ordering::Relaxed);
@@ -135,17 +159,19 @@ impl Server {
         complete
     }
 
-    async fn accept(&self, graceful: &GracefulShutdown) {
+    async fn accept(&self, graceful: &GracefulShutdown, acceptor: Option<TlsAcceptor>) {
         let permits = Arc::new(Semaphore::new(self.limits.connections));
         loop {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((stream, remote)) => {
-                    let connection = graceful.watch(self.connection(stream, remote));
+                    // Who has enough connections gets no more, so that others get theirs.
+                    let Some(counted) = self.app.limiter.connect(remote.ip()) else { continue };
+                    let open = Open::count(&self.app.meters);
+                    let connection = self.connection(stream, remote, acceptor.clone(), graceful.watcher());
                     tokio::spawn(async move {
-                        // How a connection ends is the client's affair; requests have their records.
-                        let _ = connection.await;
-                        drop(permit);
+                        connection.await;
+                        drop((permit, counted, open));
                     });
                 }
                 Err(error) => {
@@ -157,24 +183,66 @@ impl Server {
         }
     }
 
+    /// Serves a connection. How it ends is the client's affair; requests have their records.
     fn connection(
         &self,
         stream: TcpStream,
         remote: SocketAddr,
-    ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<> {
+        acceptor: Option<TlsAcceptor>,
+        watcher: Watcher,
+    ) -> impl Future<Output = ()> + use<> {
         // An answer's head and its first bytes are two writes; they must not wait for each other.
         let _ = stream.set_nodelay(true);
         let app = Arc::clone(&self.app);
-        let service = service_fn(move |request| {
-            let app = Arc::clone(&app);
-            async move { Ok::<_, Infallible>(app.handle(remote, request).await) }
-        });
-        http1::Builder::new()
-            // NOTE: without a timer the limit on heads is silently none.
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head)
-            .max_buf_size(READ_AHEAD.max(LARGEST_HEAD))
-            .half_close(false)
-            .serve_connection(TokioIo::new(stream), service)
+        let (head, handshake) = (self.limits.head, self.limits.handshake);
+        async move {
+            let Some(acceptor) = acceptor else { return serve(app, stream, remote, head, watcher).await };
+            // A handshake that stalls holds its permit no longer than this.
+            if let Ok(Ok(stream)) = tokio::time::timeout(handshake, acceptor.accept(stream)).await {
+                serve(app, stream, remote, head, watcher).await;
+            }
+        }
+    }
+}
+
+async fn serve(
+    app: Arc<App>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    remote: SocketAddr,
+    head: Duration,
+    watcher: Watcher,
+) {
+    let stream = Guarded::new(stream, app.least_rate);
+    let budget = stream.budget();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (app, budget) = (Arc::clone(&app), Arc::clone(&budget));
+        budget.lift();
+        async move {
+            let answer = app.handle(remote, request).await;
+            budget.restore();
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http1::Builder::new()
+        // NOTE: without a timer the limit on heads is silently none.
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .max_buf_size(READ_AHEAD)
+        .half_close(false)
+        .serve_connection(TokioIo::new(stream), service);
+    let _ = watcher.watch(connection).await;
+}
+
+/// Looks at the files of the certificate now and then, for as long as the server runs.
+async fn renew(tls: Option<Tls>, pause: Duration, observer: &dyn Observer) {
+    let Some(mut tls) = tls else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(pause).await;
+        // Two small files: they are read here.
+        match tls.look() {
+            Ok(Looked::Same) => {}
+            Ok(Looked::Changed) => observer.event(&Event::CertificateChanged),
+            Err(error) => observer.event(&Event::CertificateRefused { reason: Cause::of(&error).0 }),
+        }
     }
 }

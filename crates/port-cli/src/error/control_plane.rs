@@ -1,7 +1,10 @@
 //! What keeps a server from beginning.
 
 use port_content::FsError;
-use port_server::ServeError;
+use port_server::audit::AuditError;
+use port_server::gate::TokenError;
+use port_server::storage::StorageError;
+use port_server::{ServeError, TlsError};
 
 use super::{CommandError, Exit};
 
@@ -20,5 +23,39 @@ impl From<ServeError> for CommandError {
 impl From<FsError> for CommandError {
     fn from(error: FsError) -> Self {
         Self::of(&error, Exit::Failed, vec![])
+    }
+}
+
+impl From<StorageError> for CommandError {
+    fn from(error: StorageError) -> Self {
+        Self::of(&error, Exit::Failed, vec![])
+    }
+}
+
+impl From<TokenError> for CommandError {
+    fn from(error: TokenError) -> Self {
+        let exit = match error {
+            TokenError::Name(_) | TokenError::NoScope | TokenError::Ended { .. } => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self::of(&error, exit, vec![])
+    }
+}
+
+impl From<TlsError> for CommandError {
+    fn from(error: TlsError) -> Self {
+        Self::of(&error, Exit::Failed, vec![])
+    }
+}
+
+impl From<AuditError> for CommandError {
+    fn from(error: AuditError) -> Self {
+        let hints = match &error {
+            AuditError::Broken { .. } => {
+                vec!["keep the file as it is and find out who wrote to it; a server begins a new one elsewhere".to_owned()]
+            }
+            _ => vec![],
+        };
+        Self::of(&error, Exit::Failed, hints)
     }
 }

@@ -12,6 +12,9 @@ pub enum BodyError {
     /// The client went away, or sent something else than it announced.
     #[error("the request's body ended early")]
     Cut(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The client sends slower than it must.
+    #[error(transparent)]
+    Slow(#[from] crate::pace::TooSlow),
     /// There was more than may come.
     #[error("the request's body is larger than {limit} bytes")]
     TooLarge {

@@ -79,6 +79,12 @@ pub enum UploadError {
         /// As found.
         found: Digest,
     },
+    /// The caller has begun too many that it did not end.
+    #[error("this caller has {most} uploads that have not ended: end or cancel some first")]
+    TooMany {
+        /// How many it may have.
+        most: usize,
+    },
     /// The body broke off.
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -116,13 +122,15 @@ impl Catalog {
         let session = Session { repository: repository.to_string(), principal: principal.to_owned() };
         // Two strings always have a JSON form.
         let text = serde_json::to_vec(&session).unwrap_or_default();
+        self.admit_upload(principal, id).await?;
+        // The bytes first: collection drops a session that has none.
+        let upload = keys::upload(id.as_str());
+        self.storage.begin_upload(&upload).await?;
         let _there_already =
             self.storage.put(&keys::session(id.as_str()), text.into(), Condition::Absent).await?;
         if !self.may_continue(repository, principal, id).await? {
             return Err(UploadError::Unknown);
         }
-        let upload = keys::upload(id.as_str());
-        self.storage.begin_upload(&upload).await?;
         Ok(self.storage.upload_size(&upload).await?.unwrap_or(0))
     }
 
@@ -175,10 +183,14 @@ impl Catalog {
         }
         let upload = keys::upload(id.as_str());
         let mut pieces = Pieces::new(body);
+        let limit = self.largest_blob(repository);
         let mut next = pieces.next().await?;
         while !next.is_empty() {
             let piece = next;
             let length = piece.len() as u64;
+            if length > limit.saturating_sub(offset) {
+                return Err(BodyError::TooLarge { limit }.into());
+            }
             let follows = hasher.size() == offset;
             let (written, hashed, following) = tokio::join!(
                 self.storage.append(&upload, offset, piece.clone()),
@@ -220,10 +232,12 @@ impl Catalog {
             return Err(UploadError::Digest { expected: expected.clone(), found });
         }
         let (upload, blob) = (keys::upload(id.as_str()), keys::blob(&found));
+        // Before the bytes have their name: whoever removes blobs that nobody has sees them had (`collect`).
+        self.hold(repository, &found).await?;
         if self.storage.finish_upload(&upload, size, &blob).await? == Outcome::Refused {
             return Err(UploadError::Unknown);
         }
-        self.hold(repository, &found).await?;
+        self.known.note(&found);
         self.drop_upload(id).await?;
         Ok((found, size))
     }
@@ -251,8 +265,9 @@ impl Catalog {
         self.drop_upload(id).await.map_err(UploadError::from)
     }
 
-    async fn drop_upload(&self, id: &UploadId) -> Result<(), StorageError> {
+    pub(super) async fn drop_upload(&self, id: &UploadId) -> Result<(), StorageError> {
         self.hashes.forget(id);
+        self.callers.ended(id);
         let _gone_already = self.storage.delete_upload(&keys::upload(id.as_str())).await?;
         let _gone_already = self.storage.delete(&keys::session(id.as_str()), Condition::Always).await?;
         Ok(())
@@ -260,7 +275,7 @@ impl Catalog {
 }
 
 /// Hashes a piece where it does not hold up others. Bytes that do not follow what was hashed make the hash useless.
-async fn hashed(hasher: &mut Hasher, piece: Bytes, follows: bool) -> Result<(), std::io::Error> {
+pub(super) async fn hashed(hasher: &mut Hasher, piece: Bytes, follows: bool) -> Result<(), std::io::Error> {
     let mut running = std::mem::take(hasher);
     if follows {
         let work = move || {

@@ -67,8 +67,7 @@ pub(super) async fn repositories(call: &Call<'_>) -> Result<Answer, Refusal> {
     let last = call.head.query("last").unwrap_or("");
     let all = call.catalog.repositories().await?;
     // What the caller may not read is not there for it.
-    let mut readable =
-        all.iter().filter(|name| call.principal.may(Action::Pull, name) && name.as_str() > last);
+    let mut readable = all.iter().filter(|name| call.principal.may_see(name) && name.as_str() > last);
     let names: Vec<&str> = readable.by_ref().take(length).map(RepositoryName::as_str).collect();
     let answer = json(StatusCode::OK, &json!({"repositories": names}));
     if readable.next().is_some() && length > 0 {

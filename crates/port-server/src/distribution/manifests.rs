@@ -1,6 +1,5 @@
 //! Manifests by tag and by digest.
 
-use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
 use port_content::limit;
 use port_model::Digest;
@@ -10,7 +9,8 @@ use super::{Call, Refusal};
 use crate::catalog::{Expected, PutManifest};
 use crate::gate::Action;
 use crate::hosted;
-use crate::http::{Answer, Set as _, empty, read_small, with};
+use crate::http::{Answer, RequestBody, Set as _, empty, read_small, with};
+use crate::meters::Touched;
 use crate::name::{NameError, RepositoryName, Tag, TagOrDigest};
 
 /// The most tags that one request may set.
@@ -47,7 +47,7 @@ pub(super) async fn put(
     call: &Call<'_>,
     repository: &RepositoryName,
     name: &TagOrDigest,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Answer, Refusal> {
     call.require(Action::Push, repository)?;
     let media_type = media_type(call)?;
@@ -74,7 +74,22 @@ pub(super) async fn put(
             answer.headers_mut().append("oci-tag", value);
         }
     }
-    Ok(answer)
+    Ok(touched(answer, repository, "published", name))
+}
+
+/// Says what an answer's request changed.
+fn touched(
+    mut answer: Answer,
+    repository: &RepositoryName,
+    verb: &'static str,
+    name: &TagOrDigest,
+) -> Answer {
+    let what = match name {
+        TagOrDigest::Tag(tag) => tag.to_string(),
+        TagOrDigest::Digest(digest) => digest.to_string(),
+    };
+    answer.extensions_mut().insert(Touched { repository: repository.clone(), verb, what });
+    answer
 }
 
 /// The media type without parameters, which no manifest has.
@@ -128,7 +143,7 @@ pub(super) async fn delete(
     };
     let tags = deleted.ok_or_else(Refusal::manifest_unknown)?;
     follow(call, repository, &tags).await?;
-    Ok(empty(StatusCode::ACCEPTED))
+    Ok(touched(empty(StatusCode::ACCEPTED), repository, "deleted", name))
 }
 
 /// What lies at readable paths follows the tags.

@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use crate::catalog::{BodyError, DraftError, ManifestError, UploadError};
-use crate::gate::{Denial, Principal};
+use crate::gate::{Action, Denial, Principal};
 use crate::http::{self, Answer, Set as _};
 use crate::name::RepositoryName;
 use crate::observe::Cause;
@@ -85,9 +85,13 @@ impl Refusal {
     }
 
     /// Somebody without a token is asked for one, others are told that theirs is not enough.
-    pub(super) fn not_allowed(principal: &Principal, repository: &RepositoryName) -> Self {
+    pub(super) fn not_allowed(principal: &Principal, action: Action, repository: &RepositoryName) -> Self {
         if principal.is_anonymous() {
             return Self::denial(Denial::NoToken);
+        }
+        // The client asks for a token that was made for this, and learns there whether it may.
+        if principal.narrowed.as_ref().is_some_and(|narrowed| !narrowed.has(action, repository)) {
+            return Self::denial(Denial::Narrow);
         }
         let message = format!("this token may not do that in `{repository}`");
         Self::new(StatusCode::FORBIDDEN, "DENIED", message)
@@ -139,6 +143,10 @@ impl From<BodyError> for Refusal {
             BodyError::TooLarge { .. } => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", error.to_string())
             }
+            BodyError::Slow(_) => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID", error.to_string())
+                    .header("connection", "close")
+            }
         }
     }
 }
@@ -150,6 +158,10 @@ impl From<UploadError> for Refusal {
             UploadError::OutOfOrder { .. } => Self::range(error.to_string()),
             UploadError::Digest { .. } => Self::digest(error.to_string()),
             UploadError::Body(error) => error.into(),
+            UploadError::TooMany { .. } => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", error.to_string())
+                    .header("retry-after", "60")
+            }
             UploadError::Random(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", error.to_string())
             }

@@ -1,19 +1,18 @@
 //! Pushing blobs: in one request, in two, in chunks, streamed, or by mounting what is here already.
 
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use port_model::Digest;
 
 use super::{Call, Refusal};
 use crate::catalog::{UploadError, UploadId};
 use crate::gate::Action;
-use crate::http::{Answer, Set as _, empty, incoming};
+use crate::http::{Answer, RequestBody, Set as _, empty, incoming};
 use crate::name::RepositoryName;
 
 pub(super) async fn begin(
     call: &Call<'_>,
     repository: &RepositoryName,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Answer, Refusal> {
     call.require(Action::Push, repository)?;
     if let Some(digest) = digest_of(call, "mount")?
@@ -86,7 +85,7 @@ pub(super) async fn append(
     call: &Call<'_>,
     repository: &RepositoryName,
     id: &UploadId,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Answer, Refusal> {
     call.require(Action::Push, repository)?;
     let offset = take(call, repository, id, body).await?;
@@ -98,7 +97,7 @@ async fn take(
     call: &Call<'_>,
     repository: &RepositoryName,
     id: &UploadId,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<u64, Refusal> {
     let principal = call.principal.name.as_str();
     let announced = call.head.header("content-range").map(content_range).transpose()?;
@@ -137,7 +136,7 @@ pub(super) async fn finish(
     call: &Call<'_>,
     repository: &RepositoryName,
     id: &UploadId,
-    body: Incoming,
+    body: RequestBody,
 ) -> Result<Answer, Refusal> {
     call.require(Action::Push, repository)?;
     let Some(digest) = digest_of(call, "digest")? else {

@@ -1,10 +1,10 @@
 //! One token for everything, from the environment of whoever started the server (acceptance P-60, P-62).
 
 use async_trait::async_trait;
-use port_content::hashing::digest_of;
 use subtle::ConstantTimeEq as _;
 
-use super::{Action, Denial, Gate, Grant, Presented, Principal, Repositories};
+use super::record::hash_of;
+use super::{Denial, Gate, Grant, Presented, Principal};
 
 /// Whether callers without a token may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +30,11 @@ impl OneToken {
         let (audience, header) = (audience.to_owned(), header.to_ascii_lowercase());
         Self { hash: hash_of(token), audience, header, anonymous }
     }
-}
 
-fn hash_of(token: &str) -> String {
-    digest_of(token.as_bytes()).hex().to_owned()
+    /// Whom the token makes of its bearer.
+    pub(super) fn principal(&self) -> Principal {
+        Principal::new("token", vec![Grant::everything()])
+    }
 }
 
 #[async_trait]
@@ -51,9 +52,7 @@ impl Gate for OneToken {
         if !bool::from(hash_of(token).as_bytes().ct_eq(self.hash.as_bytes())) {
             return Err(Denial::WrongToken);
         }
-        let actions = vec![Action::Pull, Action::Push, Action::Delete, Action::List];
-        let grant = Grant { actions, repositories: Repositories::All };
-        Ok(Principal { name: "token".to_owned(), grants: vec![grant] })
+        Ok(self.principal())
     }
 
     fn token_header(&self) -> Option<&str> {

@@ -1,6 +1,5 @@
 //! What Port's own client asks besides: how far a file is, what is published, and to publish several files at once.
 
-use hyper::body::Incoming;
 use port_content::hashing::digest_of;
 use port_content::limit;
 use port_model::{Digest, FileName};
@@ -13,7 +12,8 @@ use super::push::staged;
 use super::{Call, HostedError, reply};
 use crate::catalog::UploadError;
 use crate::gate::Action;
-use crate::http::{Answer, read_small};
+use crate::http::{Answer, RequestBody, read_small};
+use crate::meters::Touched;
 
 /// The most files of one variant.
 const MOST_FILES: usize = 100;
@@ -29,7 +29,7 @@ struct Wanted {
 }
 
 /// Whether a file's bytes are here already, and if not, how many of them.
-pub(super) async fn status(call: &Call<'_>, body: Incoming) -> Result<Answer, HostedError> {
+pub(super) async fn status(call: &Call<'_>, body: RequestBody) -> Result<Answer, HostedError> {
     let bytes = read_small(body, LARGEST).await?;
     let (_, place) = Transfer::read(&bytes, call.control_plane)?;
     let wanted: Wanted = read(&bytes)?;
@@ -51,7 +51,7 @@ pub(super) async fn status(call: &Call<'_>, body: Incoming) -> Result<Answer, Ho
 }
 
 /// The files of a variant and what describes them.
-pub(super) async fn resolve(call: &Call<'_>, body: Incoming) -> Result<Answer, HostedError> {
+pub(super) async fn resolve(call: &Call<'_>, body: RequestBody) -> Result<Answer, HostedError> {
     let which: Which = read(&read_small(body, LARGEST).await?)?;
     let place = Place::of(&which.reference, which.selector)?;
     call.require(Action::Pull, &place.repository)?;
@@ -120,7 +120,7 @@ struct Named {
 }
 
 /// Publishes files that were staged, with their documents, in place of what was there.
-pub(super) async fn publish(call: &Call<'_>, body: Incoming) -> Result<Answer, HostedError> {
+pub(super) async fn publish(call: &Call<'_>, body: RequestBody) -> Result<Answer, HostedError> {
     let publication: Publication = read(&read_small(body, 3 * limit::DOCUMENT).await?)?;
     let place = Place::of(&publication.which.reference, publication.which.selector)?;
     call.require(Action::Push, &place.repository)?;
@@ -147,5 +147,10 @@ pub(super) async fn publish(call: &Call<'_>, body: Incoming) -> Result<Answer, H
     let digest = digest_of(&manifest);
     let result =
         json!({"repository": place.repository.as_str(), "tag": place.tag.as_str(), "manifest": digest});
-    Ok(reply::done(&call.head.path, call.control_plane, &result))
+    let mut answer = reply::done(&call.head.path, call.control_plane, &result);
+    if publication.publish == Extent::Name {
+        let what = place.tag.to_string();
+        answer.extensions_mut().insert(Touched { repository: place.repository, verb: "published", what });
+    }
+    Ok(answer)
 }

@@ -1,13 +1,12 @@
 //! `POST /v1/artifacts:pull`: the bytes of one file (acceptance Pu-28), whole or from where a client was cut.
 
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use port_model::Digest;
 
 use super::metadata::{LARGEST, Place, Transfer};
 use super::{Call, HostedError, publish};
 use crate::gate::Action;
-use crate::http::{Answer, Asked, Set as _, asked, read_small, streamed};
+use crate::http::{Answer, Asked, RequestBody, Set as _, asked, read_small, streamed};
 use crate::storage::{ByteRange, Content};
 
 /// Where the bytes are.
@@ -18,7 +17,7 @@ enum Source {
     Path,
 }
 
-pub(super) async fn pull(call: &Call<'_>, body: Incoming) -> Result<Answer, HostedError> {
+pub(super) async fn pull(call: &Call<'_>, body: RequestBody) -> Result<Answer, HostedError> {
     let metadata = read_small(body, LARGEST).await?;
     let (transfer, place) = Transfer::read(&metadata, call.control_plane)?;
     call.require(Action::Pull, &place.repository)?;

@@ -3,7 +3,6 @@
 //! Port's client says more, in headers that others leave out: the digest that the bytes must have, where they begin in a file whose
 //! beginning came before, how large the file is, and that it is to be published with others.
 
-use hyper::body::Incoming;
 use port_model::Digest;
 use serde_json::json;
 
@@ -12,8 +11,10 @@ use super::publish::{self, File};
 use super::{Call, HostedError, reply};
 use crate::catalog::{UploadError, UploadId};
 use crate::gate::Action;
-use crate::http::{Answer, incoming};
+use crate::http::{Answer, RequestBody, incoming};
+use crate::meters::Touched;
 use crate::name::RepositoryName;
+use crate::observe::Subject;
 
 /// The digest that the whole file must have.
 const DIGEST: &str = "x-port-content-digest";
@@ -22,7 +23,7 @@ const OFFSET: &str = "x-port-upload-offset";
 /// `stage`: the file is published by a later request.
 const PUBLISH: &str = "x-port-publish";
 
-pub(super) async fn push(call: &Call<'_>, body: Incoming) -> Result<Answer, HostedError> {
+pub(super) async fn push(call: &Call<'_>, body: RequestBody) -> Result<Answer, HostedError> {
     let header = call.head.header(HEADER).ok_or_else(|| {
         HostedError::metadata(format!("the header `{HEADER}` is missing: expected the metadata as JSON"))
     })?;
@@ -48,7 +49,15 @@ pub(super) async fn push(call: &Call<'_>, body: Incoming) -> Result<Answer, Host
         "bytes_received": received,
         "digest": file.digest,
     });
-    Ok(reply::done(&call.head.path, call.control_plane, &result))
+    let mut answer = reply::done(&call.head.path, call.control_plane, &result);
+    let digest = &file.digest;
+    let subject = format!("{} {} `{}` {digest}", place.reference, place.variant, transfer.filename);
+    answer.extensions_mut().insert(Subject(subject));
+    if call.head.header(PUBLISH) != Some("stage") {
+        let what = format!("{} {}", place.tag, transfer.filename);
+        answer.extensions_mut().insert(Touched { repository: place.repository, verb: "published", what });
+    }
+    Ok(answer)
 }
 
 fn no_digest() -> HostedError {
@@ -71,7 +80,7 @@ async fn receive(
     repository: &RepositoryName,
     begun: Option<(u64, &Digest)>,
     expected: Option<&Digest>,
-    body: Incoming,
+    body: RequestBody,
     transfer: &Transfer,
 ) -> Result<(File, u64), HostedError> {
     let principal = call.principal.name.as_str();

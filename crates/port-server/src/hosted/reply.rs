@@ -122,6 +122,7 @@ impl From<BodyError> for HostedError {
         let status = match error {
             BodyError::Cut(_) => StatusCode::BAD_REQUEST,
             BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::Slow(_) => StatusCode::REQUEST_TIMEOUT,
         };
         Self::new(status, error.to_string())
     }
@@ -135,6 +136,7 @@ impl From<UploadError> for HostedError {
             UploadError::OutOfOrder { offset } => Self { offset: Some(offset), ..Self::conflict(message) },
             UploadError::Digest { .. } => Self::metadata(message),
             UploadError::Body(error) => error.into(),
+            UploadError::TooMany { .. } => Self::new(StatusCode::TOO_MANY_REQUESTS, message),
             UploadError::Random(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
             UploadError::Storage(error) => error.into(),
         }

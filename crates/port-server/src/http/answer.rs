@@ -56,6 +56,9 @@ pub(crate) fn streamed(status: StatusCode, length: u64, stream: ByteStream) -> A
 pub(crate) trait Set: Sized {
     /// Sets a header; a value that cannot be one is left out.
     fn set(self, name: &'static str, value: impl AsRef<str>) -> Self;
+
+    /// A header as text.
+    fn header(&self, name: &str) -> Option<String>;
 }
 
 impl Set for Answer {
@@ -64,5 +67,9 @@ impl Set for Answer {
             self.headers_mut().insert(name, value);
         }
         self
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     }
 }

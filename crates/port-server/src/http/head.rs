@@ -42,6 +42,13 @@ impl Head {
         self.query.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
+    /// How large the head was, about.
+    pub(crate) fn size(&self) -> usize {
+        let headers = self.parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+        let query = self.parts.uri.query().map_or(0, str::len);
+        headers.sum::<usize>() + self.path.len() + query + self.method.as_str().len()
+    }
+
     /// The length of the body, where the request says it.
     pub(crate) fn content_length(&self) -> Option<u64> {
         self.header("content-length").and_then(|text| text.parse().ok())

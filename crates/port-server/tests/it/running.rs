@@ -55,8 +55,17 @@ impl Running {
             control_plane: "demo".to_owned(),
             sparse: Sparse::Refused,
             observer: Arc::clone(&told) as Arc<dyn Observer>,
+            clock: Arc::new(jiff::Timestamp::now),
             limits: Limits { drain: Duration::from_secs(10), ..Limits::default() },
+            tls: None,
+            audit: None,
+            public_url: None,
         };
+        Self::of(settings, told).await
+    }
+
+    /// A server with these settings, which tell `told`.
+    pub async fn of(settings: Settings, told: Arc<Told>) -> Self {
         let server = Server::bind(settings, "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = server.address();
         let (stop, stopped) = oneshot::channel();

@@ -44,8 +44,11 @@ impl Observer for Log {
 
     fn event(&self, event: &Event) {
         let level = match event {
-            Event::AcceptFailed { .. } => "error",
-            Event::Stopped { complete: false } => "warning",
+            Event::AcceptFailed { .. }
+            | Event::AuditFailed { .. }
+            | Event::Quarantined { .. }
+            | Event::MaintenanceFailed { .. } => "error",
+            Event::CertificateRefused { .. } | Event::Stopped { complete: false } => "warning",
             _ => "info",
         };
         if level != "info" || !self.ui.quiet {

@@ -1,26 +1,26 @@
 //! `port control-plane serve` (acceptance P-17): from the configuration and the flags to a running server.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use port_config::{ControlPlane, TokenSource};
 use port_ops::Workspace;
 use port_server::catalog::Sparse;
-use port_server::gate::{AnonymousPull, OneToken};
-use port_server::storage::Folder;
-use port_server::{Limits, Server, Settings};
+use port_server::gate::{AnonymousPull, Tokens};
+use port_server::storage::{Folder, Storage};
+use port_server::{Server, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::edge::{EdgeFlags, clock};
 use super::log::Log;
+use super::place;
+use super::upkeep::MaintenanceFlags;
 use crate::args::Global;
 use crate::commands::workspace;
 use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
-
-/// Where a control plane's storage lies, with its name behind it (acceptance P-11, P-39).
-const HOSTED: &str = ".port/hosted";
 
 /// Arguments of serve.
 #[derive(Debug, Args)]
@@ -40,6 +40,10 @@ pub struct Arguments {
     /// Take manifests that name blobs which were not pushed (mirrors that fill themselves later).
     #[arg(long)]
     sparse_manifests: bool,
+    #[command(flatten)]
+    edge: EdgeFlags,
+    #[command(flatten)]
+    maintenance: MaintenanceFlags,
 }
 
 /// Serves until SIGTERM or SIGINT, then answers what is under way.
@@ -49,20 +53,29 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), Co
     let plane = found.map_err(port_ops::OpsError::from)?;
     let token = token(plane, &workspace)?;
     let anonymous = if arguments.anonymous_pull { AnonymousPull::Allowed } else { AnonymousPull::Refused };
-    let gate = OneToken::new(&token, &plane.audience, &plane.auth.header, anonymous);
-    let root = arguments.storage.unwrap_or_else(|| Path::new(HOSTED).join(&plane.name));
-    let storage = Folder::open(&root)?;
+    let root = place::root(plane, arguments.storage);
+    let storage: Arc<dyn Storage> = Arc::new(Folder::open(&root)?);
+    let (audience, header) = (&plane.audience, &plane.auth.header);
+    let gate = Tokens::open(Arc::clone(&storage), &token, audience, header, anonymous, clock()).await?;
     let settings = Settings {
-        storage: Arc::new(storage),
+        storage,
         gate: Arc::new(gate),
         observer: Arc::new(Log::new(ui)),
+        clock: clock(),
         sparse: if arguments.sparse_manifests { Sparse::Accepted } else { Sparse::Refused },
         control_plane: plane.name.clone(),
-        limits: Limits::default(),
+        limits: arguments.edge.limits(),
+        tls: arguments.edge.tls()?,
+        audit: arguments.edge.audit()?,
+        public_url: arguments.edge.public_url(),
     };
     let stop = stop()?;
     let server = Server::bind(settings, arguments.bind).await?;
-    if server.run(stop).await {
+    let maintenance = tokio::spawn(server.maintenance(arguments.maintenance.rules()).run());
+    let complete = server.run(stop).await;
+    // As good as a kill, which it is made for.
+    maintenance.abort();
+    if complete {
         return Ok(());
     }
     let message =
