@@ -36,7 +36,7 @@ pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
         Command::Store(command) => store::run(&command, &cli.global, ui).await.map(|()| 0),
         Command::Update(command) => update::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Keys(command) => keys::run(command, ui).await,
-        Command::Workload(command) => workload::run(command, &cli.global, ui).await.map(|()| 0),
+        Command::Workload(command) => workload::run(command, &cli.global, ui).await,
         Command::Login(arguments) => login::run(arguments, &cli.global, ui).await,
         Command::Logout(arguments) => logout::run(arguments, ui).await.map(|()| 0),
         Command::Doctor(arguments) => doctor::run(&arguments, &cli.global, ui).await.map(|()| 0),

@@ -16,6 +16,10 @@ pub const BUSYBOX: &str = "PORT_BUSYBOX_BIN";
 pub const GUEST_AGENT: &str = "PORT_GUEST_AGENT_BIN";
 /// The probe kernel of `port doctor --boot`; else `port-probe-kernel-x86_64` beside `port`.
 pub const PROBE_KERNEL: &str = "PORT_PROBE_KERNEL_BIN";
+/// The launcher of workloads; else `port-launcher-ARCHITECTURE` beside `port`.
+pub const LAUNCHER: &str = "PORT_LAUNCHER_BIN";
+/// Where workloads' rooms are; else `/var/lib/port/workloads`.
+pub const WORKLOADS: &str = "PORT_WORKLOADS";
 /// The flake that the PVM guest kernel is built from (acceptance P-68).
 pub const PVM_FLAKE_REF: &str = "PORT_PVM_BUILD_FLAKE_REF";
 /// The flake's attribute (acceptance Pu-37).
@@ -134,6 +138,23 @@ fn probe_kernels(executable: Option<&Path>) -> Vec<PathBuf> {
     }
     let beside = executable.and_then(Path::parent);
     beside.map(|directory| directory.join("port-probe-kernel-x86_64")).into_iter().collect()
+}
+
+/// The launcher of workloads, where it is there. Not the name without the architecture, which is cargo's for one that
+/// needs this machine's libraries.
+pub fn launcher(host: Architecture) -> Option<PathBuf> {
+    let beside = || Some(program()?.parent()?.join(format!("port-launcher-{host}")));
+    get(LAUNCHER).map(PathBuf::from).or_else(beside).filter(|path| port_content::fs::exists(path))
+}
+
+/// `port` itself.
+pub fn program() -> Option<PathBuf> {
+    std::env::current_exe().ok()
+}
+
+/// Where workloads' rooms are.
+pub fn workloads() -> PathBuf {
+    get(WORKLOADS).map_or_else(|| PathBuf::from("/var/lib/port/workloads"), PathBuf::from)
 }
 
 /// Where the guest agent may be: the variable alone if it is set, else beside `port`.

@@ -22,6 +22,9 @@ use crate::room::Room;
 /// Where nspawn keeps sockets between itself and a container; it complains where this is on a disk.
 const NSPAWN_STATE: &str = "/run/systemd/nspawn";
 
+/// What every root of a container has.
+const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
+
 /// Mounts the root of a job.
 pub(crate) async fn mount_root(room: &Room, job: &Job) -> Result<(), DriverError> {
     let directory = room.directory();
@@ -51,9 +54,24 @@ pub(crate) async fn mount_root(room: &Room, job: &Job) -> Result<(), DriverError
     for name in ["upper", "work"] {
         fs::create_dir_all(&directory.join(upper).join(name))?;
     }
+    add_mount_points(directory, &directory.join(upper).join("upper"))?;
     // Relative, so that no path of the host can hold a `,` or `:` that would mean something here.
     let options = format!("lowerdir=lower,upperdir={upper}/upper,workdir={upper}/work");
     mount(directory, "mount the writable layer", &["-t", "overlay", "-o", &options, "port", "root"]).await
+}
+
+/// The kernel's file systems need places, which a read-only root would not take any more. Made beside the root, one name each, so
+/// that no link in the root leads anywhere.
+fn add_mount_points(directory: &Path, upper: &Path) -> Result<(), DriverError> {
+    for name in MOUNT_POINTS {
+        match fs::symlink_metadata(&directory.join("lower").join(name)) {
+            Err(error) if error.is_not_found() => fs::create_dir_all(&upper.join(name))?,
+            found => {
+                found?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn text(path: &Path) -> Result<String, DriverError> {

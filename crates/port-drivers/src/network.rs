@@ -10,12 +10,11 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use port_content::fs;
-use port_content::lock::{self, Lock, Mode};
+use port_content::lock::{self, Mode};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -55,12 +54,10 @@ pub(crate) async fn connect(
     bridge: &Bridge,
     record: &mut Record,
 ) -> Result<Connection, DriverError> {
-    let _lock = lock_network(room)?;
+    let _lock = lock::lock(&lock_file(room), Mode::Exclusive)?;
     let address = choose(room, bridge)?;
-    // Another workload made it, or a killed one left it.
-    if fs::try_metadata(Path::new("/sys/class/net/port0"))?.is_none() {
-        ip("make the bridge", &["link", "add", BRIDGE, "type", "bridge"]).await?;
-    }
+    // Another workload made it, or a killed one left it: it is addressed and started again, which says whether it is there.
+    let _ = ip("make the bridge", &["link", "add", BRIDGE, "type", "bridge"]).await;
     ip("address the bridge", &["address", "replace", &format!("{HOST}/{PREFIX}"), "dev", BRIDGE]).await?;
     ip("start the bridge", &["link", "set", BRIDGE, "up"]).await?;
     let mut forwarders = JoinSet::new();
@@ -93,22 +90,28 @@ impl Connection {
     }
 }
 
-/// Removes the bridge if nobody is on it. Nothing depends on whether that succeeds: the next workload uses it, or removes it.
-pub(crate) async fn disconnect(room: &Room) -> Result<(), DriverError> {
-    let _lock = lock_network(room)?;
-    let ports = Path::new("/sys/class/net/port0/brif");
-    if fs::try_metadata(ports)?.is_some() && fs::read_dir(ports)?.is_empty() {
-        ip("remove the bridge", &["link", "delete", BRIDGE]).await?;
+/// Removes the bridge if no other workload that lives is on it. Nothing depends on whether that succeeds: the next workload
+/// uses it, or removes it. Whoever has the network just now does it later, so nobody is waited for.
+pub(crate) fn disconnect(room: &Room) -> Result<(), DriverError> {
+    let Some(_lock) = lock::try_lock(&lock_file(room), Mode::Exclusive)? else { return Ok(()) };
+    if taken(room)?.is_empty() {
+        let mut command = std::process::Command::new("ip");
+        command
+            .args(["link", "delete", BRIDGE])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().map_err(|source| DriverError::Spawn { program: "ip".into(), source })?;
     }
     Ok(())
 }
 
-fn lock_network(room: &Room) -> Result<Lock, DriverError> {
-    Ok(lock::lock(&room.directory().with_file_name(".network.lock"), Mode::Exclusive)?)
+fn lock_file(room: &Room) -> PathBuf {
+    room.directory().with_file_name(".network.lock")
 }
 
-/// The address that was asked for, else the lowest that no living workload has.
-fn choose(room: &Room, bridge: &Bridge) -> Result<Ipv4Addr, DriverError> {
+/// The addresses of all other workloads that live.
+fn taken(room: &Room) -> Result<BTreeSet<Ipv4Addr>, DriverError> {
     let mut taken = BTreeSet::new();
     let rooms = Rooms::new(room.directory().parent().unwrap_or(Path::new("/")).to_owned());
     for other in rooms.all()?.into_iter().filter(|other| other.name() != room.name()) {
@@ -116,6 +119,12 @@ fn choose(room: &Room, bridge: &Bridge) -> Result<Ipv4Addr, DriverError> {
             taken.extend(record.address);
         }
     }
+    Ok(taken)
+}
+
+/// The address that was asked for, else the lowest that no living workload has.
+fn choose(room: &Room, bridge: &Bridge) -> Result<Ipv4Addr, DriverError> {
+    let taken = taken(room)?;
     let free = |address: &Ipv4Addr| !taken.contains(address);
     let [a, b, c, _] = HOST.octets();
     let mut all = (2..255).map(|last| Ipv4Addr::new(a, b, c, last));

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::control_group;
 use crate::error::DriverError;
 use crate::job::{Job, VERSION};
+use crate::network;
 use crate::record::{Record, Status};
 
 /// The file of a room that is a workload's `/etc/resolv.conf`, where it has name servers of its own.
@@ -174,8 +175,12 @@ impl Room {
             let reason = "its supervisor was killed".to_owned();
             control_group::remove(&record.groups);
             record.status = Status::Failed { reason };
+            let was_connected = record.address.is_some();
             (record.init, record.address) = (None, None);
             self.write_record(&record)?;
+            if was_connected {
+                network::disconnect(self)?;
+            }
         }
         Ok(State::Ended(record))
     }

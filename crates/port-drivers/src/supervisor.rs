@@ -56,7 +56,7 @@ pub async fn supervise(room: &Room, watchers: Option<[Watcher; 2]>) -> Result<Re
     let ended = run(room, &job, watchers, &mut record).await;
     remove_groups(&record.groups).await;
     if job.network.is_some() {
-        network::disconnect(room).await?;
+        network::disconnect(room)?;
     }
     (record.init, record.address) = (None, None);
     record.status = match ended {

@@ -2,19 +2,23 @@
 //!
 //! ```text
 //! file ─► chain of bases (files, the store, registries) ─► resolved ─► findings   validate
-//!                                                             └─► manifest        resolve
+//!                                                             ├─► manifest        resolve
+//!                                                             └─► plan, job       run
 //! ```
 //!
-//! Nothing runs here. Invariant: what came from a store or a registry was checked against its digest before it was
+//! Invariant: what came from a store or a registry was checked against its digest before it was
 //! read, and names no files of this host as its base.
 
 mod base;
 mod error;
+mod run;
 
 pub use base::{MANIFEST_JSON, MANIFEST_TOML};
 pub use error::WorkloadError;
 pub use port_document::{Finding, Severity};
+pub use port_drivers as drivers;
 pub use port_workload::{Manifest, Placed, is_variable_name, json_schema};
+pub use run::{RunRequest, RunStarted, RunSurroundings, run};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

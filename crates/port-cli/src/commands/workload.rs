@@ -1,7 +1,14 @@
-//! `port workload`: manifests of workloads.
+//! `port workload`: manifests of workloads, and workloads that run.
 
+mod exec;
+mod list;
+mod logs;
 mod resolve;
+mod rooms;
+mod run;
 mod schema;
+mod stop;
+mod supervise;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -25,14 +32,37 @@ pub enum Command {
     Resolve(resolve::Arguments),
     /// Print the JSON schema of manifests, for editors.
     Schema,
+    /// Run a workload; its output and exit status are passed on, unless it is detached.
+    Run(run::Arguments),
+    /// List workloads that run, and those that ended and were not removed.
+    List(rooms::Rooming),
+    /// Print what a workload wrote.
+    Logs(logs::Arguments),
+    /// Run one more command in a workload that runs.
+    Exec(exec::Arguments),
+    /// Ask a workload to end, and kill it where it does not.
+    Stop(stop::Arguments),
+    /// Forget a workload that ended, with its log and what it wrote.
+    Remove(stop::RemoveArguments),
+    /// Watch over one workload; `run` starts it.
+    #[command(hide = true)]
+    Supervise(supervise::Arguments),
 }
 
-/// Runs a verb; none needs a configuration unless a base lies in its store.
-pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), CommandError> {
+/// Runs a verb; none needs a configuration unless a base or a root lies in its store. The number is the exit code of a
+/// success, or of the workload's command.
+pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<u8, CommandError> {
     match command {
-        Command::Validate(arguments) => validate::run(arguments, global, ui).await,
-        Command::Resolve(arguments) => resolve::run(arguments, global, ui).await,
-        Command::Schema => schema::run(ui),
+        Command::Validate(arguments) => validate::run(arguments, global, ui).await.map(|()| 0),
+        Command::Resolve(arguments) => resolve::run(arguments, global, ui).await.map(|()| 0),
+        Command::Schema => schema::run(ui).map(|()| 0),
+        Command::Run(arguments) => run::run(arguments, global, ui).await,
+        Command::List(arguments) => list::run(&arguments, ui).map(|()| 0),
+        Command::Logs(arguments) => logs::run(&arguments, ui).await.map(|()| 0),
+        Command::Exec(arguments) => exec::run(&arguments).await,
+        Command::Stop(arguments) => stop::run(&arguments, ui).await.map(|()| 0),
+        Command::Remove(arguments) => stop::remove(&arguments, ui).map(|()| 0),
+        Command::Supervise(arguments) => supervise::run(&arguments).await.map(|()| 0),
     }
 }
 

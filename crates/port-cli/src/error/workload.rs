@@ -1,6 +1,7 @@
 //! Advice for workload manifests that cannot be had.
 
 use port_ops::workload::WorkloadError;
+use port_ops::workload::drivers::DriverError;
 
 use super::{CommandError, Exit, advice, registry, store};
 
@@ -18,10 +19,41 @@ fn said(error: &WorkloadError) -> (Exit, Vec<String>) {
             (Exit::Usage, vec![])
         }
         WorkloadError::Store(error) => advice(error),
+        WorkloadError::Root { source, .. } if source.is_not_found() => (Exit::NotFound, vec![]),
+        WorkloadError::Driver(error) => driver(error),
         WorkloadError::Stored { source, .. } => store(source),
-        WorkloadError::Read { .. } | WorkloadError::NoManifest { .. } => (Exit::Failed, vec![]),
+        WorkloadError::Read { .. } | WorkloadError::Root { .. } | WorkloadError::NoManifest { .. } => {
+            (Exit::Failed, vec![])
+        }
         WorkloadError::Registry(error) => {
             (registry(error.kind()), registry::hint(error).into_iter().collect())
         }
+    }
+}
+
+impl From<DriverError> for CommandError {
+    fn from(error: DriverError) -> Self {
+        let (exit, hints) = driver(&error);
+        Self::of(&error, exit, hints)
+    }
+}
+
+fn driver(error: &DriverError) -> (Exit, Vec<String>) {
+    let one = |exit, hint: &str| (exit, vec![hint.to_owned()]);
+    match error {
+        DriverError::NotRoot { .. } => one(Exit::Failed, "run it with `sudo`"),
+        DriverError::Missing { program, .. } if program == "port-launcher" => {
+            one(Exit::NotFound, "build it with `cargo xtask agent`, or name it with `PORT_LAUNCHER_BIN`")
+        }
+        DriverError::Missing { .. } => (Exit::NotFound, vec![]),
+        DriverError::Unkept { .. } => {
+            one(Exit::Failed, "`--best-effort` runs it all the same, and says what is missing")
+        }
+        DriverError::Running { .. } => one(Exit::Failed, "stop it first with `port workload stop`"),
+        DriverError::Unknown { .. } => one(Exit::NotFound, "`port workload list` says what is known"),
+        DriverError::NotRunning { .. } => one(Exit::Failed, "`port workload logs` says what it wrote"),
+        DriverError::Unsupported { .. } | DriverError::Profile(_) => (Exit::Usage, vec![]),
+        DriverError::Files(error) if error.is_not_found() => (Exit::NotFound, vec![]),
+        _ => (Exit::Failed, vec![]),
     }
 }

@@ -71,6 +71,7 @@ mod workload_bases;
 #[test]
 fn no_test_file_is_forgotten() {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+mod workload_run;
     let main = include_str!("main.rs");
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

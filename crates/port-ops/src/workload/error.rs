@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use port_content::FsError;
 use port_document::DocumentError;
+use port_drivers::DriverError;
 use port_model::{Digest, ReferenceError};
 use port_registry::RegistryError;
 use port_store::StoreError;
@@ -67,6 +68,23 @@ pub enum WorkloadError {
     /// A registry failed.
     #[error(transparent)]
     Registry(Box<RegistryError>),
+    /// The root file system is not there.
+    #[error("the root `{}` cannot be used", path.display())]
+    Root {
+        /// The directory or image.
+        path: PathBuf,
+        /// Why.
+        source: FsError,
+    },
+    /// It cannot be run.
+    #[error(transparent)]
+    Driver(Box<DriverError>),
+}
+
+impl From<DriverError> for WorkloadError {
+    fn from(error: DriverError) -> Self {
+        Self::Driver(Box::new(error))
+    }
 }
 
 impl From<RegistryError> for WorkloadError {

@@ -1,0 +1,37 @@
+//! `port workload exec`.
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use clap::Args;
+use port_ops::workload::drivers::exec_command;
+
+use super::rooms;
+use crate::error::{CommandError, Exit};
+
+/// Arguments of exec.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The workload.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// What runs in it.
+    #[arg(last = true, value_name = "COMMAND", required = true)]
+    command: Vec<String>,
+    #[command(flatten)]
+    rooms: rooms::Rooming,
+}
+
+/// Runs the command on this command's own streams; the exit code is its.
+pub(super) async fn run(arguments: &Arguments) -> Result<u8, CommandError> {
+    let room = arguments.rooms.rooms().known(&arguments.name)?;
+    let mut command = exec_command(&room, &arguments.command)?;
+    let failed = |error: std::io::Error| {
+        CommandError::new(
+            Exit::Failed,
+            format!("the command cannot be started in `{}`: {error}", room.name()),
+        )
+    };
+    let status = command.status().await.map_err(failed)?;
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    Ok(u8::try_from(code).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,101 @@
+//! `port workload run`.
+
+use clap::Args;
+use port_ops::workload::drivers::{Attachment, Record, Started, Status};
+use port_ops::workload::{self as ops, RunRequest, RunStarted, RunSurroundings};
+use rustix::process::Signal;
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Source, rooms, text};
+use crate::args::Global;
+use crate::error::{CommandError, Exit};
+use crate::ui::Ui;
+use crate::{env_vars, host};
+
+/// Arguments of run.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    rooms: rooms::Rooming,
+    /// Return as soon as it runs: `list`, `logs`, `exec` and `stop` are for it.
+    #[arg(long, short)]
+    detach: bool,
+    /// Run it even where this host cannot keep all that the manifest asks for, and say what is missing.
+    #[arg(long)]
+    best_effort: bool,
+    /// What runs in it [default: /bin/sh].
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Report<'r> {
+    name: &'r str,
+    detached: bool,
+    warnings: &'r [String],
+}
+
+/// Runs it; the exit code is the workload's.
+pub(super) async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, CommandError> {
+    let attachment = if arguments.detach { Attachment::Detached } else { Attachment::Attached };
+    let host = surroundings(&arguments.rooms)?;
+    let (manifest, surroundings) = arguments.source.request(global, ui)?;
+    let (command, best_effort) = (arguments.command, arguments.best_effort);
+    let request = RunRequest { manifest, command, best_effort, attachment };
+    let RunStarted { room, mut supervisor, findings } = ops::run(&request, &surroundings, &host).await?;
+    for warning in &findings {
+        ui.note(text(warning).trim_end());
+    }
+    let record = match attachment {
+        Attachment::Detached => supervisor.running().await?,
+        Attachment::Attached => until_it_ends(&mut supervisor).await?,
+    };
+    for warning in &record.warnings {
+        ui.note(&format!("warning: {warning}"));
+    }
+    if attachment == Attachment::Detached {
+        let report = Report { name: room.name(), detached: true, warnings: &record.warnings };
+        ui.report(&report, || format!("{} runs\n", room.name()))?;
+        return Ok(0);
+    }
+    Ok(exit_code(&record))
+}
+
+/// The first signal asks the workload to end, the next one kills it.
+async fn until_it_ends(supervisor: &mut Started) -> Result<Record, CommandError> {
+    let listen = |kind| signal(kind).map_err(|error| CommandError::new(Exit::Failed, error.to_string()));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut next = Signal::TERM;
+    loop {
+        tokio::select! {
+            record = supervisor.ended() => return Ok(record?),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        supervisor.tell(next);
+        next = Signal::QUIT;
+    }
+}
+
+fn exit_code(record: &Record) -> u8 {
+    match record.status {
+        Status::Exited { code } => u8::try_from(code).unwrap_or(u8::MAX),
+        _ => Exit::Failed as u8,
+    }
+}
+
+fn surroundings(rooms: &rooms::Rooming) -> Result<RunSurroundings, CommandError> {
+    let architecture = host::architecture()?;
+    let no_program = || CommandError::new(Exit::Failed, "the path of `port` itself cannot be told");
+    Ok(RunSurroundings {
+        rooms: rooms.directory()?,
+        user: rustix::process::geteuid().as_raw(),
+        path: env_vars::environment(architecture).path,
+        launcher: env_vars::launcher(architecture),
+        port: env_vars::program().ok_or_else(no_program)?,
+        supervise: ["workload", "supervise"].map(str::to_owned).into(),
+    })
+}
