@@ -11,8 +11,10 @@ const DOCUMENT: &str = "docs/cli.md";
 const PACKAGE: &str = "port-cli";
 
 /// Other documents that the program prints: where each is kept, and the command for it.
-const PRINTED: &[(&str, &[&str])] =
-    &[("docs/formats/workload-manifest.schema.json", &["workload", "schema"])];
+const PRINTED: &[(&str, &[&str])] = &[
+    ("docs/formats/control-plane.openapi.json", &["control-plane", "openapi"]),
+    ("docs/formats/workload-manifest.schema.json", &["workload", "schema"]),
+];
 
 /// Deep enough for every noun and verb; a program whose help repeats itself must not send this round for ever.
 const DEEPEST: usize = 4;

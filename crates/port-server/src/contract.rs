@@ -46,6 +46,14 @@ async fn documents_change_only_as_agreed(storage: &impl Storage) {
     assert_eq!(storage.read(&name, 10).await.unwrap().unwrap().bytes, "second");
     assert!(storage.copy(&name, &key("documents/two")).await.unwrap());
     assert!(!storage.copy(&key("documents/none"), &key("documents/three")).await.unwrap());
+    assert!(!storage.relocate(&key("documents/none"), &key("documents/three")).await.unwrap());
+    assert_eq!(
+        storage.put(&key("moved/from"), bytes("moved"), Condition::Always).await.unwrap(),
+        Outcome::Done
+    );
+    assert!(storage.relocate(&key("moved/from"), &key("elsewhere/to")).await.unwrap());
+    assert_eq!(storage.size(&key("moved/from")).await.unwrap(), None);
+    assert_eq!(storage.read(&key("elsewhere/to"), 10).await.unwrap().unwrap().bytes, "moved");
     assert_eq!(storage.delete(&name, Condition::Always).await.unwrap(), Outcome::Done);
     assert_eq!(storage.size(&name).await.unwrap(), None);
     assert_eq!(storage.size(&key("documents/two")).await.unwrap(), Some(6), "a copy stands alone");
@@ -90,6 +98,11 @@ async fn uploads_continue_where_they_were<S: Storage>(make: &impl Fn() -> S) {
     assert_eq!(make().append(&upload, 0, bytes("kern")).await.unwrap(), Outcome::Refused);
     assert_eq!(make().append(&upload, 4, bytes("el")).await.unwrap(), Outcome::Done);
     make().begin_upload(&upload).await.unwrap();
+    let staged = make().uploads(None, 10).await.unwrap();
+    let names: Vec<(&str, u64)> = staged.iter().map(|upload| (upload.name.as_str(), upload.size)).collect();
+    assert_eq!(names, [("session", 6)]);
+    assert!(make().uploads(Some("session"), 10).await.unwrap().is_empty());
+    assert!(make().uploads(None, 0).await.unwrap().is_empty());
     assert_eq!(text(make().open_upload(&upload).await.unwrap()).await, "kernel");
     assert_eq!(make().finish_upload(&upload, 5, &object).await.unwrap(), Outcome::Refused);
     assert_eq!(make().size(&object).await.unwrap(), None);

@@ -12,6 +12,7 @@ mod folder;
 mod key;
 
 use std::pin::Pin;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -127,6 +128,17 @@ pub enum ChildKind {
     Prefix,
 }
 
+/// An upload that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedUpload {
+    /// The name that it was begun under.
+    pub name: String,
+    /// How many bytes it has.
+    pub size: u64,
+    /// When it last changed.
+    pub changed: SystemTime,
+}
+
 /// The operations. Implementations are called from many tasks, and by several processes over the same place.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
@@ -154,6 +166,10 @@ pub trait Storage: Send + Sync + 'static {
     /// Makes `to` an object with the bytes of `from`, without moving them where that is possible; false where `from` is absent.
     async fn copy(&self, from: &Key, to: &Key) -> Result<bool, StorageError>;
 
+    /// Moves whatever object is at `from` at that moment to `to`, in place of what was there; false where nothing is. What is put
+    /// at `from` meanwhile stays there.
+    async fn relocate(&self, from: &Key, to: &Key) -> Result<bool, StorageError>;
+
     /// What is directly below a prefix, by name, behind `after`, at most `limit`.
     async fn list(&self, prefix: &Key, after: Option<&str>, limit: usize)
     -> Result<Vec<Child>, StorageError>;
@@ -172,6 +188,9 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Makes an upload the object `key`, in place of one with the same bytes. Refused where the upload is gone or has another size.
     async fn finish_upload(&self, upload: &Key, size: u64, key: &Key) -> Result<Outcome, StorageError>;
+
+    /// The uploads that have not ended, by name, behind `after`, at most `limit`.
+    async fn uploads(&self, after: Option<&str>, limit: usize) -> Result<Vec<StagedUpload>, StorageError>;
 
     /// Drops an upload; false where there is none.
     async fn delete_upload(&self, upload: &Key) -> Result<bool, StorageError>;

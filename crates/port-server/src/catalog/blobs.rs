@@ -8,7 +8,7 @@ use crate::name::RepositoryName;
 use crate::storage::{ByteRange, ChildKind, Condition, Content, Key, Outcome, StorageError};
 
 /// How many children of one prefix are looked at to find a repository that has a blob.
-const MOST_HOLDERS: usize = 1000;
+const MOST_HOLDERS: usize = 100_000;
 /// How many prefixes are looked into for the same.
 const MOST_PREFIXES: usize = 1000;
 
@@ -22,6 +22,18 @@ impl Catalog {
         if !self.holds(repository, digest).await? {
             return Ok(None);
         }
+        // NOTE: the holder first, the bytes second: who removes blobs looks for holders after it took the bytes away.
+        match self.storage.size(&keys::blob(digest)).await? {
+            Some(size) => Ok(Some(size)),
+            None => self.rescue(digest).await,
+        }
+    }
+
+    /// Takes a blob back that somebody is about to remove.
+    async fn rescue(&self, digest: &Digest) -> Result<Option<u64>, StorageError> {
+        if !self.storage.copy(&keys::trashed(digest), &keys::blob(digest)).await? {
+            return Ok(None);
+        }
         self.storage.size(&keys::blob(digest)).await
     }
 
@@ -31,7 +43,12 @@ impl Catalog {
         digest: &Digest,
         range: Option<ByteRange>,
     ) -> Result<Option<Content>, StorageError> {
-        self.storage.open(&keys::blob(digest), range).await
+        let content = self.storage.open(&keys::blob(digest), range).await?;
+        Ok(match range {
+            // A part cannot be checked here; its reader puts the parts together and has the digest.
+            Some(_) => content,
+            None => content.map(|content| self.checked(digest, content)),
+        })
     }
 
     /// Reads a small blob that the repository has.
@@ -41,7 +58,7 @@ impl Catalog {
         digest: &Digest,
         limit: u64,
     ) -> Result<Option<Bytes>, StorageError> {
-        if !self.holds(repository, digest).await? {
+        if self.blob_size(repository, digest).await?.is_none() {
             return Ok(None);
         }
         Ok(self.storage.read(&keys::blob(digest), limit).await?.map(|document| document.bytes))
@@ -54,18 +71,26 @@ impl Catalog {
         digest: &Digest,
         bytes: Bytes,
     ) -> Result<(), StorageError> {
-        let _there_already = self.storage.put(&keys::blob(digest), bytes, Condition::Absent).await?;
-        self.hold(repository, digest).await
+        self.hold(repository, digest).await?;
+        let written = self.storage.put(&keys::blob(digest), bytes, Condition::Absent).await?;
+        if written == Outcome::Done {
+            self.known.note(digest);
+        }
+        Ok(())
     }
 
-    /// Notes that a repository has a blob, whose bytes are stored.
+    /// Notes that a repository has a blob whose bytes are known to be right. Before they get their name: see `collect`.
     pub(super) async fn hold(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<(), StorageError> {
         let key = keys::holder(digest, repository);
-        let _held_already = self.storage.put(&key, Bytes::new(), Condition::Absent).await?;
+        let held = self.storage.put(&key, Bytes::new(), Condition::Absent).await?;
+        if held == Outcome::Refused && !self.renew_holder(&key).await? {
+            // It was swept between the two looks.
+            let _held = self.storage.put(&key, Bytes::new(), Condition::Always).await?;
+        }
         Ok(())
     }
 
@@ -80,7 +105,7 @@ impl Catalog {
             return Ok(false);
         }
         self.hold(repository, digest).await?;
-        Ok(true)
+        Ok(self.blob_size(repository, digest).await?.is_some())
     }
 
     /// Makes a blob that the repository has readable at another key as well.
@@ -94,20 +119,12 @@ impl Catalog {
         digest: &Digest,
         readable: impl Fn(&RepositoryName) -> bool,
     ) -> Result<Option<RepositoryName>, StorageError> {
-        let root = keys::holders(digest);
-        let mut prefixes = vec![(root, String::new())];
+        let mut walk = HolderWalk::new(self, digest);
         for _ in 0..MOST_PREFIXES {
-            let Some((prefix, name)) = prefixes.pop() else { break };
-            for child in self.storage.list(&prefix, None, MOST_HOLDERS).await? {
-                if child.kind == ChildKind::Object && child.name == keys::HELD {
-                    let Ok(found) = name.parse::<RepositoryName>() else { continue };
-                    if readable(&found) {
-                        return Ok(Some(found));
-                    }
-                } else if let Some(key) = keys::below(&prefix, &child.name) {
-                    let name = if name.is_empty() { child.name } else { format!("{name}/{}", child.name) };
-                    prefixes.push((key, name));
-                }
+            match walk.step().await? {
+                Step::Found(found) if readable(&found) => return Ok(Some(found)),
+                Step::End => break,
+                _ => {}
             }
         }
         Ok(None)
@@ -121,5 +138,53 @@ impl Catalog {
     ) -> Result<bool, StorageError> {
         let outcome = self.storage.delete(&keys::holder(digest, repository), Condition::Always).await?;
         Ok(outcome == Outcome::Done)
+    }
+}
+
+/// The repositories that have a blob, one after the other.
+pub(super) struct HolderWalk<'a> {
+    catalog: &'a Catalog,
+    /// What is not looked into yet, with the part of a repository's name that leads there.
+    prefixes: Vec<(Key, String)>,
+}
+
+/// One step of a walk.
+pub(super) enum Step {
+    Found(RepositoryName),
+    /// Nothing here; there is more.
+    Nothing,
+    End,
+}
+
+impl<'a> HolderWalk<'a> {
+    pub(super) fn new(catalog: &'a Catalog, digest: &Digest) -> Self {
+        Self { catalog, prefixes: vec![(keys::holders(digest), String::new())] }
+    }
+
+    pub(super) async fn step(&mut self) -> Result<Step, StorageError> {
+        let Some((prefix, name)) = self.prefixes.pop() else { return Ok(Step::End) };
+        let mut found = Step::Nothing;
+        for child in self.catalog.storage.list(&prefix, None, MOST_HOLDERS).await? {
+            if child.kind == ChildKind::Object && child.name == keys::HELD {
+                if let Ok(repository) = name.parse::<RepositoryName>() {
+                    found = Step::Found(repository);
+                }
+            } else if let Some(key) = keys::below(&prefix, &child.name) {
+                let name = if name.is_empty() { child.name } else { format!("{name}/{}", child.name) };
+                self.prefixes.push((key, name));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The next repository.
+    pub(super) async fn next(&mut self) -> Result<Option<RepositoryName>, StorageError> {
+        loop {
+            match self.step().await? {
+                Step::Found(repository) => return Ok(Some(repository)),
+                Step::Nothing => {}
+                Step::End => return Ok(None),
+            }
+        }
     }
 }

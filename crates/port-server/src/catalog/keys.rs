@@ -1,6 +1,7 @@
 //! The keys of everything, in one place. Their parts are types that were checked when they were made.
 
 use port_model::Digest;
+use port_model::digest::Algorithm;
 
 use crate::name::{RepositoryName, Tag};
 use crate::storage::Key;
@@ -11,6 +12,32 @@ pub(super) const HELD: &str = "_held";
 pub(super) fn blob(digest: &Digest) -> Key {
     let shard = digest.hex().get(..2).unwrap_or("00");
     Key::of_checked(format!("blobs/{}/{shard}/{}", digest.algorithm().as_str(), digest.hex()))
+}
+
+pub(super) fn blobs(algorithm: Algorithm) -> Key {
+    Key::of_checked(format!("blobs/{}", algorithm.as_str()))
+}
+
+/// Blobs that are about to be removed.
+pub(super) fn trash(algorithm: Algorithm) -> Key {
+    Key::of_checked(format!("trash/{}", algorithm.as_str()))
+}
+
+pub(super) fn trashed(digest: &Digest) -> Key {
+    Key::of_checked(format!("{}/{}", trash(digest.algorithm()), digest.hex()))
+}
+
+/// Blobs whose bytes are not theirs any more.
+pub(super) fn quarantine(algorithm: Algorithm) -> Key {
+    Key::of_checked(format!("quarantine/{}", algorithm.as_str()))
+}
+
+pub(super) fn quarantined(digest: &Digest) -> Key {
+    Key::of_checked(format!("{}/{}", quarantine(digest.algorithm()), digest.hex()))
+}
+
+pub(super) fn all_holders(algorithm: Algorithm) -> Key {
+    Key::of_checked(format!("holders/{}", algorithm.as_str()))
 }
 
 pub(super) fn holders(digest: &Digest) -> Key {
@@ -38,6 +65,10 @@ pub(super) fn manifest(repository: &RepositoryName, digest: &Digest) -> Key {
     Key::of_checked(format!("repositories/{repository}/_manifests/{algorithm}/{hex}"))
 }
 
+pub(super) fn manifests(repository: &RepositoryName, algorithm: Algorithm) -> Key {
+    Key::of_checked(format!("repositories/{repository}/_manifests/{}", algorithm.as_str()))
+}
+
 pub(super) fn tags(repository: &RepositoryName) -> Key {
     Key::of_checked(format!("repositories/{repository}/_tags"))
 }
@@ -54,6 +85,10 @@ pub(super) fn referrers(repository: &RepositoryName, subject: &Digest) -> Key {
 pub(super) fn referrer(repository: &RepositoryName, subject: &Digest, digest: &Digest) -> Key {
     let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
     Key::of_checked(format!("{}/{algorithm}-{hex}", referrers(repository, subject)))
+}
+
+pub(super) fn sessions() -> Key {
+    Key::of_checked("sessions".to_owned())
 }
 
 pub(super) fn session(id: &str) -> Key {

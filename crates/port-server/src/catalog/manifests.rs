@@ -10,6 +10,7 @@ use port_model::digest::Algorithm;
 use serde::{Deserialize, Serialize};
 
 use super::document::{Draft, DraftError};
+use super::leases::Mark;
 use super::{Catalog, TagTarget, keys};
 use crate::name::{RepositoryName, Tag, TagOrDigest};
 use crate::storage::{Condition, Outcome, StorageError};
@@ -31,16 +32,21 @@ pub struct StoredManifest {
 /// The line in front of the bytes.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Heading {
+pub(super) struct Heading {
     version: u32,
-    media_type: String,
+    pub(super) media_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    subject: Option<Digest>,
+    pub(super) subject: Option<Digest>,
+    /// Since when nothing needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) mark: Option<Mark>,
 }
 
 const HEADING_VERSION: u32 = 1;
 /// Longest heading, in bytes.
 const LONGEST_HEADING: u64 = 4096;
+/// The most manifests whose leases are renewed along with one.
+const MOST_RENEWED: usize = 10_000;
 
 /// What is to be put.
 #[derive(Debug)]
@@ -125,15 +131,73 @@ impl Catalog {
                 None => return Ok(None),
             },
         };
-        let key = keys::manifest(repository, &digest);
-        let Some(document) = self.storage.read(&key, limit::DOCUMENT + LONGEST_HEADING).await? else {
+        let Some((heading, bytes, condition)) = self.read_manifest(repository, &digest).await? else {
             return Ok(None);
         };
-        Ok(split(&document.bytes).map(|(heading, bytes)| StoredManifest {
-            media_type: heading.media_type,
-            digest,
-            bytes,
+        if heading.mark.is_some() {
+            self.write_mark(repository, &digest, &heading, None, &bytes, condition).await?;
+        }
+        Ok(Some(StoredManifest { media_type: heading.media_type, digest, bytes }))
+    }
+
+    /// A manifest with its heading, and the condition that it is still that.
+    pub(super) async fn read_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(Heading, Bytes, Condition)>, StorageError> {
+        let key = keys::manifest(repository, digest);
+        let found = self.storage.read(&key, limit::DOCUMENT + LONGEST_HEADING).await?;
+        Ok(found.and_then(|document| {
+            let (heading, bytes) = split(&document.bytes)?;
+            Some((heading, bytes, Condition::Version(document.version)))
         }))
+    }
+
+    /// Condemns a manifest, or takes the mark off, if it still is what it was. Where it is not, somebody else decided.
+    pub(super) async fn write_mark(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        heading: &Heading,
+        mark: Option<Mark>,
+        bytes: &[u8],
+        condition: Condition,
+    ) -> Result<(), StorageError> {
+        let heading = Heading {
+            version: heading.version,
+            media_type: heading.media_type.clone(),
+            subject: heading.subject.clone(),
+            mark,
+        };
+        let Ok(object) = joined(&heading, bytes) else { return Ok(()) };
+        let _others_decided =
+            self.storage.put(&keys::manifest(repository, digest), object, condition).await?;
+        Ok(())
+    }
+
+    /// Renews the leases of what a manifest brings along: what an index names, and what refers to it.
+    async fn renew_around(&self, repository: &RepositoryName, root: &Digest) -> Result<(), StorageError> {
+        let mut next = vec![root.clone()];
+        let mut renewed = 0;
+        while let Some(digest) = next.pop() {
+            let Some((heading, bytes, condition)) = self.read_manifest(repository, &digest).await? else {
+                continue;
+            };
+            if heading.mark.is_some() {
+                self.write_mark(repository, &digest, &heading, None, &bytes, condition).await?;
+            } else if digest != *root {
+                // What is needed already brings its own along.
+                continue;
+            }
+            renewed += 1;
+            if renewed > MOST_RENEWED {
+                break;
+            }
+            next.extend(children(&bytes));
+            next.extend(self.referrers(repository, &digest).await?.into_iter().map(|entry| entry.digest));
+        }
+        Ok(())
     }
 
     /// Keeps a manifest and moves its tags to it.
@@ -147,12 +211,7 @@ impl Catalog {
     ) -> Result<(Digest, Draft), ManifestError> {
         let digest = checked_digest(&put)?;
         let draft = Draft::read(&put.bytes, &put.media_type)?;
-        for blob in draft.blobs().filter(|_| self.sparse == Sparse::Refused) {
-            if self.blob_size(repository, blob).await?.is_none() {
-                let (repository, digest) = (repository.clone(), blob.clone());
-                return Err(ManifestError::BlobUnknown { repository, digest });
-            }
-        }
+        self.require_blobs(repository, &draft).await?;
         let subject = draft.subject.as_ref().map(|subject| subject.digest.clone());
         let size = put.bytes.len() as u64;
         if let Some(subject) = &subject {
@@ -160,17 +219,39 @@ impl Catalog {
             let entry = draft.referrer(&put.media_type, &digest, size);
             self.put_referrer(repository, subject, &entry).await?;
         }
-        let heading = Heading { version: HEADING_VERSION, media_type: put.media_type.clone(), subject };
+        let heading =
+            Heading { version: HEADING_VERSION, media_type: put.media_type.clone(), subject, mark: None };
         let object = joined(&heading, &put.bytes)?;
         let key = keys::manifest(repository, &digest);
-        let _written = self.storage.put(&key, object, Condition::Always).await?;
+        let _written = self.storage.put(&key, object.clone(), Condition::Always).await?;
+        // NOTE: the second look. Collection that began before the manifest was there may have swept a blob since the first one;
+        // collection that begins later sees the manifest. So after this no blob of it goes.
+        self.require_blobs(repository, &draft).await?;
+        self.renew_around(repository, &digest).await?;
         let target = TagTarget { digest: digest.clone(), media_type: put.media_type, size };
         for tag in &put.tags {
             if self.put_tag(repository, tag, &target, &put.expected).await? == Outcome::Refused {
                 return Err(ManifestError::Moved { tag: tag.clone() });
             }
         }
+        // The last look: collection that read the tags before they moved may have swept the manifest, if they took long to move.
+        let found = self.read_manifest(repository, &digest).await?;
+        if found.is_none_or(|(heading, _, _)| heading.mark.is_some()) {
+            let _written = self.storage.put(&key, object, Condition::Always).await?;
+            self.require_blobs(repository, &draft).await?;
+        }
         Ok((digest, draft))
+    }
+
+    /// Looks for the blobs that must be there, and renews their leases.
+    async fn require_blobs(&self, repository: &RepositoryName, draft: &Draft) -> Result<(), ManifestError> {
+        for blob in draft.blobs().filter(|_| self.sparse == Sparse::Refused) {
+            if self.blob_size(repository, blob).await?.is_none() {
+                let (repository, digest) = (repository.clone(), blob.clone());
+                return Err(ManifestError::BlobUnknown { repository, digest });
+            }
+        }
+        Ok(())
     }
 
     /// Removes a manifest and the tags that mean it, which it gives; nothing where there is no such manifest.
@@ -210,6 +291,12 @@ fn checked_digest(put: &PutManifest) -> Result<Digest, ManifestError> {
         }
         _ => Ok(found),
     }
+}
+
+/// The manifests that an index names.
+fn children(bytes: &[u8]) -> Vec<Digest> {
+    let index = serde_json::from_slice::<port_layout::Index>(bytes);
+    index.map(|index| index.manifests.into_iter().map(|entry| entry.digest).collect()).unwrap_or_default()
 }
 
 fn joined(heading: &Heading, bytes: &[u8]) -> Result<Bytes, DraftError> {

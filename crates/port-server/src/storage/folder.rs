@@ -24,7 +24,8 @@ use port_content::{FsError, atomic, fs};
 use rustix::io::Errno;
 
 use super::{
-    ByteRange, Child, Condition, Content, Document, Key, Outcome, Storage, StorageError, StorageErrorKind,
+    ByteRange, Child, Condition, Content, Document, Key, Outcome, StagedUpload, Storage, StorageError,
+    StorageErrorKind,
 };
 
 const UPLOADS: &str = "_uploads";
@@ -125,6 +126,26 @@ impl Folder {
             _ => self.prune(&path),
         }
         Ok(Outcome::Done)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<bool, FsError> {
+        for _ in 0..TRIES {
+            fs::create_dir_all(to.parent().unwrap_or(&self.root))?;
+            match rustix::fs::rename(from, to) {
+                Ok(()) => {
+                    self.sync_parent(to)?;
+                    // A directory that went is flushed with the one that it was in.
+                    let _gone_with_its_directory = self.sync_parent(from);
+                    self.prune(from);
+                    return Ok(true);
+                }
+                Err(Errno::NOENT) if !fs::exists(from) => return Ok(false),
+                // The target's directory went between its making and its use.
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(FsError::new("move", from, error.into())),
+            }
+        }
+        Ok(false)
     }
 
     fn sync_parent(&self, path: &Path) -> Result<(), FsError> {
@@ -254,6 +275,11 @@ impl Storage for Folder {
         self.run("copy to", to, link).await
     }
 
+    async fn relocate(&self, from: &Key, to: &Key) -> Result<bool, StorageError> {
+        let (from, target) = (self.object(from), self.object(to));
+        self.run("move to", to, move |folder| folder.rename(&from, &target)).await
+    }
+
     async fn list(
         &self,
         prefix: &Key,
@@ -293,6 +319,12 @@ impl Storage for Folder {
     async fn finish_upload(&self, upload: &Key, size: u64, key: &Key) -> Result<Outcome, StorageError> {
         let (owned, target) = (upload.clone(), key.clone());
         self.run("finish", key, move |folder| folder.finish(&owned, size, &target)).await
+    }
+
+    async fn uploads(&self, after: Option<&str>, limit: usize) -> Result<Vec<StagedUpload>, StorageError> {
+        let (root, after) = (self.root.join(UPLOADS), after.map(str::to_owned));
+        let Ok(key) = Key::new(UPLOADS) else { return Ok(Vec::new()) };
+        self.run("list", &key, move |_| reading::staged(&root, after.as_deref(), limit)).await
     }
 
     async fn delete_upload(&self, upload: &Key) -> Result<bool, StorageError> {

@@ -10,7 +10,7 @@ use futures_util::stream;
 use port_content::hashing::digest_of;
 use port_content::{FsError, fs};
 
-use crate::storage::{ByteRange, Child, ChildKind, Content, Document, Version};
+use crate::storage::{ByteRange, Child, ChildKind, Content, Document, StagedUpload, Version};
 
 /// How much of a large object is read at once, in bytes: the fastest of the sizes that were measured.
 const PIECE: u64 = 512 * 1024;
@@ -68,6 +68,23 @@ impl Reading {
         self.at += length;
         Ok(Some((piece.into(), self)))
     }
+}
+
+/// The files of the staging area; uploads have names of one part.
+pub(super) fn staged(root: &Path, after: Option<&str>, limit: usize) -> Result<Vec<StagedUpload>, FsError> {
+    let mut found = Vec::new();
+    for path in absent(fs::read_dir(root))?.unwrap_or_default() {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if found.len() >= limit || after.is_some_and(|after| name <= after) {
+            continue;
+        }
+        let Some(metadata) = absent(fs::symlink_metadata(&path))?.filter(std::fs::Metadata::is_file) else {
+            continue;
+        };
+        let changed = fs::Context::context(metadata.modified(), "inspect", &path)?;
+        found.push(StagedUpload { name: name.to_owned(), size: metadata.len(), changed });
+    }
+    Ok(found)
 }
 
 pub(super) fn children(path: &Path, after: Option<&str>, limit: usize) -> Result<Vec<Child>, FsError> {
