@@ -34,7 +34,7 @@ pub async fn dispatch(cli: Cli, ui: Ui) -> Result<u8, CommandError> {
         Command::Run(arguments) => run::run(arguments, &cli.global, ui).await,
         Command::ControlPlane(command) => control_plane::run(command, &cli.global, ui).await.map(|()| 0),
         Command::Store(command) => store::run(&command, &cli.global, ui).await.map(|()| 0),
-        Command::Update(command) => update::run(command, &cli.global, ui).await.map(|()| 0),
+        Command::Update(command) => update::run(command, &cli.global, ui).await,
         Command::Keys(command) => keys::run(command, ui).await,
         Command::Workload(command) => workload::run(command, &cli.global, ui).await,
         Command::Login(arguments) => login::run(arguments, &cli.global, ui).await,

@@ -7,6 +7,7 @@ mod packages;
 mod registry;
 mod run;
 mod trust;
+mod update;
 mod workload;
 
 use port_backend::{BackendError, ErrorKind};

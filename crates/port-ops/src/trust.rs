@@ -16,7 +16,7 @@
 mod attest;
 mod built;
 mod error;
-mod gather;
+pub(crate) mod gather;
 mod keys;
 pub(crate) mod local;
 mod place;
@@ -36,6 +36,7 @@ pub use keys::{
 pub use place::{asks_for_signatures, require_place};
 pub use policies::Policies;
 pub use port_trust::{Decision, KeyKind, SecretKey, Verdict};
+pub(crate) use sign::put_bundle;
 pub use sign::{SignReport, SignatureForms, SignedManifest};
 pub use subject::{Below, Wanted};
 pub use verify::{By, KeysAsked, VerifyReport, verified_statement, verify_place};

@@ -3,22 +3,26 @@
 //! ```text
 //! publish  kernel + initramfs ─► <version>-amd64      index  <version>-amd64 ┐
 //!          kernel + initramfs ─► <version>-arm64             <version>-arm64 ┴─► <version> ─► <channel>
+//! sign     <channel> or <version> ─► a numbered statement about it, signed
 //! check    <channel> or <version> ─► what it offers     fetch    the same ─► kernel, initramfs in a directory
 //! ```
 //!
 //! Needs no project. Invariants: a published tag of a version keeps its content unless somebody says `overwrite`;
 //! the channel moves last, so that machines never follow it to something unfinished.
 
+pub mod agent;
 mod check;
 mod error;
 mod fetch;
 mod index;
 mod publish;
+mod sign;
 
 pub use error::UpdateError;
 pub use fetch::{CheckReport, FetchReport, FetchRequest, OfferedBlob, ReleaseFacts, check, fetch};
 pub use index::{IndexReport, IndexRequest, IndexedPart, index};
 pub use publish::{PublishReport, PublishRequest, PublishedBlob, publish};
+pub use sign::{SignReleaseReport, SignReleaseRequest, sign_release};
 
 use std::str::FromStr;
 use std::sync::Arc;

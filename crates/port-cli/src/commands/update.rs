@@ -1,8 +1,13 @@
-//! `port update`: releases of KubeSolo OS.
+//! `port update`: releases of KubeSolo OS, and the agent that takes them.
 
+mod agent;
+mod apply;
+mod boot;
 mod fetch;
 mod index;
 mod publish;
+mod sign;
+mod status;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
@@ -29,15 +34,36 @@ pub enum Command {
     Check(fetch::Offer),
     /// Fetch the kernel and the initramfs of the release that a tag offers.
     Fetch(fetch::Arguments),
+    /// Sign what a tag leads to as a numbered release.
+    Sign(sign::Arguments),
+    /// Bring the release that this machine follows into the slot that does not run.
+    Apply(apply::Arguments),
+    /// Let the next boot try what was brought.
+    Activate(boot::Activate),
+    /// Ask whether what runs is well, and keep it, or take the way back.
+    Healthcheck(boot::Healthcheck),
+    /// Let the next boot be of what ran before.
+    Rollback(boot::Rollback),
+    /// Say where the update of this machine is.
+    Status(status::Arguments),
+    /// Say the same for Prometheus.
+    Metrics(status::Arguments),
 }
 
-/// Runs a verb; none needs a configuration.
-pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), CommandError> {
+/// Runs a verb; the number is the exit code.
+pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<u8, CommandError> {
     match command {
-        Command::Publish(arguments) => publish::run(arguments, global, ui).await,
-        Command::Index(arguments) => index::run(arguments, global, ui).await,
-        Command::Check(offer) => fetch::check(offer, global, ui).await,
-        Command::Fetch(arguments) => fetch::run(arguments, global, ui).await,
+        Command::Publish(arguments) => publish::run(arguments, global, ui).await.map(|()| 0),
+        Command::Index(arguments) => index::run(arguments, global, ui).await.map(|()| 0),
+        Command::Check(offer) => fetch::check(offer, global, ui).await.map(|()| 0),
+        Command::Fetch(arguments) => fetch::run(arguments, global, ui).await.map(|()| 0),
+        Command::Sign(arguments) => sign::run(arguments, global, ui).await,
+        Command::Apply(arguments) => apply::run(arguments, global, ui).await,
+        Command::Activate(arguments) => boot::activate(&arguments, ui),
+        Command::Healthcheck(arguments) => boot::healthcheck(arguments, ui).await,
+        Command::Rollback(arguments) => boot::rollback(&arguments, ui),
+        Command::Status(arguments) => status::status(&arguments, ui),
+        Command::Metrics(arguments) => status::metrics(&arguments, ui),
     }
 }
 

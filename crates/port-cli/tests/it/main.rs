@@ -63,7 +63,10 @@ mod trust_attest;
 mod trust_peers;
 mod trust_run;
 mod update;
+mod update_agent;
 mod update_fetch;
+mod update_kill;
+mod update_units;
 mod workload;
 mod workload_bases;
 

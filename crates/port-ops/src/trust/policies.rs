@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use port_content::fs;
 use port_model::Digest;
 use port_trust::policy::LARGEST_POLICY;
-use port_trust::{About, Asks, Candidate, Policy, Question, SignedName, Verdict, verify};
+use port_trust::{
+    About, Asks, Candidate, Identities, Judgement, Policy, Question, Requirement, SignedName, Verdict, verify,
+};
 
 use crate::trust::error::TrustError;
 use crate::workspace::Workspace;
@@ -66,6 +68,30 @@ impl Policies {
             _ => &[],
         });
         asked.cloned().collect()
+    }
+
+    /// What each policy that asks for signatures makes of a question that its caller asks, by the keys of the rule that means the
+    /// name. A rule that takes nothing of the name counts no key.
+    pub(crate) fn statements(
+        &self,
+        name: &SignedName,
+        judge: &dyn Fn(&Requirement, &str) -> Judgement,
+    ) -> Vec<Judgement> {
+        let none = Requirement {
+            keys: Vec::new(),
+            others: Vec::new(),
+            threshold: 1,
+            identities: Identities::Own,
+        };
+        let asked = self.0.iter().filter_map(|policy| {
+            let answer = policy.answer(name);
+            match answer.asks {
+                Asks::Signatures { requirement, .. } => Some(judge(requirement, &answer.rule)),
+                Asks::Absence => Some(judge(&none, &answer.rule)),
+                Asks::Nothing => None,
+            }
+        });
+        asked.collect()
     }
 
     /// Every verdict on a manifest, by what was found.

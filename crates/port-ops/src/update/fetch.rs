@@ -84,7 +84,7 @@ pub struct FetchReport {
 /// Says what the tag offers; no blob is fetched.
 pub async fn check(registry: &Publisher, request: &FetchRequest) -> Result<CheckReport, UpdateError> {
     let repository = registry.repository(&request.place)?;
-    let (manifest, release) = resolve(&repository, request).await?;
+    let Pinned { manifest, release, .. } = resolve(&repository, request).await?;
     Ok(report(request, manifest, &release))
 }
 
@@ -95,7 +95,7 @@ pub async fn fetch(
     stage: &Path,
 ) -> Result<FetchReport, UpdateError> {
     let repository = registry.repository(&request.place)?;
-    let (manifest, release) = resolve(&repository, request).await?;
+    let Pinned { manifest, release, .. } = resolve(&repository, request).await?;
     fs::create_dir_all(stage)?;
     let parts = [(KERNEL_NAME, &release.kernel), (INITRAMFS_NAME, &release.initramfs)];
     let mut partials = Vec::new();
@@ -131,16 +131,29 @@ async fn bring(
     }
 }
 
-/// The release behind the tag, through an index if it is one, and its manifest's digest.
-async fn resolve(repository: &Repository, request: &FetchRequest) -> Result<(Digest, Release), UpdateError> {
+/// What a tag led to when it was asked, once.
+pub(super) struct Pinned {
+    /// What the tag itself names: an index, or the manifest.
+    pub(super) root: Descriptor,
+    /// The manifest for the architecture.
+    pub(super) manifest: Digest,
+    /// What it says.
+    pub(super) release: Release,
+}
+
+/// The release behind the tag, through an index if it is one.
+pub(super) async fn resolve(repository: &Repository, request: &FetchRequest) -> Result<Pinned, UpdateError> {
     let name = tag(&request.tag)?;
     let found = look(repository, &name).await?.ok_or_else(|| UpdateError::NoSuchTag {
         repository: request.place.to_string(),
         tag: request.tag.clone(),
     })?;
     let declared = Some(found.media_type.as_str());
+    let root = Descriptor::new(&found.media_type, found.digest.clone(), found.bytes.len() as u64);
     let entry = match kubesolo::resolve(&found.bytes, declared, &request.tag, request.architecture)? {
-        Resolved::Release(release) => return Ok((found.digest, *release)),
+        Resolved::Release(release) => {
+            return Ok(Pinned { root, manifest: found.digest, release: *release });
+        }
         Resolved::Entry(entry) => entry,
     };
     let manifest = match repository.manifest(&TagOrDigest::Digest(entry.digest.clone())).await {
@@ -149,14 +162,14 @@ async fn resolve(repository: &Repository, request: &FetchRequest) -> Result<(Dig
         }
         other => other?,
     };
-    let found = manifest.bytes.len() as u64;
-    if found != entry.size {
+    let size = manifest.bytes.len() as u64;
+    if size != entry.size {
         let (tag, expected) = (request.tag.clone(), entry.size);
-        return Err(UpdateError::Size { tag, digest: entry.digest, expected, found });
+        return Err(UpdateError::Size { tag, digest: entry.digest, expected, found: size });
     }
     let declared = Some(manifest.media_type.as_str());
     let release = kubesolo::decode(&manifest.bytes, declared, &request.tag, request.architecture)?;
-    Ok((manifest.digest, release))
+    Ok(Pinned { root, manifest: manifest.digest, release })
 }
 
 fn report(request: &FetchRequest, manifest: Digest, release: &Release) -> CheckReport {
