@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "port-config",
     "port-workload",
     "port-guest-protocol",
+    "port-probe-kernel",
     "port-trust",
 ];
 

@@ -90,8 +90,9 @@ const GO_PEERS: &[GoPeer] = &[
     },
 ];
 
-/// Peers of later steps, so that nobody looks for them.
-const NOT_YET: &[&str] = &["kraft"];
+/// Peers that are not had, and why, so that nobody looks for them.
+const NOT_HAD: &[(&str, &str)] =
+    &[("kraft", "the Go module proxy refuses its module (docs/conformance.md says what stands in for it)")];
 
 /// `cargo xtask peers [--all]`.
 pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
@@ -113,8 +114,8 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
     }
     go_peers(heaviest, Setup::Install, PATIENCE);
     if heaviest == Weight::Heavy {
-        for name in NOT_YET {
-            println!("peer: {name}: not yet: nothing in Port talks to it so far");
+        for (name, reason) in NOT_HAD {
+            println!("peer: {name}: not had: {reason}");
         }
     }
     Ok(())

@@ -19,14 +19,14 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Prints a report: `text` for people, `value` for machines.
+    /// Prints a report: `text` for people, `value` for machines; neither can drive a terminal.
     ///
     /// # Errors
     /// Standard output takes no more. A reader that has gone is none: it saw what it wanted.
     pub fn report<T: Serialize>(self, value: &T, text: impl FnOnce() -> String) -> Result<(), CommandError> {
         let said = match self.format {
-            Format::Text => text(),
-            Format::Json => serde_json::to_string_pretty(value).unwrap_or_default(),
+            Format::Text => printable(&text()),
+            Format::Json => printable_json(&serde_json::to_string_pretty(value).unwrap_or_default()),
         };
         self.data(&said)
     }
@@ -102,6 +102,21 @@ fn printable(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
+/// The same of JSON: what its writer leaves as it is, the upper control characters, stands in its strings alone.
+fn printable_json(text: &str) -> String {
+    let escape = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+/// One line of text, whatever was in it.
+pub fn one_line(text: &str) -> String {
+    printable(&text.replace('\n', "\\n").replace('\t', "\\t"))
+}
+
 /// A size for people: binary multiples, one decimal.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -135,6 +150,16 @@ pub fn table(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_wrote_drives_no_terminal() {
+        let hostile = "a\u{1b}[2J\u{9b}31m\r\u{7}b\nc\td";
+        assert_eq!(printable(hostile), "a\\u{1b}[2J\\u{9b}31m\\r\\u{7}b\nc\td");
+        assert_eq!(one_line(hostile), "a\\u{1b}[2J\\u{9b}31m\\r\\u{7}b\\nc\\td");
+        let json = printable_json(&serde_json::to_string_pretty(&[hostile]).unwrap());
+        assert!(!json.chars().any(|c| c.is_control() && c != '\n'), "{json}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), [hostile]);
+    }
 
     #[test]
     fn sizes_and_tables_read_well() {

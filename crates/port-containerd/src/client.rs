@@ -183,7 +183,7 @@ impl Session {
         A: Message + Default + Send + Sync + 'static,
     {
         let mut client = self.client(call).await?;
-        let (request, codec) = (self.request(call, request), ProstCodec::default());
+        let (request, codec) = (self.request(call, request)?, ProstCodec::default());
         let answer = self.patiently(call, client.unary(request, path(call), codec)).await?;
         Ok(answer.into_inner())
     }
@@ -195,7 +195,7 @@ impl Session {
         A: Message + Default + Send + Sync + 'static,
     {
         let mut client = self.client(call).await?;
-        let (request, codec) = (self.request(call, request), ProstCodec::default());
+        let (request, codec) = (self.request(call, request)?, ProstCodec::default());
         let answer = self.patiently(call, client.server_streaming(request, path(call), codec)).await?;
         Ok(answer.into_inner())
     }
@@ -211,7 +211,7 @@ impl Session {
         A: Message + Default + Send + Sync + 'static,
     {
         let mut client = self.client(call).await?;
-        let (request, codec) = (self.request(call, requests), ProstCodec::default());
+        let (request, codec) = (self.request(call, requests)?, ProstCodec::default());
         let answer = self.patiently(call, client.streaming(request, path(call), codec)).await?;
         Ok(answer.into_inner())
     }
@@ -232,14 +232,17 @@ impl Session {
         Ok(client)
     }
 
-    fn request<Q>(&self, call: &Call, message: Q) -> Request<Q> {
+    fn request<Q>(&self, call: &Call, message: Q) -> Result<Request<Q>, ContainerdError> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("containerd-namespace", self.namespace.clone());
-        // What containerd gave as an identifier it takes as one.
-        if let Some(lease) = call.lease.as_ref().and_then(|lease| lease.parse().ok()) {
-            request.metadata_mut().insert("containerd-lease", lease);
+        if let Some(lease) = &call.lease {
+            // Without it what is written would belong to nobody, and be collected at any time.
+            let expected = "letters and digits";
+            let identifier =
+                lease.parse().map_err(|_| self.senseless("a lease", expected, lease.as_str()))?;
+            request.metadata_mut().insert("containerd-lease", identifier);
         }
-        request
+        Ok(request)
     }
 
     async fn patiently<T>(
@@ -292,6 +295,23 @@ mod tests {
         for bad in ["", "run/containerd.sock", "tcp://127.0.0.1:1", "unix://x"] {
             assert_eq!(path(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_lease_that_cannot_be_named_is_not_left_out() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let channel = Endpoint::from_static("http://localhost").connect_lazy();
+        let address = "/nobody/listens/here".parse().unwrap();
+        let session = Session { channel, address, namespace: "default".parse().unwrap() };
+        let mut call = Call::new("/x", "add", "content");
+        assert!(session.request(&call, ()).is_ok());
+        call.lease = Some("lease-1".to_owned());
+        let request = session.request(&call, ()).unwrap();
+        assert_eq!(request.metadata().get("containerd-lease").unwrap(), "lease-1");
+        call.lease = Some("a\nb".to_owned());
+        let error = session.request(&call, ()).unwrap_err().to_string();
+        assert!(error.contains("answered about a lease with a\nb: expected letters and digits"), "{error}");
     }
 
     #[test]

@@ -16,6 +16,9 @@ const CREATE: &str = "/containerd.services.images.v1.Images/Create";
 const UPDATE: &str = "/containerd.services.images.v1.Images/Update";
 const DELETE: &str = "/containerd.services.images.v1.Images/Delete";
 
+/// How often a name is set that somebody makes or removes at the same time.
+const TRIES: u32 = 3;
+
 /// What a name leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -65,37 +68,42 @@ impl Containerd {
     /// Makes a name lead there. Labels in `labels` are set, those of the image that begin with one of `stale` go, others stay.
     ///
     /// # Errors
-    /// [`ContainerdError`].
+    /// [`ContainerdError`], also where others make and remove the name all the time.
     pub fn set_image(&self, image: &Image, stale: &[&str]) -> Result<(), ContainerdError> {
-        let message = |labels| ImageMessage {
-            name: image.name.clone(),
-            labels,
-            target: Some(Descriptor {
-                media_type: image.target.media_type.clone(),
-                digest: image.target.digest.to_string(),
-                size: i64::try_from(image.target.size).unwrap_or(i64::MAX),
-                annotations: Labels::new(),
-            }),
-        };
-        let Some(before) = self.image(&image.name)? else {
-            let call = Call::new(CREATE, "create", subject(&image.name));
-            let made: Result<OneImage, _> =
-                self.ask(&call, OneImage { image: Some(message(image.labels.clone())) });
-            return match made {
-                // Somebody was quicker.
-                Err(error) if error.kind() == Kind::AlreadyExists => self.set_image(image, stale),
-                other => other.map(|_| ()),
+        let mut tries = 1;
+        loop {
+            let set = match self.image(&image.name)? {
+                Some(before) => self.update_image(image, before.labels, stale),
+                None => self.create_image(image),
             };
-        };
+            match set {
+                // Somebody was quicker, in one way or the other.
+                Err(error)
+                    if tries < TRIES && matches!(error.kind(), Kind::AlreadyExists | Kind::NotFound) =>
+                {
+                    tries += 1;
+                }
+                set => return set,
+            }
+        }
+    }
+
+    fn create_image(&self, image: &Image) -> Result<(), ContainerdError> {
+        let call = Call::new(CREATE, "create", subject(&image.name));
+        let request = OneImage { image: Some(message(image, image.labels.clone())) };
+        self.ask::<_, OneImage>(&call, request).map(|_| ())
+    }
+
+    fn update_image(&self, image: &Image, before: Labels, stale: &[&str]) -> Result<(), ContainerdError> {
         let is_stale = |key: &String| stale.iter().any(|prefix| key.starts_with(prefix));
-        let mut labels = before.labels;
+        let mut labels = before;
         labels.retain(|key, _| !is_stale(key));
         labels.extend(image.labels.clone());
         let update_mask = FieldMask { paths: vec!["target".to_owned(), "labels".to_owned()] };
         let call = Call::new(UPDATE, "change", subject(&image.name));
-        let request = UpdateImageRequest { image: Some(message(labels)), update_mask: Some(update_mask) };
-        self.ask::<_, OneImage>(&call, request)?;
-        Ok(())
+        let request =
+            UpdateImageRequest { image: Some(message(image, labels)), update_mask: Some(update_mask) };
+        self.ask::<_, OneImage>(&call, request).map(|_| ())
     }
 
     /// Takes a name away. One that is gone already is no error.
@@ -117,6 +125,19 @@ impl Containerd {
         let digest = target.digest.parse().map_err(|_| wrong(format!("the digest `{}`", target.digest)))?;
         let size = u64::try_from(target.size).map_err(|_| wrong(format!("the size {}", target.size)))?;
         Ok(Image { target: Target { media_type: target.media_type, digest, size }, name, labels })
+    }
+}
+
+fn message(image: &Image, labels: Labels) -> ImageMessage {
+    ImageMessage {
+        name: image.name.clone(),
+        labels,
+        target: Some(Descriptor {
+            media_type: image.target.media_type.clone(),
+            digest: image.target.digest.to_string(),
+            size: i64::try_from(image.target.size).unwrap_or(i64::MAX),
+            annotations: Labels::new(),
+        }),
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Needs no project. Invariants: a name changes under the store's lock and last of all, so that a kill or two packers
-//! at once lose nothing; a blob goes only when no index leads to it any more (C-12); layers are never compressed.
+//! at once lose nothing; what is fetched or run was taken by the policies first; a blob goes only when no index leads to it any more (C-12); layers are never compressed.
 //! Documents are `port-layout`'s, stores are [`store`]'s; here is what happens between them.
 
 mod credentials;
@@ -17,13 +17,16 @@ mod kconfig;
 mod layer;
 mod list;
 mod load;
+mod media_types;
 mod pack;
 mod pull;
 mod push;
 mod remove;
+mod resolve;
 mod retag;
 pub mod store;
 mod time;
+mod trust;
 mod unpack;
 
 pub use error::PackageError;
@@ -33,8 +36,10 @@ pub use pack::{PackReport, PackRequest, PackedLayer, pack};
 pub use pull::{PullReport, PulledTarget, pull};
 pub use push::{PackagePushReport, push};
 pub use remove::{RemoveReport, remove};
+pub(crate) use resolve::resolve;
 pub use retag::{RetagReport, retag};
 pub use store::{ContainerdPlace, PackageStore};
+pub(crate) use unpack::Halt;
 pub use unpack::{UnpackReport, unpack};
 
 use std::sync::Arc;
@@ -45,6 +50,7 @@ use port_registry::credentials::CredentialPaths;
 use port_registry::{Client, Repository};
 
 use crate::login::RegistryAccess;
+use crate::trust::Policies;
 
 /// What the verbs need to know.
 pub struct Packages {
@@ -54,6 +60,8 @@ pub struct Packages {
     pub access: RegistryAccess,
     /// Where their credentials are.
     pub credential_paths: CredentialPaths,
+    /// Who says what may be fetched and run.
+    pub policies: Policies,
     /// Looks up an environment variable: kraft's credentials are in some.
     pub variable: fn(&str) -> Option<String>,
     /// Who listens.

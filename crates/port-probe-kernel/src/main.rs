@@ -1,7 +1,7 @@
 //! The probe kernel: entered by a VMM, it says over the first serial port what it was given, and ends the machine.
 //!
 //! Built for `x86_64-unknown-none` by `cargo xtask agent`, with `kernel.ld` as its place in memory. What it says and how it
-//! reads memory is the library's; here is what only a machine has, and the only unsafe code of the workspace.
+//! reads memory is the library's; here is what only a machine has, unsafe code that no operating system stands below.
 //!
 //! Invariant: no interrupt, no heap, no other processor; whatever happens, it ends the machine.
 #![no_std]

@@ -37,8 +37,35 @@ impl Driver for CloudHypervisorDriver {
         let requested = Instant::now();
         let purpose = "machines of the substrate `cloud-hypervisor`";
         let vmm = KvmVmm { program: PROGRAM, purpose, search: &self.search, run_root: &self.run_root };
+        check_paths(spec)?;
         let program = vmm.check(spec)?;
         let directory = vmm.directory()?;
         vmm.start(spec, &program, &render(spec), directory, requested)
+    }
+}
+
+/// Its lists know quotes, and nothing that takes a quote's meaning away.
+fn check_paths(spec: &MachineSpec) -> Result<(), RuntimeError> {
+    match spec.disks.iter().find(|disk| disk.path.to_string_lossy().contains('"')) {
+        None => Ok(()),
+        Some(disk) => {
+            let reason = format!("expected a disk whose path has no `\"`, found `{}`", disk.path.display());
+            Err(RuntimeError::Unsupported { driver: PROGRAM, reason })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine_spec::tests::sample;
+
+    #[test]
+    fn a_path_that_cannot_be_said_is_refused() {
+        let mut spec = sample();
+        assert!(check_paths(&spec).is_ok());
+        spec.disks[0].path = "/a\",readonly=off,b.raw".into();
+        let error = check_paths(&spec).unwrap_err().to_string();
+        assert!(error.contains("expected a disk whose path has no `\"`, found `/a\",readonly"), "{error}");
     }
 }

@@ -46,7 +46,9 @@ fn verdict(report: &DoctorReport) -> Result<(), CommandError> {
         return Err(CommandError::new(Exit::Failed, message));
     }
     if report.boots_nothing() {
-        return Err(CommandError::new(Exit::Failed, "the probe kernel boots nowhere: there is no VMM"));
+        let untried = report.boots.iter().flatten().any(|test| test.outcome == Outcome::Untried);
+        let why = if untried { "no VMM that is here could be tried" } else { "there is no VMM" };
+        return Err(CommandError::new(Exit::Failed, format!("the probe kernel boots nowhere: {why}")));
     }
     Ok(())
 }
@@ -117,6 +119,30 @@ mod tests {
     use port_runtime::doctor::Fact;
 
     use super::*;
+
+    #[test]
+    fn a_vmm_that_could_not_be_tried_is_there() {
+        let boot = |outcome| BootTest {
+            vmm: "firecracker".into(),
+            outcome,
+            accelerator: None,
+            protocol: None,
+            banner_ms: None,
+            total_ms: None,
+            reason: None,
+        };
+        for (outcomes, expected) in [
+            (vec![Outcome::Missing, Outcome::Missing], Some("there is no VMM")),
+            (vec![Outcome::Untried, Outcome::Missing], Some("no VMM that is here could be tried")),
+            (vec![Outcome::Untried, Outcome::Works], None),
+        ] {
+            let boots = Some(outcomes.into_iter().map(boot).collect());
+            let architecture = port_model::Architecture::X86_64;
+            let report = DoctorReport { architecture, ready: true, facts: Vec::new(), boots };
+            let found = verdict(&report).err().map(|error| error.message);
+            assert_eq!(found, expected.map(|why| format!("the probe kernel boots nowhere: {why}")));
+        }
+    }
 
     #[test]
     fn what_is_needed_is_told_and_long_reasons_stand_below_the_table() {

@@ -15,13 +15,15 @@ use clap::{Args, Subcommand};
 use port_layout::kraftkit::{KraftkitError, Query, parse_name};
 use port_layout::{Strategy, kraftkit};
 use port_model::{Digest, Reference};
+use port_ops::OpsError;
 use port_ops::login::RegistryAccess;
 use port_ops::packages::{self as ops, Packages, Selection};
+use port_ops::trust::Policies;
 
 use crate::args::{Global, RegistryFlags};
 use crate::commands::access;
 use crate::error::CommandError;
-use crate::ui::Ui;
+use crate::ui::{Ui, one_line};
 use crate::{env_vars, host, progress};
 use place::Place;
 
@@ -94,6 +96,17 @@ impl StoreFlag {
         self.open(access(flags, global, ui)?, global, ui)
     }
 
+    /// The same, for those that fetch or run what others made: the policies say what may be.
+    pub(super) fn with_policies(
+        &self,
+        flags: &RegistryFlags,
+        global: &Global,
+        ui: Ui,
+    ) -> Result<Packages, CommandError> {
+        let policies = Policies::beside(env_vars::trust_policy(), &global.config).map_err(OpsError::from)?;
+        Ok(Packages { policies, ..self.with_registry(flags, global, ui)? })
+    }
+
     fn open(&self, mut access: RegistryAccess, global: &Global, ui: Ui) -> Result<Packages, CommandError> {
         let environment = env_vars::environment(host::architecture()?);
         let store = self.store.clone().unwrap_or_else(Place::of_kraft).open(global, ui)?;
@@ -104,6 +117,7 @@ impl StoreFlag {
             store,
             access,
             credential_paths: environment.credential_paths,
+            policies: Policies::default(),
             variable: env_vars::get,
             reporter,
         })
@@ -115,13 +129,13 @@ impl StoreFlag {
 #[command(next_help_heading = "Targets")]
 pub(super) struct Targets {
     /// The CPU architecture, in Unikraft's words.
-    #[arg(long, alias = "arch", value_parser = architecture())]
+    #[arg(long, alias = "arch", short_alias = 'm', value_parser = architecture())]
     architecture: Option<String>,
     /// What it boots on, in Unikraft's words.
-    #[arg(long, alias = "plat", value_parser = platform())]
+    #[arg(long, alias = "plat", short_alias = 'p', value_parser = platform())]
     platform: Option<String>,
     /// An entry of the kernel's configuration that must be recorded (repeatable).
-    #[arg(long, value_name = "KEY=VALUE", value_parser = recorded)]
+    #[arg(long, short_alias = 'k', value_name = "KEY=VALUE", value_parser = recorded)]
     kconfig: Vec<String>,
 }
 
@@ -225,7 +239,7 @@ fn list(arguments: &List, global: &Global, ui: Ui) -> Result<(), CommandError> {
                 row.pulled.clone().unwrap_or_else(|| "never".to_owned()),
                 short(&row.manifest),
                 short(&row.index),
-                format!("{}/{}", row.platform, row.architecture),
+                one_line(&format!("{}/{}", row.platform, row.architecture)),
                 row.bytes.map_or_else(|| "n/a".to_owned(), crate::ui::size),
             ]
         });

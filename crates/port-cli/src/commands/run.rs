@@ -11,7 +11,7 @@ use port_ops::Workspace;
 use port_ops::run::{self as ops, Plan, Purpose, RunReport};
 use port_runtime::agent::Channel as Output;
 use port_runtime::{ChannelKind, GuestCommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::{Format, Global};
 use crate::commands::workspace;
@@ -162,27 +162,50 @@ async fn end(
     timing: bool,
     ui: Ui,
 ) -> Result<u8, CommandError> {
+    let mut signals = Signals::heard()?;
     let report = tokio::select! {
+        // First: what is sent while the work has much to say is heard all the same.
+        biased;
+        code = signals.next() => return Ok(code),
         outcome = work => match outcome? {
             Outcome::Report(report) => report,
             Outcome::ReaderGone => return Ok(READER_GONE),
         },
-        code = interrupted() => return code,
     };
     say(ui, &report, timing);
     // A guest's exit code is a byte, as everywhere in Unix.
     Ok(u8::try_from(report.exit_code & 0xff).unwrap_or(1))
 }
 
-/// Waits for Ctrl-C or a request to end; gives the shell's exit code for it.
-async fn interrupted() -> Result<u8, CommandError> {
-    let failed = |error| CommandError::new(Exit::Failed, format!("signals cannot be received: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => Ok(130),
-        _ = terminate.recv() => Ok(143),
-        _ = hang_up.recv() => Ok(129),
+/// Ctrl-C and requests to end, which no longer kill this process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From now on.
+    fn heard() -> Result<Self, CommandError> {
+        let hear = |kind| {
+            signal(kind).map_err(|error| {
+                CommandError::new(Exit::Failed, format!("signals cannot be received: {error}"))
+            })
+        };
+        Ok(Self {
+            interrupt: hear(SignalKind::interrupt())?,
+            terminate: hear(SignalKind::terminate())?,
+            hang_up: hear(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one; gives the shell's exit code for it.
+    async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+            _ = self.hang_up.recv() => 129,
+        }
     }
 }
 
@@ -238,13 +261,7 @@ impl Captured {
             Output::Stdout => &mut self.stdout,
             Output::Stderr => &mut self.stderr,
         };
-        if kept.len() + bytes.len() > CAPTURED {
-            let message =
-                format!("the command wrote more than {CAPTURED} bytes, the most that a JSON report holds");
-            return Err(std::io::Error::other(message));
-        }
-        kept.extend_from_slice(bytes);
-        Ok(())
+        capture(kept, bytes, "the command")
     }
 
     fn stdout(&self) -> String {
@@ -254,6 +271,16 @@ impl Captured {
     fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
+}
+
+/// Keeps what a guest says, as far as a report holds it.
+fn capture(kept: &mut Vec<u8>, bytes: &[u8], who: &str) -> std::io::Result<()> {
+    if kept.len() + bytes.len() > CAPTURED {
+        let message = format!("{who} wrote more than {CAPTURED} bytes, the most that a JSON report holds");
+        return Err(std::io::Error::other(message));
+    }
+    kept.extend_from_slice(bytes);
+    Ok(())
 }
 
 async fn dry_run(workspace: &Workspace, plan: &Plan, ui: Ui) -> Result<u8, CommandError> {

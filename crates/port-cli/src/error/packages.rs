@@ -3,12 +3,16 @@
 use port_layout::kraftkit::{KraftkitError, PackageConflict};
 use port_ops::packages::PackageError;
 
-use super::{CommandError, Exit, NOTHING_CHANGED, registry, store};
+use super::{CommandError, Exit, NOTHING_CHANGED, registry, store, trust};
 
 impl From<PackageError> for CommandError {
     fn from(error: PackageError) -> Self {
         let (exit, hints) = advice(&error);
-        Self::of(&error, exit, hints)
+        let mut said = Self::of(&error, exit, hints);
+        if let PackageError::Trust(error) = &error {
+            said.causes.extend(trust::why_not(error));
+        }
+        said
     }
 }
 
@@ -38,17 +42,20 @@ fn advice(error: &PackageError) -> (Exit, Vec<String>) {
         PackageError::Entry { .. }
         | PackageError::Archive { .. }
         | PackageError::Content { .. }
-        | PackageError::LayerType { .. } => (Exit::Failed, "nothing was written"),
+        | PackageError::Bounds { .. }
+        | PackageError::Algorithm { .. }
+        | PackageError::LayerType { .. } => (Exit::Failed, "no file was unpacked"),
         PackageError::Foreign { .. } => {
-            (Exit::Failed, "use another name, or another namespace (CONTAINERD_NAMESPACE)")
+            (Exit::Failed, "use another name, or another place (`--store`, CONTAINERD_NAMESPACE)")
         }
         PackageError::Containerd(error) if error.kind() == port_containerd::Kind::Unavailable => (
             Exit::Unreachable,
             "name its socket with `--store containerd:SOCKET`; it lets in only those who may write to the socket",
         ),
-        PackageError::Mismatch { .. } | PackageError::Document { .. } => {
+        PackageError::Mismatch { .. } | PackageError::Document { .. } | PackageError::BrokenIndex { .. } => {
             (Exit::Failed, "remove the package and fetch it again")
         }
+        PackageError::Trust(error) => return trust::advice(error),
         PackageError::Taken { .. } => (Exit::Failed, "use another name, or Port's store (`--store port`)"),
         PackageError::OtherTarget { .. } | PackageError::NotCanonical { .. } => {
             (Exit::Failed, NOTHING_CHANGED)

@@ -14,7 +14,10 @@ impl From<PackageRunError> for CommandError {
                 (Exit::Failed, vec!["`port packages info` says what a package is packed for".to_owned()])
             }
             PackageRunError::Arguments { .. } => (Exit::Usage, vec![]),
-            PackageRunError::Files(_) | PackageRunError::Vmm { .. } => (Exit::Failed, vec![]),
+            PackageRunError::Unready { .. } => (Exit::Bug, vec![]),
+            PackageRunError::Files(_) | PackageRunError::Vmm { .. } | PackageRunError::Stuck { .. } => {
+                (Exit::Failed, vec![])
+            }
         };
         Self::of(&error, exit, hints)
     }

@@ -32,10 +32,15 @@ pub(super) fn advice(error: &TrustError) -> (Exit, Vec<String>) {
 /// Why a verdict is what it is, line by line; nothing of other failures.
 pub(super) fn why(error: &OpsError) -> Vec<String> {
     match error {
-        OpsError::Trust(error) => match &**error {
-            TrustError::NotTrusted { verdict, .. } => verdict.explanation(),
-            _ => Vec::new(),
-        },
+        OpsError::Trust(error) => why_not(error),
+        _ => Vec::new(),
+    }
+}
+
+/// The same.
+pub(super) fn why_not(error: &TrustError) -> Vec<String> {
+    match error {
+        TrustError::NotTrusted { verdict, .. } => verdict.explanation(),
         _ => Vec::new(),
     }
 }

@@ -34,6 +34,7 @@ mod packages_pack;
 mod packages_peers;
 mod packages_read;
 mod packages_registry;
+mod packages_trust;
 mod packed;
 mod packed_damage;
 mod packed_kills;

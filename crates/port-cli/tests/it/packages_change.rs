@@ -7,7 +7,7 @@ use crate::packages::{
 };
 
 #[test]
-fn k_89_k_90_k_91_k_92_k_93_c_12_removing_leaves_what_others_need() {
+fn k_89_k_91_k_92_k_93_c_12_removing_leaves_what_others_need() {
     let project = project();
     let first = pack(&project, "hello", &["--initrd", "initrd"]);
     let fc = ["--kernel", "other", "--architecture", "x86_64", "--platform", "fc"];
@@ -114,4 +114,68 @@ fn what_is_damaged_can_be_removed_and_packed_again() {
     pack(&project, "hello", &[]);
     packages(&project, &["unpack", "hello", "out"]);
     assert_eq!(project.read("out/unikraft/bin/kernel"), b"the kernel");
+}
+
+#[test]
+fn what_is_damaged_in_port_s_store_can_be_removed_and_packed_again() {
+    let (project, flag) = (project(), ["--store", "port"]);
+    let packed = pack(&project, "hello", &flag);
+    let path = |digest: &serde_json::Value| {
+        project.path().join(".port/store/blobs/sha256").join(text(digest).strip_prefix("sha256:").unwrap())
+    };
+    for damaged in [None, Some("half")] {
+        fs::remove_file(path(&packed["index"])).unwrap();
+        if let Some(bytes) = damaged {
+            fs::write(path(&packed["index"]), bytes).unwrap();
+        }
+        let ran = pack_with(&project, "hello", &[&TARGET[..], &flag].concat());
+        assert!(ran.code == 1 && ran.stderr.contains("remove the package"), "{damaged:?}: {ran}");
+        assert!(ran.stderr.contains("the index of `unikraft.org/hello:latest` is not in"), "{ran}");
+        let ran = project.port(&["packages", "list", "--store", "port"]);
+        assert!(ran.code == 0 && ran.stderr.contains("skipped `"), "{damaged:?}: {ran}");
+        assert_eq!(packages(&project, &["remove", "hello", "--store", "port"])["remaining"], 0);
+        let again = pack(&project, "hello", &flag);
+        assert_eq!(again["manifest"], packed["manifest"]);
+    }
+    fs::remove_file(path(&packed["manifest"])).unwrap();
+    fs::write(path(&packed["manifest"]), "half").unwrap();
+    let ran = project.port(&["packages", "unpack", "hello", "out", "--store", "port"]);
+    assert!(ran.code == 1 && ran.stderr.contains("is not what it should be"), "{ran}");
+    packages(&project, &["remove", "hello", "--store", "port"]);
+    pack(&project, "hello", &flag);
+    packages(&project, &["unpack", "hello", "out", "--store", "port"]);
+    assert_eq!(project.read("out/unikraft/bin/kernel"), b"the kernel");
+}
+
+#[test]
+fn a_name_of_port_s_store_that_is_somebody_else_s_is_not_taken() {
+    let (project, flag) = (project(), ["--store", "port"]);
+    let packed = pack(&project, "hello", &flag);
+    // As an image that was imported lies there.
+    let path = project.path().join(".port/store/index.json");
+    let mut index: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let mut entry = index["manifests"][0].clone();
+    entry["mediaType"] = "application/vnd.oci.image.manifest.v1+json".into();
+    entry["digest"] = packed["manifest"].clone();
+    let manifest = text(&packed["manifest"]).strip_prefix("sha256:").unwrap();
+    let size = fs::metadata(project.path().join(".port/store/blobs/sha256").join(manifest)).unwrap().len();
+    entry["size"] = size.into();
+    entry["annotations"]["org.opencontainers.image.ref.name"] = "unikraft.org/other:latest".into();
+    index["manifests"].as_array_mut().unwrap().push(entry);
+    let before = serde_json::to_vec(&index).unwrap();
+    fs::write(&path, &before).unwrap();
+    for words in [
+        [&["pack", "--name", "other"][..], &TARGET, &flag].concat(),
+        [&["retag", "hello", "other"][..], &flag].concat(),
+    ] {
+        let ran = project.port(&[&["packages"], &words[..]].concat());
+        assert!(
+            ran.code == 1
+                && ran.stderr.contains("is no package: expected none, or an index with kraft's marker"),
+            "{ran}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+    let ran = project.port(&["packages", "remove", "other", "--store", "port"]);
+    assert!(ran.code == 5 && fs::read(&path).unwrap() == before, "{ran}");
 }

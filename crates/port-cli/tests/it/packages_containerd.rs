@@ -212,6 +212,42 @@ fn c_12_what_others_need_in_containerd_stays() {
 }
 
 #[test]
+fn c_12_what_somebody_else_labelled_in_containerd_keeps_its_root() {
+    let Some(place) = place() else { return };
+    let packed = place.pack("hello", &[&TARGET[..], &["--initrd", "initrd"]].concat());
+    let (kernel, initrd) = (&packed["layers"][0]["digest"], &packed["layers"][1]["digest"]);
+    let pinned = Labels::from([("example.com/pinned".to_owned(), "yes".to_owned())]);
+    place.client("default").label(&parsed(kernel), pinned).unwrap();
+    place.packages(&["remove", "hello"]);
+    assert!(place.has(kernel) && !place.has(initrd));
+    assert_eq!(place.labels(kernel)["containerd.io/gc.root"], "true");
+}
+
+#[test]
+fn what_is_damaged_in_containerd_can_be_removed_and_packed_again() {
+    let Some(place) = place() else { return };
+    let packed = place.pack("hello", &TARGET);
+    let damage = |digest: &Value| {
+        let path = place.daemon.blob(text(digest).strip_prefix("sha256:").unwrap());
+        let size = std::fs::metadata(&path).unwrap().len();
+        // containerd makes content read-only; root writes all the same.
+        std::fs::write(&path, vec![b' '; usize::try_from(size).unwrap()]).unwrap();
+    };
+    damage(&packed["index"]);
+    let ran = place.run(&[&["packages", "pack", "--name", "hello"], &TARGET[..]].concat());
+    assert!(ran.code == 1 && ran.stderr.contains("remove the package"), "{ran}");
+    assert_eq!(place.packages(&["remove", "hello"])["remaining"], 0);
+    assert_eq!(place.pack("hello", &TARGET)["index"], packed["index"]);
+    damage(&packed["manifest"]);
+    let ran = place.run(&["packages", "unpack", "hello", "out"]);
+    assert!(ran.code == 1 && ran.stderr.contains("is not what it should be"), "{ran}");
+    place.packages(&["remove", "hello"]);
+    place.pack("hello", &TARGET);
+    place.packages(&["unpack", "hello", "out"]);
+    assert_eq!(place.project.read("out/unikraft/bin/kernel"), b"the kernel");
+}
+
+#[test]
 fn c_10_what_kraft_left_in_containerd_is_found() {
     let Some(place) = place() else { return };
     let packed = place.pack("hello", &TARGET);

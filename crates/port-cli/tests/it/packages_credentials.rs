@@ -4,6 +4,7 @@ use port_testkit::peers::{Access, PASSWORD, Registry, Security, Software, USER};
 use port_testkit::project::{Project, Ran};
 
 use crate::packages::{pack, project};
+use crate::packages_peers::base64;
 
 /// `port packages VERB NAME` with these variables.
 fn port(project: &Project, words: &[&str], variables: &[(&str, &str)]) -> Ran {
@@ -12,7 +13,7 @@ fn port(project: &Project, words: &[&str], variables: &[(&str, &str)]) -> Ran {
 }
 
 #[test]
-fn ku_24_kraft_s_variables_sign_in_and_come_before_docker_s_files() {
+fn ku_24_ku_25_kraft_s_variables_sign_in_and_come_before_docker_s_and_podman_s_files() {
     let registry = [Software::DockerRegistry, Software::Distribution]
         .into_iter()
         .find_map(|software| Registry::start(software, Access::Basic, Security::Plain));
@@ -39,6 +40,22 @@ fn ku_24_kraft_s_variables_sign_in_and_come_before_docker_s_files() {
     let (user, token) = (variable(&host, "USER"), variable(&host, "TOKEN"));
     let ran = port(&here, &["pull", &name, "--plain-http"], &[(&user, USER), (&token, PASSWORD)]);
     assert_eq!(ran.code, 0, "{ran}");
+    // Where docker and podman keep theirs instead.
+    std::fs::remove_file(here.path().join(".docker/config.json")).unwrap();
+    let pull = ["pull", name.as_str(), "--plain-http"];
+    assert_ne!(port(&here, &pull, &[]).code, 0);
+    let auths = serde_json::json!({ "auths": { &host: { "auth": base64(&format!("{USER}:{PASSWORD}")) } } });
+    for (file, variable) in [
+        ("elsewhere/config.json", ("DOCKER_CONFIG", "elsewhere")),
+        ("run/containers/auth.json", ("XDG_RUNTIME_DIR", "run")),
+    ] {
+        let file = here.write(file, auths.to_string());
+        let value = here.path().join(variable.1).display().to_string();
+        let ran = port(&here, &pull, &[(variable.0, &value)]);
+        assert_eq!(ran.code, 0, "{variable:?}: {ran}");
+        std::fs::remove_file(file).unwrap();
+    }
+    here.write(".docker/config.json", "{}");
     // Another registry's entry is not shown to this one.
     let other = [("KRAFTKIT_AUTH_GHCR_IO_USER", USER), ("KRAFTKIT_AUTH_GHCR_IO_TOKEN", PASSWORD)];
     assert_ne!(port(&here, &["pull", &name, "--plain-http"], &other).code, 0);

@@ -82,7 +82,7 @@ fn k_7_k_46_k_47_k_48_k_75_c_13_credentials_are_dockers_and_certificates_are_alw
 }
 
 /// RFC 4648, section 4.
-fn base64(text: &str) -> String {
+pub fn base64(text: &str) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut encoded = String::new();
     for group in text.as_bytes().chunks(3) {

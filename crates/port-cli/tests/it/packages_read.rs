@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::packages::{KRAFT, at_one_time, document, json, pack, pack_with, packages, project, text};
 
 #[test]
-fn k_69_k_70_k_86_k_87_k_88_ku_31_a_list_has_krafts_columns() {
+fn k_69_ku_31_a_list_has_krafts_columns() {
     let project = project();
     pack(&project, "hello", &["--kconfig", "kconfig", "--initrd", "initrd"]);
     let fc = ["--kernel", "other", "--architecture", "arm64", "--platform", "fc"];
@@ -116,5 +116,34 @@ fn ku_27_ku_30_kraft_s_words_are_understood() {
         packages(&project, &["ls", "--arch", "x86_64", "--plat", "qemu"]).as_array().unwrap().len(),
         1
     );
+    assert_eq!(
+        packages(&project, &["info", "hello", "-m", "x86_64", "-p", "qemu"])["name"],
+        "unikraft.org/hello"
+    );
     assert_eq!(packages(&project, &["rm", "hello"])["remaining"], 0);
+    // A pull's own; nobody answers there.
+    let words = ["pull", "127.0.0.1:1/hello", "-m", "x86_64", "-p", "qemu", "-k", "A=b", "-o", "out"];
+    let ran = project.port(&[&["packages"], &words[..]].concat());
+    assert_eq!(ran.code, 4, "{ran}");
+}
+
+#[test]
+fn what_others_wrote_into_a_package_drives_no_terminal() {
+    let project = project();
+    let hostile = [
+        "--env",
+        "A=\u{1b}]0;title\u{7}\nmanifest  forged",
+        "--cmd",
+        "\u{9b}2J",
+        "--kernel-version",
+        "\u{1b}[2J",
+    ];
+    pack(&project, "hello", &hostile);
+    let ran = project.port(&["packages", "info", "hello"]);
+    assert!(ran.code == 0 && ran.stdout.contains("A=\\u{1b}]0;title\\u{7}\\nmanifest  forged"), "{ran}");
+    for format in ["text", "json"] {
+        let ran = project.port(&["packages", "info", "hello", "--format", format]);
+        assert!(!ran.stdout.chars().any(|c| c.is_control() && c != '\n'), "{format}: {ran}");
+    }
+    assert_eq!(packages(&project, &["info", "hello"])["targets"][0]["command"][0], "\u{9b}2J");
 }

@@ -2,7 +2,7 @@
 
 use port_content::hashing::digest_of;
 use port_testkit::project::{Project, Ran};
-use port_testkit::registry::Registry;
+use port_testkit::registry::{Abilities, Action, Registry, Reply, Request};
 use serde_json::{Value, json};
 
 use crate::packages::{TARGET, blobs, json as report, pack, pack_with, packages, project, text};
@@ -83,6 +83,12 @@ fn k_55_k_57_a_digest_is_looked_for_in_the_index_of_its_tag() {
     let pulled = report(&pull(&there, &format!("{name}@{manifest}"), &["--workdir", "out"]));
     assert_eq!(pulled["targets"][0]["manifest"], manifest);
     assert_eq!(there.read("out/unikraft/bin/kernel"), b"another kernel");
+    // The manifest is here and its index is not: the registry is asked, and nothing is fetched twice.
+    let link = there.path().join(crate::packages::KRAFT).join("indexes").join(name.replace(':', "/"));
+    std::fs::remove_file(link).unwrap();
+    assert_eq!(there.port(&["packages", "info", &format!("{name}@{manifest}")]).code, 5);
+    let pulled = report(&pull(&there, &format!("{name}@{manifest}"), &[]));
+    assert_eq!((&pulled["targets"][0]["manifest"], &pulled["fetched_bytes"]), (&manifest.into(), &0.into()));
     let other = digest_of(b"no manifest").to_string();
     let ran = pull(&there, &format!("{name}@{other}"), &[]);
     assert!(ran.code == 5 && ran.stderr.contains(&other) && ran.stderr.contains("team/hello:1"), "{ran}");
@@ -214,6 +220,53 @@ fn what_a_registry_sends_is_checked() {
     registry.add_manifest("team/hello", "unmarked", INDEX, &serde_json::to_vec(&unmarked).unwrap());
     let ran = pull(&project(), &format!("{}/team/hello:unmarked", registry.host()), &[]);
     assert!(ran.code == 5 && ran.stderr.contains("found none"), "{ran}");
+}
+
+#[test]
+fn a_document_that_would_be_kept_under_another_name_is_refused() {
+    let (here, registry) = (project(), Registry::start());
+    let name = published(&here, &registry);
+    let mut index = remote_index(&registry);
+    index["manifests"][0]["digest"] = format!("sha512:{}", "0".repeat(128)).into();
+    registry.add_manifest("team/hello", "1", INDEX, &serde_json::to_vec(&index).unwrap());
+    let there = project();
+    let ran = pull(&there, &name, &[]);
+    assert!(ran.code == 1 && ran.stderr.contains("is named by sha512: expected sha256"), "{ran}");
+    assert_eq!(packages(&there, &["list"]), json!([]));
+}
+
+#[test]
+fn a_push_that_fails_leaves_no_package_without_its_layers() {
+    let refuse = std::sync::Arc::new(std::sync::atomic::AtomicU8::new(0));
+    let asked = std::sync::Arc::clone(&refuse);
+    // 1: no blob comes into the new repository; 2: no manifest does.
+    let hook = move |request: &Request| {
+        let refused = match asked.load(std::sync::atomic::Ordering::SeqCst) {
+            // Asked for as well: all repositories of this registry have the same blobs.
+            1 => request.target.contains("/mine/hello/blobs/"),
+            2 => request.target.contains("/mine/hello/manifests/") && request.method == "PUT",
+            _ => false,
+        };
+        if refused { Action::Answer(Reply::new(403, b"{}")) } else { Action::Pass }
+    };
+    let registry = Registry::with(Abilities::default(), Box::new(hook));
+    let (here, there) = (project(), project());
+    let name = published(&here, &registry);
+    let mine = format!("{}/mine/hello:2", registry.host());
+    let words = ["--from", &name, "--platform", "qemu", "--push", "--plain-http", "--strategy", "overwrite"];
+    refuse.store(1, std::sync::atomic::Ordering::SeqCst);
+    let ran = pack_with(&there, &mine, &words);
+    assert!(ran.code != 0, "{ran}");
+    assert_eq!(packages(&there, &["list"]), json!([]), "its layers are nowhere, so it is not there either");
+    refuse.store(2, std::sync::atomic::Ordering::SeqCst);
+    let ran = pack_with(&there, &mine, &words);
+    assert!(
+        ran.code != 0 && ran.stderr.contains("is packed here; `port packages push` publishes it"),
+        "{ran}"
+    );
+    refuse.store(0, std::sync::atomic::Ordering::SeqCst);
+    packages(&there, &["push", &mine, "--plain-http"]);
+    report(&pull(&project(), &mine, &[]));
 }
 
 #[test]

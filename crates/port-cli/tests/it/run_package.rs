@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use port_testkit::project::{Project, Ran};
-use port_testkit::registry::Registry;
+use port_testkit::registry::{Abilities, Action, Registry, Request};
 use port_testkit::skip;
 use serde_json::Value;
 
@@ -157,6 +157,60 @@ fn ku_32_what_does_not_fit_is_refused_and_says_what_would() {
         let ran = run(&project, name, more);
         assert!(ran.code == code && ran.stderr.contains(expected), "{name} {more:?}: {ran}");
         assert_eq!(ran.stdout, "");
+    }
+}
+
+#[test]
+fn ku_32_what_does_not_fit_is_refused_before_a_layer_is_fetched() {
+    let (here, registry, there) = (project(), Registry::start(), project());
+    let name = format!("{}/team/hello:1", registry.host());
+    for platform in ["xen", "qemu"] {
+        let target = ["--kernel", "kernel", "--architecture", "x86_64", "--platform", platform];
+        json(&pack_with(&here, &name, &target));
+    }
+    packages(&here, &["push", &name, "--plain-http"]);
+    let before = registry.requests().len();
+    let ran = run(&there, &name, &["--plain-http", "--platform", "xen"]);
+    assert!(ran.code == 1 && ran.stderr.contains("packed for xen/x86_64"), "{ran}");
+    let ran = run(&there, &name, &["--plain-http", "--platform", "qemu", "--", "a\" \"b"]);
+    assert!(ran.code == 2 && ran.stderr.contains("`a\" \"b` has a `\"`"), "{ran}");
+    let layer = packages(&here, &["info", &name, "--platform", "xen"])["targets"][0]["layers"][0].clone();
+    let asked = registry.requests().split_off(before);
+    assert!(
+        !asked.is_empty() && !asked.iter().any(|request| request.target.contains(text(&layer["digest"])))
+    );
+    // An index's digest means the target of the host's architecture, as its tag does.
+    let index = text(&packages(&here, &["info", &name])["index"]).to_owned();
+    let ran = run(&there, &format!("{name}@{index}"), &["--plain-http", "--platform", "xen"]);
+    assert!(ran.code == 1 && ran.stderr.contains("packed for xen/x86_64"), "{ran}");
+}
+
+#[test]
+fn a_person_who_leaves_while_layers_are_fetched_does_not_wait() {
+    let (asked, wait) = std::sync::mpsc::channel();
+    let asked = std::sync::Mutex::new(asked);
+    let hook = move |request: &Request| {
+        if request.method == "GET" && request.target.contains("/blobs/") {
+            asked.lock().unwrap().send(()).unwrap();
+            // Longer than anybody waits; the thread goes with the test.
+            std::thread::sleep(std::time::Duration::from_secs(60));
+        }
+        Action::Pass
+    };
+    let (here, there) = (project(), project());
+    let registry = Registry::with(Abilities::default(), Box::new(hook));
+    let name = format!("{}/team/hello:1", registry.host());
+    let target = ["--kernel", "kernel", "--architecture", "x86_64", "--platform", "qemu"];
+    json(&pack_with(&here, &name, &target));
+    packages(&here, &["push", &name, "--plain-http"]);
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let words = ["run", "--package", &name, "--architecture", "x86_64", "--plain-http"];
+        let mut child = there.command(&words).spawn().unwrap();
+        let asked = wait.recv_timeout(std::time::Duration::from_secs(60));
+        assert!(asked.is_ok(), "no layer was asked for: {:?}", child.try_wait());
+        let id = child.id().to_string();
+        let sent = std::process::Command::new("kill").args([&format!("-{signal}"), &id]).status().unwrap();
+        assert!(sent.success() && child.wait().unwrap().code() == Some(code), "{signal}");
     }
 }
 

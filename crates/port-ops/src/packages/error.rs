@@ -12,6 +12,9 @@ use port_registry::RegistryError;
 use port_registry::credentials::BasicEnvError;
 use port_store::StoreError;
 
+use crate::copy::CopyError;
+use crate::trust::TrustError;
+
 /// A package that is not packed, found, moved or unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
@@ -108,6 +111,17 @@ pub enum PackageError {
         #[source]
         source: Mismatch,
     },
+    /// A name whose index is lost or damaged.
+    #[error("the index of `{reference}` is not in {place} as it should be")]
+    BrokenIndex {
+        /// The package.
+        reference: String,
+        /// The store.
+        place: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<StoreError>,
+    },
     /// A manifest for another target than its index says.
     #[error("the manifest {digest} is for {found}: expected {expected} by the index of `{reference}`")]
     OtherTarget {
@@ -151,6 +165,24 @@ pub enum PackageError {
         #[source]
         source: std::io::Error,
     },
+    /// More than a package may have.
+    #[error("the package `{reference}` cannot be unpacked: expected {expected}, found {found}")]
+    Bounds {
+        /// The package.
+        reference: String,
+        /// How much would do.
+        expected: String,
+        /// What there is.
+        found: String,
+    },
+    /// A document with a digest that packages are not kept by.
+    #[error("{subject} is named by {found}: expected sha256")]
+    Algorithm {
+        /// Which document.
+        subject: String,
+        /// By what.
+        found: &'static str,
+    },
     /// A compressed layer of which the config does not say what is in it.
     #[error(
         "the layer {layer} is gzip: expected the digest of its content in `rootfs.diff_ids`, found `{found}`"
@@ -181,12 +213,12 @@ pub enum PackageError {
         /// Whose it is.
         found: String,
     },
-    /// An image of containerd that is somebody else's.
+    /// A name of containerd, or of Port's store, that is somebody else's.
     #[error("the image `{name}` of {place} is no package: expected none, or {expected}, found {found}")]
     Foreign {
         /// Its name.
         name: String,
-        /// Which containerd.
+        /// Which store.
         place: String,
         /// What would do.
         expected: &'static str,
@@ -199,6 +231,9 @@ pub enum PackageError {
         /// The name.
         reference: String,
     },
+    /// The policies do not take it.
+    #[error(transparent)]
+    Trust(Box<TrustError>),
     /// A file.
     #[error(transparent)]
     Files(#[from] FsError),
@@ -214,6 +249,23 @@ pub enum PackageError {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+}
+
+impl PackageError {
+    /// Whether a name was found that leads to no index that can be used.
+    pub(super) fn is_of_index(&self) -> bool {
+        matches!(self, Self::Document { .. } | Self::Mismatch { .. } | Self::BrokenIndex { .. })
+    }
+}
+
+impl From<TrustError> for PackageError {
+    fn from(error: TrustError) -> Self {
+        match error {
+            // A registry that cannot be asked is unreachable, never "not trusted".
+            TrustError::Copy(CopyError::Registry(error)) => Self::Registry(*error),
+            other => Self::Trust(Box::new(other)),
+        }
+    }
 }
 
 fn listed(found: &[String]) -> String {

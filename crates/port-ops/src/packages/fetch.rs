@@ -3,21 +3,12 @@
 use port_content::limit;
 use port_layout::document::{self, Document};
 use port_layout::kraftkit::Found;
-use port_layout::media_types::OCI_LAYER_TAR;
 use port_layout::{Blob, Descriptor, IndexDocument, Manifest};
 use port_model::{Digest, Reference};
 use port_registry::{Kind, Partial, Repository, Tag, TagOrDigest};
 
-use super::load::Target;
-use super::{PackageError, Packages, Selection};
-
-/// Layers that kraft takes (acceptance Ku-19).
-const LAYERS: [&str; 4] = [
-    OCI_LAYER_TAR,
-    "application/vnd.oci.image.layer.v1.tar+gzip",
-    "application/vnd.docker.image.rootfs.diff.tar",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip",
-];
+use super::load::{self, Target};
+use super::{PackageError, Packages, Selection, media_types};
 
 /// The index that a name has in the registry.
 pub(super) struct Remote {
@@ -70,6 +61,7 @@ pub(super) async fn target(
     found: &Found,
 ) -> Result<Target, PackageError> {
     let blob = found.descriptor.blob();
+    load::check_algorithm("the manifest", &blob.digest)?;
     let bytes = match packages.store.read(&blob).ok().flatten() {
         Some(bytes) => bytes,
         None => manifest(repository, reference, &found.descriptor).await?,
@@ -85,11 +77,7 @@ pub(super) async fn target(
         Err(source) => return Err(PackageError::Document { subject: subject(), source }),
     };
     for layer in &manifest.layers {
-        if !LAYERS.contains(&layer.media_type.as_str()) {
-            let expected = "a tar layer of OCI or Docker, plain or gzip";
-            let (digest, found) = (layer.digest.clone(), layer.media_type.clone());
-            return Err(PackageError::LayerType { digest, expected, found });
-        }
+        media_types::packing(layer)?;
     }
     let Blob { digest, size } = manifest.config.blob();
     let config = match packages.store.read(&manifest.config.blob()).ok().flatten() {

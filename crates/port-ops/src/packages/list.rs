@@ -81,3 +81,44 @@ pub(super) fn size(manifest: &Manifest) -> Option<u64> {
     let sum = manifest.layers.iter().fold(0u64, |sum, layer| sum.saturating_add(layer.size));
     (!manifest.layers.is_empty()).then_some(sum)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use port_layout::Descriptor;
+    use port_layout::media_types::{OCI_CONFIG, OCI_LAYER_TAR};
+
+    use super::*;
+
+    fn manifest(layers: &[&Descriptor]) -> Manifest {
+        let config = Descriptor::new(OCI_CONFIG, port_content::hashing::digest_of(b"{}"), 2);
+        let text = serde_json::json!({ "schemaVersion": 2, "config": config, "layers": layers });
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn k_70_k_86_k_87_k_88_pulled_is_when_the_first_of_the_layers_that_are_here_came() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = PackageStore::kraft(directory.path());
+        let layer = |bytes: &[u8], seconds: u64| {
+            let blob = store.add_bytes("layer", bytes).unwrap();
+            let file = store.open(&blob).unwrap().unwrap();
+            file.file.set_modified(UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+            (Descriptor::new(OCI_LAYER_TAR, blob.digest.clone(), blob.size), file.path)
+        };
+        let ((late, _), (early, path)) = (layer(b"late", 2_000), layer(b"early", 1_000));
+        let absent = Descriptor::new(OCI_LAYER_TAR, port_content::hashing::digest_of(b"absent"), 7);
+        let found = |layers: &[&Descriptor]| {
+            let manifest = manifest(layers);
+            (pulled(&store, &manifest), size(&manifest))
+        };
+        let at = |time: &str| Some(format!("1970-01-01T00:{time}Z"));
+        assert_eq!(found(&[&late, &early]), (at("16:40"), Some(9)), "the earliest");
+        assert_eq!(found(&[&absent, &late]), (at("33:20"), Some(11)), "one of them is enough");
+        assert_eq!(found(&[&absent]), (None, Some(7)), "never");
+        assert_eq!(found(&[]), (None, None), "never, and of no size");
+        port_content::fs::remove_file(&path).unwrap();
+        assert_eq!(found(&[&late, &early]).0, at("33:20"), "what is gone does not count");
+    }
+}

@@ -2,6 +2,7 @@
 
 use port_layout::kraftkit::{self, Decoded, Documents, Found, Package};
 use port_layout::{Descriptor, IndexDocument, Manifest, Platform};
+use port_model::digest::Algorithm;
 use port_model::{Digest, Reference};
 
 use super::store::{Named, PackageStore};
@@ -29,6 +30,8 @@ impl Target {
         config: Vec<u8>,
     ) -> Result<Self, PackageError> {
         let (manifest, bytes) = manifest;
+        check_algorithm("the manifest", &found.descriptor.digest)?;
+        check_algorithm("the config", &manifest.config.digest)?;
         let decoded = kraftkit::decode(&bytes, &config)?;
         let (entry, own) = (&found.platform, &decoded.package.config.platform);
         if (&entry.architecture, &entry.os) != (&own.architecture, &own.os) {
@@ -52,6 +55,14 @@ impl Target {
             super::pack::PACKER.clone_into(&mut package.packer_version);
         }
         package
+    }
+}
+
+/// Documents are kept under their SHA-256 and nothing else: under another name they would be written and never found.
+pub(super) fn check_algorithm(what: &str, digest: &Digest) -> Result<(), PackageError> {
+    match digest.algorithm() {
+        Algorithm::Sha256 => Ok(()),
+        found => Err(PackageError::Algorithm { subject: format!("{what} {digest}"), found: found.as_str() }),
     }
 }
 

@@ -102,7 +102,8 @@ pub struct PackedLayer {
 /// Packs, and publishes where that is asked for.
 ///
 /// # Errors
-/// [`PackageError`]; the name leads to what it led to before then.
+/// [`PackageError`]; the name leads to what it led to before then, unless only the publishing failed: then the package is
+/// here, `port packages push` publishes it, and a note says so.
 pub async fn pack(packages: &Packages, request: &PackRequest) -> Result<PackReport, PackageError> {
     let name = plain(&request.name);
     let files = files(request)?;
@@ -123,8 +124,11 @@ pub async fn pack(packages: &Packages, request: &PackRequest) -> Result<PackRepo
     let mut report = write(packages, request, &name, (config, &files, original.as_ref()))?;
     if request.push {
         let origin = original.and_then(Original::into_origin);
-        let pushed = push::push_from(packages, &name, request.strategy_of_push(), origin.as_ref()).await?;
-        report.pushed = Some(pushed);
+        let pushed = push::push_from(packages, &name, request.strategy_of_push(), origin.as_ref()).await;
+        if pushed.is_err() {
+            packages.reporter.note(format!("`{name}` is packed here; `port packages push` publishes it"));
+        }
+        report.pushed = Some(pushed?);
     }
     Ok(report)
 }

@@ -1,7 +1,7 @@
 //! pull: the selected targets of a package from a registry into the store (acceptance K-45 … K-60, K-82 … K-85, Ku-18).
 //!
 //! ```text
-//! index ─► targets that fit ─► manifests, configs ─► layers that are not here ─► lock ─► local index ─► workdir
+//! index ─► targets that fit ─► do the policies take them? ─► manifests, configs ─► layers that are not here ─► lock ─► local index ─► workdir
 //! ```
 //!
 //! The local index has only what was asked for, beside what was there; a target that is pulled again replaces the one of
@@ -15,14 +15,14 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use port_content::hashing::digest_of;
 use port_layout::kraftkit::{self, Found};
 use port_layout::{Blob, Strategy};
-use port_model::Digest;
+use port_model::{Digest, Reference};
 use port_registry::Repository;
 use serde::Serialize;
 
 use super::load::{self, Target};
 use super::store::Named;
-use super::unpack::unpack_target;
-use super::{PackageError, Packages, Selection, UnpackReport, fetch};
+use super::unpack::{Halt, unpack_target};
+use super::{PackageError, Packages, Selection, UnpackReport, fetch, trust};
 
 /// How many documents or layers are fetched at the same time.
 const AT_ONCE: usize = 4;
@@ -64,7 +64,7 @@ pub struct PulledTarget {
 /// Pulls what is selected and, where a directory is given, unpacks it there; then it must be one target.
 ///
 /// # Errors
-/// [`PackageError`]; the package is what it was before then.
+/// [`PackageError`]; the package is what it was before then, unless only the unpacking failed: then it is pulled.
 pub async fn pull(
     packages: &Packages,
     selection: &Selection,
@@ -77,40 +77,51 @@ pub async fn pull(
         Some(_) => vec![load::select_one(selection, &remote.index, &remote.digest)?],
         None => load::select(selection, &remote.index, &remote.digest)?,
     };
+    trust::require(packages, &name, chosen.iter().map(|found| &found.descriptor.digest)).await?;
     let targets = targets(packages, &repository, selection, &chosen).await?;
-    let (fetched_bytes, found_bytes) = layers(packages, &repository, &targets).await?;
+    let mut report = bring(packages, &name, (&repository, &remote.digest), &targets).await?;
+    if let (Some(directory), Some(wanted)) = (workdir, targets.first()) {
+        report.unpacked = Some(unpack(packages, selection, wanted, directory)?);
+    }
+    Ok(report)
+}
+
+/// Brings targets here whose documents are known, and gives them their name.
+pub(super) async fn bring(
+    packages: &Packages,
+    name: &Reference,
+    (repository, remote_index): (&Repository, &Digest),
+    targets: &[Target],
+) -> Result<PullReport, PackageError> {
+    let (fetched_bytes, found_bytes) = layers(packages, repository, targets).await?;
     let mut tries = 1;
     let index = loop {
-        if let Some(index) = save(packages, selection, &targets)? {
+        if let Some(index) = save(packages, name, targets)? {
             break index;
         }
         // Somebody removed a package with a layer that was here.
-        layers(packages, &repository, &targets).await?;
+        layers(packages, repository, targets).await?;
         tries += 1;
         if tries > TRIES {
             let place = packages.store.describe();
             return Err(PackageError::NotFound { reference: name.to_string(), place });
         }
     };
-    let seed = name.to_string();
+    let reference = name.to_string();
     let pulled = targets.iter().map(|target| PulledTarget {
         manifest: target.entry.digest.clone(),
         platform: target.decoded.package.config.platform.os.clone(),
         architecture: target.decoded.package.config.platform.architecture.clone(),
-        checksum: checksum(&seed, target),
+        checksum: checksum(&reference, target),
     });
-    let unpacked = match (workdir, targets.first()) {
-        (Some(directory), Some(wanted)) => Some(unpack(packages, selection, wanted, directory)?),
-        _ => None,
-    };
     Ok(PullReport {
         targets: pulled.collect(),
-        reference: seed,
-        remote_index: remote.digest,
+        remote_index: remote_index.clone(),
         index,
         fetched_bytes,
         found_bytes,
-        unpacked,
+        unpacked: None,
+        reference,
     })
 }
 
@@ -146,28 +157,24 @@ pub(super) async fn layers(
 }
 
 /// Puts the targets into the local index; `None` where a layer has gone meanwhile.
-fn save(
-    packages: &Packages,
-    selection: &Selection,
-    targets: &[Target],
-) -> Result<Option<Digest>, PackageError> {
-    let (store, name) = (&packages.store, selection.name());
+fn save(packages: &Packages, name: &Reference, targets: &[Target]) -> Result<Option<Digest>, PackageError> {
+    let store = &packages.store;
     let _change = store.change()?;
     for layer in targets.iter().flat_map(|target| &target.decoded.package.layers) {
         if !store.has(&layer.blob())? {
             return Ok(None);
         }
     }
-    let before = store.find(&name)?;
+    let before = store.find(name)?;
     let mut index = before.as_ref().map(|before| before.index.clone());
     for target in targets {
         store.add_bytes("config", &target.documents.config)?;
         store.add_bytes("manifest", &target.documents.manifest)?;
-        let package = target.package(&name);
+        let package = target.package(name);
         let merged = kraftkit::merge(index.as_ref(), &package, &target.documents, Strategy::Merge)?;
         index = Some(merged.index);
     }
-    let (digest, _) = store.save(&name, &index.unwrap_or_default(), before.as_ref())?;
+    let (digest, _) = store.save(name, &index.unwrap_or_default(), before.as_ref())?;
     Ok(Some(digest))
 }
 
@@ -187,10 +194,12 @@ fn unpack(
     let named: Named = packages.store.get(&name)?;
     let (seed, sought) = (name.to_string(), checksum(&name.to_string(), wanted));
     for found in kraftkit::discover(&named.index) {
-        if let Some(target) = load::try_load(&packages.store, &name, &found)?
+        // A writer that came between may have put another target there: nobody was asked about that one.
+        if found.descriptor.digest == wanted.entry.digest
+            && let Some(target) = load::try_load(&packages.store, &name, &found)?
             && checksum(&seed, &target) == sought
         {
-            return unpack_target(packages, &seed, &target, directory);
+            return unpack_target(packages, &seed, &target, directory, &Halt::default());
         }
     }
     Err(PackageError::NoManifest { reference: seed, digest: wanted.entry.digest.clone() })

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_layout::kraftkit::{self, PackageConflict};
 use port_layout::media_types::OCI_INDEX;
-use port_layout::{Blob, IndexDocument, Strategy};
+use port_layout::{Blob, Descriptor, IndexDocument, Strategy};
 use port_model::{Digest, Reference};
 use port_registry::{
     BlobSource, BlobUpload, Condition, Kind, MergeError, Pushed, Repository, RepositoryName, TagOrDigest,
@@ -42,6 +42,41 @@ pub struct PackagePushReport {
 /// Where the layers of an original are that are not in the store.
 pub(super) struct Origin {
     pub(super) repository: Repository,
+    /// Those that are at the destination already, and what it took to get them there.
+    done: Vec<Digest>,
+    moved: Moved,
+}
+
+impl Origin {
+    pub(super) fn new(repository: Repository) -> Self {
+        Self { repository, done: Vec::new(), moved: Moved::default() }
+    }
+}
+
+/// How many bytes came to the destination, and how.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moved {
+    sent: u64,
+    mounted: u64,
+    found: u64,
+}
+
+/// Moves an original's layers to the repository of `name`, before anything here says that it is made of them.
+pub(super) async fn layers(
+    packages: &Packages,
+    name: &Reference,
+    layers: &[Descriptor],
+    origin: &mut Origin,
+) -> Result<(), PackageError> {
+    let repository = packages.repository(name)?;
+    let mut moved = Moved::default();
+    for layer in layers {
+        let pushing = Pushing { packages, repository: &repository, origin: Some(origin), reference: name };
+        pushing.layer(&layer.blob(), &mut moved).await?;
+    }
+    origin.done = layers.iter().map(|layer| layer.digest.clone()).collect();
+    origin.moved = moved;
+    Ok(())
 }
 
 /// Publishes all targets that the store has of a package.
@@ -69,27 +104,27 @@ pub(super) async fn push_from(
     if strategy == Strategy::Exit {
         refuse_existing(&repository, &name).await?;
     }
-    let mut report = PackagePushReport {
-        reference: name.to_string(),
-        index: named.digest.clone(),
-        manifests: Vec::new(),
-        sent_bytes: 0,
-        mounted_bytes: 0,
-        found_bytes: 0,
-    };
+    let mut moved = origin.map(|origin| origin.moved).unwrap_or_default();
+    let mut manifests = Vec::new();
     let pushing = Pushing { packages, repository: &repository, origin, reference: &name };
     for target in &targets {
         for layer in &target.decoded.package.layers {
-            pushing.layer(&layer.blob(), &mut report).await?;
+            pushing.layer(&layer.blob(), &mut moved).await?;
         }
-        pushing.bytes(&target.documents.config, &mut report).await?;
+        pushing.bytes(&target.documents.config, &mut moved).await?;
         let manifest = TagOrDigest::Digest(target.entry.digest.clone());
         let bytes = Bytes::from(target.documents.manifest.clone());
         repository.put_manifest(&manifest, &target.entry.media_type, &bytes, Condition::None).await?;
-        report.manifests.push(target.entry.digest.clone());
+        manifests.push(target.entry.digest.clone());
     }
-    report.index = index(&repository, &name, &named, &targets, strategy).await?;
-    Ok(report)
+    Ok(PackagePushReport {
+        reference: name.to_string(),
+        index: index(&repository, &name, &named, &targets, strategy).await?,
+        manifests,
+        sent_bytes: moved.sent,
+        mounted_bytes: moved.mounted,
+        found_bytes: moved.found,
+    })
 }
 
 /// One conflict error, before anything is sent (C-14).
@@ -114,25 +149,28 @@ struct Pushing<'a> {
 
 impl Pushing<'_> {
     /// A layer: from the store or, where it is not there, from where its original is (acceptance K-74).
-    async fn layer(&self, blob: &Blob, report: &mut PackagePushReport) -> Result<(), PackageError> {
+    async fn layer(&self, blob: &Blob, moved: &mut Moved) -> Result<(), PackageError> {
+        if self.origin.is_some_and(|origin| origin.done.contains(&blob.digest)) {
+            return Ok(());
+        }
         let store = &self.packages.store;
         if !store.has(blob)? {
             if self.repository.has_blob(&blob.digest).await? {
-                report.found_bytes += blob.size;
+                moved.found += blob.size;
                 return Ok(());
             }
             let origin = self.origin.ok_or_else(|| self.gone(blob))?;
             if let Some(from) = self.mount_from()
                 && self.repository.mount(&blob.digest, &from).await?
             {
-                report.mounted_bytes += blob.size;
+                moved.mounted += blob.size;
                 return Ok(());
             }
             fetch::blob(self.packages, &origin.repository, blob).await?;
         }
         // Open until all of it is sent.
         let file = store.open(blob)?.ok_or_else(|| self.gone(blob))?;
-        self.send(blob, BlobSource::Path(file.path.clone()), report).await
+        self.send(blob, BlobSource::Path(file.path.clone()), moved).await
     }
 
     fn gone(&self, blob: &Blob) -> PackageError {
@@ -143,23 +181,18 @@ impl Pushing<'_> {
         }
     }
 
-    async fn bytes(&self, bytes: &[u8], report: &mut PackagePushReport) -> Result<(), PackageError> {
+    async fn bytes(&self, bytes: &[u8], moved: &mut Moved) -> Result<(), PackageError> {
         let blob = Blob { digest: digest_of(bytes), size: bytes.len() as u64 };
-        self.send(&blob, BlobSource::Bytes(Bytes::copy_from_slice(bytes)), report).await
+        self.send(&blob, BlobSource::Bytes(Bytes::copy_from_slice(bytes)), moved).await
     }
 
-    async fn send(
-        &self,
-        blob: &Blob,
-        source: BlobSource,
-        report: &mut PackagePushReport,
-    ) -> Result<(), PackageError> {
+    async fn send(&self, blob: &Blob, source: BlobSource, moved: &mut Moved) -> Result<(), PackageError> {
         let (digest, size) = (blob.digest.clone(), blob.size);
         let upload = BlobUpload { digest, size, source, mount_from: self.mount_from() };
         let sum = match self.repository.push_blob(&upload).await? {
-            Pushed::Sent => &mut report.sent_bytes,
-            Pushed::Mounted => &mut report.mounted_bytes,
-            Pushed::AlreadyThere => &mut report.found_bytes,
+            Pushed::Sent => &mut moved.sent,
+            Pushed::Mounted => &mut moved.mounted,
+            Pushed::AlreadyThere => &mut moved.found,
         };
         *sum += blob.size;
         Ok(())

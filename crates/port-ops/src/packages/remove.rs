@@ -29,7 +29,7 @@ pub fn remove(packages: &Packages, selection: &Selection) -> Result<RemoveReport
     let store = &packages.store;
     let _change = store.change()?;
     let named = match store.get(&selection.name()) {
-        Err(PackageError::Document { .. }) if selection.is_whole() => return broken(packages, selection),
+        Err(error) if error.is_of_index() && selection.is_whole() => return broken(packages, selection),
         other => other?,
     };
     let removed: Vec<Digest> = if selection.is_whole() {

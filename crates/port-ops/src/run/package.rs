@@ -1,32 +1,39 @@
 //! run of a package: a unikernel from the packages' store, booted on what it was packed for (acceptance Ku-32).
 //!
 //! ```text
-//! reference ─► is one target here? ─ no ─► pull ─► unpack below a directory of its own ─► MachineSpec ─► driver ─► console
+//! reference ─► one target, here or published ─► do the policies take it? ─► does it fit, can its arguments be said?
+//!           ─► layers fetched where they are not here, unpacked below a directory of its own ─► driver ─► console
 //! ```
 //!
 //! Invariants: a package runs on what its platform names and on nothing that is merely similar; its boot arguments are
-//! those that kraft would give it; what was unpacked is gone with the machine. Not here: networks and volumes.
+//! those that kraft would give it, and its reader's words are the words that were given; what was unpacked is gone with the
+//! machine. Not here: networks and volumes.
+
+mod arguments;
+mod files;
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use port_content::FsError;
-use port_layout::kraftkit;
-use port_model::{Architecture, Cmdline, CmdlineError, Digest, Substrate};
+use port_layout::Platform;
+use port_layout::kraftkit::{self, Query};
+use port_model::{Architecture, Digest, Substrate};
 use port_runtime::{
     CloudHypervisorDriver, Console, Driver, Ending, FirecrackerDriver, KernelFamily, Machine, MachineSpec,
     QemuDriver, RuntimeError, SearchPath, Tail, host,
 };
-use tempfile::TempDir;
 
 use super::{RUN_ROOT, RunReport, report};
-use crate::packages::{self, PackageError, Packages, Selection, UnpackReport};
+use crate::packages::{self, Halt, PackageError, Packages, Selection};
+pub use arguments::ArgumentError;
+use files::Files;
 
 /// What kraft's machines have, in MiB.
 pub const DEFAULT_MEMORY_MIB: u32 = 64;
-/// How long a VMM has to end once the guest's console has.
-const END_TIME: Duration = Duration::from_secs(5);
+/// How long a VMM has to end once the guest's console has. None takes a second unless the host is very busy.
+const END_TIME: Duration = Duration::from_secs(10);
 
 /// A package that cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +60,16 @@ pub enum PackageRunError {
         reference: String,
         /// Why.
         #[source]
-        source: CmdlineError,
+        source: ArgumentError,
+    },
+    /// Whoever was to get it ready did not come to an end.
+    #[error("`{reference}` was not made ready")]
+    Unready {
+        /// The package.
+        reference: String,
+        /// Why.
+        #[source]
+        source: tokio::task::JoinError,
     },
     /// A directory for its files.
     #[error(transparent)]
@@ -70,6 +86,20 @@ pub enum PackageRunError {
         reference: String,
         /// How it ended.
         status: ExitStatus,
+        /// What the VMM said.
+        messages: Tail,
+    },
+    /// The VMM did not end by itself.
+    #[error(
+        "`{substrate}` did not end within {seconds} seconds after the console of `{reference}` did{messages}"
+    )]
+    Stuck {
+        /// What ran it.
+        substrate: Substrate,
+        /// The package.
+        reference: String,
+        /// How long it had.
+        seconds: u64,
         /// What the VMM said.
         messages: Tail,
     },
@@ -105,24 +135,49 @@ pub struct PackagePlan {
     pub substrate: Substrate,
     /// What the driver gets.
     pub spec: MachineSpec,
-    /// Where its files are; removed when dropped.
-    _directory: TempDir,
+    /// Its files; removed when dropped.
+    _files: Files,
 }
 
-/// Finds the package here or else where it is published, unpacks it, and says how it boots.
+/// Finds the package here or else where it is published, unpacks it, and says how it boots. On a thread of its own, since hashing and
+/// unpacking wait for disks: dropping the future is heard at once, and takes the files away.
 ///
 /// # Errors
 /// [`PackageRunError`], before anything is started.
-pub async fn plan(packages: &Packages, request: &Request) -> Result<PackagePlan, PackageRunError> {
-    let directory = tempfile::Builder::new().prefix("port-package-").tempdir_in(RUN_ROOT);
-    let directory = directory
-        .map_err(|source| FsError::new("create a directory in", std::path::Path::new(RUN_ROOT), source))?;
-    let selection = selection(request);
-    let unpacked = bring(packages, &selection, directory.path().to_owned()).await?;
-    let (architecture, substrate) = fit(&unpacked, request.substrate)?;
-    let command = if request.arguments.is_empty() { &unpacked.command } else { &request.arguments };
-    let cmdline = boot_arguments(substrate, &unpacked.environment, command)
-        .map_err(|source| PackageRunError::Arguments { reference: unpacked.reference.clone(), source })?;
+pub async fn plan(packages: Packages, request: Request) -> Result<PackagePlan, PackageRunError> {
+    let files = Files::below(RUN_ROOT.as_ref())?;
+    let (directory, halt) = (files.path().to_owned(), files.halt());
+    let reference = request.selection.reference.to_string();
+    let runtime = tokio::runtime::Handle::current();
+    let ready =
+        tokio::task::spawn_blocking(move || runtime.block_on(prepare(&packages, &request, directory, halt)));
+    let ready = ready.await.map_err(|source| PackageRunError::Unready { reference, source })??;
+    let Ready { reference, manifest, substrate, spec } = ready;
+    Ok(PackagePlan { reference, manifest, substrate, spec, _files: files })
+}
+
+/// A plan without its files.
+struct Ready {
+    reference: String,
+    manifest: Digest,
+    substrate: Substrate,
+    spec: MachineSpec,
+}
+
+/// Everything that can be refused is refused before a layer is fetched.
+async fn prepare(
+    packages: &Packages,
+    request: &Request,
+    directory: PathBuf,
+    halt: Halt,
+) -> Result<Ready, PackageRunError> {
+    let target = packages::resolve(packages, &request.selection, &usual(request.substrate)).await?;
+    let (reference, config) = (target.reference(), target.config());
+    let (architecture, substrate) = fit(&reference, &config.platform, request.substrate)?;
+    let command = if request.arguments.is_empty() { &config.config.cmd } else { &request.arguments };
+    let cmdline = arguments::boot(substrate, &config.config.env, command)
+        .map_err(|source| PackageRunError::Arguments { reference: reference.clone(), source })?;
+    let unpacked = target.unpack(packages, &directory, &halt).await?;
     let spec = MachineSpec {
         architecture,
         vcpus: 1,
@@ -135,25 +190,16 @@ pub async fn plan(packages: &Packages, request: &Request) -> Result<PackagePlan,
         agent: None,
         console: Console::Stream,
     };
-    let (reference, manifest) = (unpacked.reference, unpacked.manifest);
-    Ok(PackagePlan { reference, manifest, substrate, spec, _directory: directory })
+    Ok(Ready { reference, manifest: target.manifest().clone(), substrate, spec })
 }
 
-/// The request's selection, made as narrow as the host and the substrate make it.
-fn selection(request: &Request) -> Selection {
-    let mut selection = request.selection.clone();
-    if selection.reference.digest().is_none() {
-        let query = &mut selection.query;
-        let native = match host::ARCHITECTURE {
-            Architecture::X86_64 => "x86_64",
-            Architecture::Aarch64 => "arm64",
-        };
-        query.architecture.get_or_insert_with(|| native.to_owned());
-        if let (None, Some(substrate)) = (&query.platform, request.substrate) {
-            query.platform = platform_of(substrate).map(str::to_owned);
-        }
+/// What counts where the request says nothing: this host's architecture, and what the substrate boots.
+fn usual(substrate: Option<Substrate>) -> Query {
+    Query {
+        architecture: Some(kraftkit::architecture_name(host::ARCHITECTURE).to_owned()),
+        platform: substrate.and_then(platform_of).map(str::to_owned),
+        features: Vec::new(),
     }
-    selection
 }
 
 /// The platform whose packages a substrate boots: Cloud Hypervisor starts what is built for QEMU's PC, by PVH.
@@ -164,55 +210,23 @@ fn platform_of(substrate: Substrate) -> Option<&'static str> {
     }
 }
 
-/// Unpacks the one target; fetches it where it, or a part of it, is not here.
-async fn bring(
-    packages: &Packages,
-    selection: &Selection,
-    directory: PathBuf,
-) -> Result<UnpackReport, PackageRunError> {
-    if is_here(packages, selection)? {
-        return Ok(packages::unpack(packages, selection, &directory)?);
-    }
-    packages.reporter.note(format!("fetching {}", selection.reference));
-    let pulled = packages::pull(packages, selection, Some(&directory)).await?;
-    match pulled.unpacked {
-        Some(unpacked) => Ok(unpacked),
-        // A pull into a directory unpacks.
-        None => Ok(packages::unpack(packages, selection, &directory)?),
-    }
-}
-
-/// Whether a target that fits is in the store with all its layers. Several are here too: unpacking says that they are several.
-fn is_here(packages: &Packages, selection: &Selection) -> Result<bool, PackageRunError> {
-    match packages::info(packages, selection) {
-        Ok(info) => Ok(info.targets.iter().flat_map(|target| &target.layers).all(|layer| layer.here)),
-        Err(
-            PackageError::NotFound { .. }
-            | PackageError::Targets { .. }
-            | PackageError::NoManifest { .. }
-            | PackageError::Gone { .. },
-        ) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// What runs this target, where something does.
 fn fit(
-    unpacked: &UnpackReport,
+    reference: &str,
+    platform: &Platform,
     asked: Option<Substrate>,
 ) -> Result<(Architecture, Substrate), PackageRunError> {
     let refuse = |expected| PackageRunError::NoDriver {
-        reference: unpacked.reference.clone(),
-        platform: unpacked.platform.clone(),
-        architecture: unpacked.architecture.clone(),
+        reference: reference.to_owned(),
+        platform: platform.os.clone(),
+        architecture: platform.architecture.clone(),
         expected,
     };
-    let architecture = match unpacked.architecture.as_str() {
-        "x86_64" => Architecture::X86_64,
-        "arm64" => Architecture::Aarch64,
-        _ => return Err(refuse("x86_64 or arm64")),
+    let native = |known: &&Architecture| kraftkit::architecture_name(**known) == platform.architecture;
+    let Some(architecture) = Architecture::ALL.iter().find(native) else {
+        return Err(refuse("x86_64 or arm64"));
     };
-    let substrate = match (kraftkit::platform_name(&unpacked.platform), asked) {
+    let substrate = match (kraftkit::platform_name(&platform.os), asked) {
         ("qemu", None | Some(Substrate::Qemu)) => Substrate::Qemu,
         ("qemu", Some(Substrate::CloudHypervisor)) => Substrate::CloudHypervisor,
         ("fc", None | Some(Substrate::Firecracker)) => Substrate::Firecracker,
@@ -221,35 +235,7 @@ fn fit(
         (_, Some(Substrate::Firecracker)) => return Err(refuse("fc")),
         (_, Some(Substrate::Avf)) => return Err(refuse("a substrate that boots unikernels")),
     };
-    Ok((architecture, substrate))
-}
-
-/// The boot arguments as kraft gives them: the kernel's own, ` -- `, the program's. Unikernels take the first word for their
-/// name; for QEMU's multiboot it is QEMU that puts it there.
-fn boot_arguments(
-    substrate: Substrate,
-    environment: &[String],
-    command: &[String],
-) -> Result<Cmdline, CmdlineError> {
-    let mut words = Vec::new();
-    if substrate != Substrate::Qemu {
-        words.push("kernel".to_owned());
-    }
-    if !environment.is_empty() {
-        let values: Vec<String> = environment.iter().map(|value| format!("\"{value}\"")).collect();
-        words.push(format!("env.vars=[ {} ]", values.join(" ")));
-    }
-    if !words.is_empty() {
-        words.push("--".to_owned());
-    }
-    words.extend(command.iter().map(|word| quoted(word)));
-    Cmdline::parse(&words.join(" "))
-}
-
-/// A word that its reader would take for several, or for none, is quoted.
-fn quoted(word: &str) -> String {
-    let is_plain = !word.is_empty() && !word.contains(' ');
-    if is_plain { word.to_owned() } else { format!("\"{word}\"") }
+    Ok((*architecture, substrate))
 }
 
 /// Boots the package's machine; its console is a stream.
@@ -289,20 +275,23 @@ pub async fn finish(
     began: Instant,
     left: Left,
 ) -> Result<RunReport, PackageRunError> {
-    let mut ending = Ending::Guest;
-    let ended = match left {
-        Left::Guest => tokio::time::timeout(END_TIME, machine.wait()).await.ok().transpose()?,
-        Left::Person => None,
-    };
-    match ended {
-        Some(status) if !status.success() => {
-            let (substrate, reference) = (plan.substrate, plan.reference.clone());
-            let messages = machine.vmm_messages().await;
-            return Err(PackageRunError::Vmm { substrate, reference, status, messages });
-        }
-        Some(_) => {}
-        None => ending = machine.force().await?,
+    let (substrate, reference) = (plan.substrate, plan.reference.clone());
+    if left == Left::Person {
+        let ending = machine.force().await?;
+        return Ok(report(&plan.reference, ending, machine.timings(), began, 0));
     }
+    let ended = tokio::time::timeout(END_TIME, machine.wait()).await;
+    let Ok(status) = ended else {
+        machine.force().await?;
+        let (seconds, messages) = (END_TIME.as_secs(), machine.vmm_messages().await);
+        return Err(PackageRunError::Stuck { substrate, reference, seconds, messages });
+    };
+    let status = status?;
+    if !status.success() {
+        let messages = machine.vmm_messages().await;
+        return Err(PackageRunError::Vmm { substrate, reference, status, messages });
+    }
+    let ending = Ending::Guest;
     Ok(report(&plan.reference, ending, machine.timings(), began, 0))
 }
 
@@ -315,25 +304,7 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    use port_layout::kraftkit::Query;
-
     use super::*;
-
-    fn unpacked(platform: &str, architecture: &str) -> UnpackReport {
-        UnpackReport {
-            reference: "unikraft.org/hello:latest".to_owned(),
-            manifest: port_content::hashing::digest_of(b""),
-            platform: platform.to_owned(),
-            architecture: architecture.to_owned(),
-            kernel: PathBuf::new(),
-            kernel_dbg: None,
-            initrd: None,
-            command: Vec::new(),
-            environment: Vec::new(),
-            files: 0,
-            bytes: 0,
-        }
-    }
 
     #[test]
     fn ku_32_a_package_runs_on_what_it_was_packed_for() {
@@ -350,7 +321,12 @@ mod tests {
             (("qemu", "x86_64", Some(Avf)), Err("expected a substrate that boots unikernels")),
         ];
         for ((platform, architecture, asked), expected) in cases {
-            let found = fit(&unpacked(platform, architecture), asked);
+            let target = Platform {
+                os: platform.to_owned(),
+                architecture: architecture.to_owned(),
+                ..Platform::default()
+            };
+            let found = fit("unikraft.org/hello:latest", &target, asked);
             match expected {
                 Ok(substrate) => assert_eq!(found.unwrap().1, substrate, "{platform}/{architecture}"),
                 Err(part) => {
@@ -362,39 +338,16 @@ mod tests {
     }
 
     #[test]
-    fn ku_32_arguments_are_written_as_kraft_writes_them() {
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        let cases: [(Substrate, &[&str], &[&str], &str); 6] = [
-            (Substrate::Qemu, &[], &[], ""),
-            (Substrate::Qemu, &[], &["/server", "-v"], "/server -v"),
-            (Substrate::Qemu, &["A=b c", "D="], &["/s"], "env.vars=[ \"A=b c\" \"D=\" ] -- /s"),
-            (Substrate::Firecracker, &[], &[], "kernel --"),
-            (Substrate::Firecracker, &["A=b"], &["a b", ""], "kernel env.vars=[ \"A=b\" ] -- \"a b\" \"\""),
-            (Substrate::CloudHypervisor, &[], &["x"], "kernel -- x"),
-        ];
-        for (substrate, environment, command, expected) in cases {
-            let found = boot_arguments(substrate, &words(environment), &words(command)).unwrap();
-            assert_eq!(found.to_string(), expected);
-        }
-        assert_eq!(boot_arguments(Substrate::Qemu, &[], &words(&["a\"b"])), Err(CmdlineError::OpenQuote));
-        assert_eq!(boot_arguments(Substrate::Qemu, &[], &words(&["a\nb"])), Err(CmdlineError::Control('\n')));
-    }
-
-    #[test]
     fn ku_32_the_targets_that_are_meant_are_those_of_this_host() {
-        let reference = kraftkit::parse_name("hello").unwrap();
-        let mut request = Request::new(Selection { reference, query: Query::default() });
         let native = if host::ARCHITECTURE == Architecture::X86_64 { "x86_64" } else { "arm64" };
-        assert_eq!(selection(&request).query.architecture.as_deref(), Some(native));
-        assert_eq!(selection(&request).query.platform, None);
-        for (substrate, platform) in
-            [(Substrate::Qemu, "qemu"), (Substrate::CloudHypervisor, "qemu"), (Substrate::Firecracker, "fc")]
-        {
-            request.substrate = Some(substrate);
-            assert_eq!(selection(&request).query.platform.as_deref(), Some(platform));
+        for (substrate, platform) in [
+            (None, None),
+            (Some(Substrate::Qemu), Some("qemu")),
+            (Some(Substrate::CloudHypervisor), Some("qemu")),
+            (Some(Substrate::Firecracker), Some("fc")),
+        ] {
+            let usual = usual(substrate);
+            assert_eq!((usual.architecture.as_deref(), usual.platform.as_deref()), (Some(native), platform));
         }
-        request.selection.query.platform = Some("xen".to_owned());
-        request.selection.query.architecture = Some("arm64".to_owned());
-        assert_eq!(selection(&request).query, request.selection.query, "what was said counts");
     }
 }

@@ -38,8 +38,16 @@ impl Policies {
     /// # Errors
     /// As [`Self::load`].
     pub fn of(workspace: &Workspace) -> Result<Self, TrustError> {
-        let mut paths: Vec<PathBuf> = workspace.environment.trust_policy.iter().cloned().collect();
-        let own = workspace.project_path.with_file_name(PROJECT_POLICY);
+        Self::beside(workspace.environment.trust_policy.clone(), &workspace.project_path)
+    }
+
+    /// The machine's policy, and the one beside this configuration, which need not be there itself.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn beside(machine: Option<PathBuf>, configuration: &Path) -> Result<Self, TrustError> {
+        let mut paths: Vec<PathBuf> = machine.into_iter().collect();
+        let own = configuration.with_file_name(PROJECT_POLICY);
         if fs::try_metadata(&own)?.is_some() && !paths.contains(&own) {
             paths.push(own);
         }

@@ -20,10 +20,11 @@ fn text(report: &InfoReport) -> String {
 }
 
 fn target(target: &TargetInfo) -> String {
-    let mut text = format!("\n{}\n", target.display);
+    let mut text = format!("\n{}\n", ui::one_line(&target.display));
     let mut fact = |name: &str, value: &str| {
         if !value.is_empty() {
-            text += &format!("  {name:9} {value}\n");
+            // What others wrote must not pass for a line of Port's.
+            text += &format!("  {name:9} {}\n", ui::one_line(value));
         }
     };
     fact("manifest", &target.manifest.to_string());

@@ -66,7 +66,7 @@ pub struct Arguments {
 
 /// Packs, and says what came out.
 pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), CommandError> {
-    let packages = arguments.store.with_registry(&arguments.registry, global, ui)?;
+    let packages = arguments.store.with_policies(&arguments.registry, global, ui)?;
     let request = PackRequest {
         name: arguments.name,
         kernel: arguments.kernel,
@@ -101,7 +101,8 @@ fn variable(entry: &str) -> Result<String, CommandError> {
 }
 
 fn text(report: &PackReport) -> String {
-    let mut text = format!("packed {} for {}/{}\n", report.reference, report.platform, report.architecture);
+    let target = ui::one_line(&format!("{}/{}", report.platform, report.architecture));
+    let mut text = format!("packed {} for {target}\n", report.reference);
     text += &format!("  index     {}\n  manifest  {}\n", report.index, report.manifest);
     for layer in &report.layers {
         let from = layer.file.as_ref().map_or("adopted".to_owned(), |file| file.display().to_string());

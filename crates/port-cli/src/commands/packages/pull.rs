@@ -33,7 +33,7 @@ pub struct Pull {
     #[command(flatten)]
     one: One,
     /// Unpack it into this directory; then it must be one target.
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, short_alias = 'o', value_name = "DIR")]
     workdir: Option<PathBuf>,
     #[command(flatten)]
     registry: RegistryFlags,
@@ -48,7 +48,7 @@ pub async fn push(arguments: Push, global: &Global, ui: Ui) -> Result<(), Comman
 
 /// Fetches, and says what is here.
 pub async fn run(arguments: Pull, global: &Global, ui: Ui) -> Result<(), CommandError> {
-    let packages = arguments.one.store.with_registry(&arguments.registry, global, ui)?;
+    let packages = arguments.one.store.with_policies(&arguments.registry, global, ui)?;
     let report = ops::pull(&packages, &arguments.one.selection(), arguments.workdir.as_deref()).await?;
     ui.report(&report, || text(&report))
 }
@@ -67,7 +67,7 @@ fn text(report: &PullReport) -> String {
     let mut text = format!("pulled {}\n  index     {}\n", report.reference, report.index);
     for target in &report.targets {
         let target = format!("{} ({}/{})", target.manifest, target.platform, target.architecture);
-        text += &format!("  manifest  {target}\n");
+        text += &format!("  manifest  {}\n", ui::one_line(&target));
     }
     let (fetched, found) = (ui::size(report.fetched_bytes), ui::size(report.found_bytes));
     text += &format!("  fetched {fetched}, found {found}\n");

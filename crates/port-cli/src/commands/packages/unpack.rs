@@ -29,14 +29,14 @@ pub fn run(arguments: &Arguments, global: &Global, ui: Ui) -> Result<(), Command
 
 pub(super) fn text(report: &UnpackReport) -> String {
     let files = format!("{} ({})", ui::count(report.files, "file"), ui::size(report.bytes));
-    let target = format!("{}/{}", report.platform, report.architecture);
+    let target = ui::one_line(&format!("{}/{}", report.platform, report.architecture));
     let mut text = format!("unpacked {files} of {} for {target}\n", report.reference);
     text += &format!("  kernel    {}\n", report.kernel.display());
     if let Some(initrd) = &report.initrd {
         text += &format!("  initrd    {}\n", initrd.display());
     }
     if !report.command.is_empty() {
-        text += &format!("  command   {}\n", report.command.join(" "));
+        text += &format!("  command   {}\n", ui::one_line(&report.command.join(" ")));
     }
     text
 }

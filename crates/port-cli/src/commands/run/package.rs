@@ -9,7 +9,7 @@ use port_ops::packages::Selection;
 use port_ops::run::package::{self as ops, Request};
 
 use super::attach::{self, Keyboard};
-use super::{CAPTURED, Outcome};
+use super::{Outcome, capture};
 use crate::args::{Format, Global, RegistryFlags, substrate};
 use crate::commands::packages::{StoreFlag, Targets};
 use crate::error::{CommandError, Exit};
@@ -58,11 +58,11 @@ pub(super) async fn run(
     ui: Ui,
 ) -> Result<Outcome, CommandError> {
     let began = Instant::now();
-    let packages = flags.store.with_registry(&flags.registry, global, ui)?;
+    let packages = flags.store.with_policies(&flags.registry, global, ui)?;
     let selection = Selection { reference: package, query: flags.targets.query() };
     let memory_mib = memory_mib.unwrap_or(ops::DEFAULT_MEMORY_MIB);
     let request = Request { selection, substrate: flags.substrate, memory_mib, arguments };
-    let plan = ops::plan(&packages, &request).await?;
+    let plan = ops::plan(packages, request).await?;
     let environment = env_vars::environment(host::architecture()?);
     let verdicts = env_vars::cache_directory().map(|directory| directory.join("accelerator"));
     let mut machine = ops::boot(&plan, &environment.path, verdicts).await?;
@@ -73,7 +73,7 @@ pub(super) async fn run(
     let raw = RawMode::enter();
     let show = |bytes: &[u8]| match ui.format {
         Format::Text => ui.raw_stdout(bytes),
-        Format::Json => capture(&mut captured, bytes),
+        Format::Json => capture(&mut captured, bytes, "the package"),
     };
     let left = attach::join(stream, &mut tokio::io::stdin(), Keyboard::Plain, show).await;
     drop(raw);
@@ -94,15 +94,4 @@ pub(super) async fn run(
         ui.report(&report, String::new)?;
     }
     Ok(Outcome::Report(report))
-}
-
-/// Keeps what the guest says, as far as a report holds it.
-fn capture(kept: &mut Vec<u8>, bytes: &[u8]) -> std::io::Result<()> {
-    if kept.len() + bytes.len() > CAPTURED {
-        let message =
-            format!("the package wrote more than {CAPTURED} bytes, the most that a JSON report holds");
-        return Err(std::io::Error::other(message));
-    }
-    kept.extend_from_slice(bytes);
-    Ok(())
 }

@@ -4,16 +4,15 @@
 use port_layout::Descriptor;
 use port_layout::kraftkit::ImageConfig;
 use port_model::Reference;
-use port_registry::Repository;
 
 use crate::packages::load::{self, Target};
-use crate::packages::push::Origin;
-use crate::packages::{PackageError, Packages, Selection, fetch, pull};
+use crate::packages::push::{self, Origin};
+use crate::packages::{PackageError, Packages, Selection, fetch, pull, trust};
 
 pub(super) struct Original {
     target: Target,
     /// The registry that it came from, where it is not the store's.
-    repository: Option<Repository>,
+    origin: Option<Origin>,
     /// Whether its layers are not brought here, since the registry takes them from itself.
     stays_there: bool,
 }
@@ -24,13 +23,14 @@ pub(super) async fn load(packages: &Packages, selection: &Selection) -> Result<O
     if let Some(named) = packages.store.find(&name)? {
         let found = load::select_one(selection, &named.index, &named.digest)?;
         let target = load::load(&packages.store, &name, &found)?;
-        return Ok(Original { target, repository: None, stays_there: false });
+        return Ok(Original { target, origin: None, stays_there: false });
     }
     let repository = packages.repository(&name)?;
     let remote = fetch::index(&repository, selection).await?;
     let found = load::select_one(selection, &remote.index, &remote.digest)?;
+    trust::require(packages, &name, [&found.descriptor.digest]).await?;
     let target = fetch::target(packages, &repository, &name, &found).await?;
-    Ok(Original { target, repository: Some(repository), stays_there: false })
+    Ok(Original { target, origin: Some(Origin::new(repository)), stays_there: false })
 }
 
 impl Original {
@@ -43,19 +43,21 @@ impl Original {
     }
 
     /// Makes sure that the adopted layers are here or, where the new package is published to the same registry, there: it
-    /// takes them from the original's repository, and nothing moves (acceptance K-74).
+    /// takes them from the original's repository, and nothing moves (acceptance K-74). They are there before the new package
+    /// is here, which could otherwise be left without them.
     pub(super) async fn bring(
         &mut self,
         packages: &Packages,
         name: &Reference,
         push: bool,
     ) -> Result<(), PackageError> {
-        let Some(repository) = &self.repository else { return Ok(()) };
-        if push && *repository.registry() == port_registry::names_of(name).0 {
+        let Some(origin) = &mut self.origin else { return Ok(()) };
+        if push && *origin.repository.registry() == port_registry::names_of(name).0 {
+            push::layers(packages, name, &self.target.decoded.package.layers, origin).await?;
             self.stays_there = true;
             return Ok(());
         }
-        pull::layers(packages, repository, std::slice::from_ref(&self.target)).await?;
+        pull::layers(packages, &origin.repository, std::slice::from_ref(&self.target)).await?;
         Ok(())
     }
 
@@ -75,6 +77,6 @@ impl Original {
     }
 
     pub(super) fn into_origin(self) -> Option<Origin> {
-        self.repository.map(|repository| Origin { repository })
+        self.origin
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! Other people's images are in the same namespace: they are neither changed nor removed, and nothing is ever deleted by
 //! digest. What no package leads to loses its root label, and containerd collects it unless something of its own leads
-//! there. What is added belongs to a lease until this value goes, so that it is not collected before it is named.
+//! there; content with labels that are neither kraft's nor containerd's keeps its root, since somebody else may have set it.
+//! What is added belongs to a lease until this value goes, so that it is not collected before it is named.
 
 mod labels;
 
@@ -19,8 +20,9 @@ use std::time::{Duration, SystemTime};
 
 use port_containerd::{Address, Collection, Containerd, Image, Labels, Lease, NewContent, Target};
 use port_content::fs::Context as _;
+use port_content::hashing::Hasher;
 use port_content::lock::{self, Mode};
-use port_content::{FsError, fs, hashing, limit, sparse};
+use port_content::{FsError, fs, hashing, limit, sparse, verify};
 use port_layout::kraftkit;
 use port_layout::media_types::OCI_INDEX;
 use port_layout::{Blob, IndexDocument};
@@ -109,12 +111,19 @@ impl ContainerdStore {
         }
         let blob = Blob { digest: image.target.digest.clone(), size: image.target.size };
         let Some(bytes) = self.bytes(&blob)? else { return Ok(None) };
+        // containerd hashed it when it came, and not when it was read from a disk.
+        let mut hasher = Hasher::of(blob.digest.algorithm());
+        hasher.update(&bytes);
+        verify::check(hasher, &blob.digest, Some(blob.size)).map_err(|source| {
+            let subject = format!("the index of `{}` in {}", image.name, self.describe());
+            PackageError::Mismatch { subject, source }
+        })?;
         let index = IndexDocument::read(&bytes, Some(OCI_INDEX))
             .map_err(|source| PackageError::Document { subject: format!("`{}`", image.name), source })?;
         Ok(Some(Named {
             reference,
             index,
-            digest: hashing::digest_of(&bytes),
+            digest: blob.digest.clone(),
             blob: Some(blob.digest),
             place: PathBuf::from(&image.name),
         }))
@@ -300,8 +309,15 @@ impl Form for ContainerdStore {
 
     fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError> {
         for image in self.images(reference)? {
-            if let Err(PackageError::Document { .. }) = self.named(&image) {
-                self.client.remove_image(&image.name)?;
+            match self.named(&image) {
+                Err(PackageError::Document { .. }) => self.client.remove_image(&image.name)?,
+                Err(PackageError::Mismatch { .. }) => {
+                    self.client.remove_image(&image.name)?;
+                    // Else it would be taken for what it is called when it is written again.
+                    self.client.label(&image.target.digest, labels::of_no_root())?;
+                    self.collect()?;
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -312,7 +328,9 @@ impl Form for ContainerdStore {
         let Some(used) = self.used(store)? else { return Ok(swept) };
         let mut loose = Vec::new();
         for digest in candidates.iter().collect::<BTreeSet<_>>() {
-            if let Some(found) = self.client.content(digest)?.filter(|_| !used.contains(digest)) {
+            let found = self.client.content(digest)?.filter(|_| !used.contains(digest));
+            // What somebody else labelled as well, somebody else may have rooted.
+            if let Some(found) = found.filter(|found| labels::are_known(&found.labels)) {
                 self.client.label(digest, labels::of_no_root())?;
                 loose.push((digest, found.size));
             }

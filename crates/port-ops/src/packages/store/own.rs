@@ -11,7 +11,7 @@ use port_layout::kraftkit;
 use port_layout::media_types::OCI_INDEX;
 use port_layout::{Blob, Descriptor, IndexDocument};
 use port_model::{Digest, Reference};
-use port_store::Store;
+use port_store::{Store, StoreError};
 
 use super::form::{self, BlobFile, Change, Form, Stat, Write};
 use super::{Listing, Named, PackageStore, Swept};
@@ -35,7 +35,14 @@ impl OwnStore {
         if entry.media_type != OCI_INDEX {
             return Ok(None);
         }
-        let bytes = self.store.read_document(entry)?;
+        let bytes = self.store.read_document(entry).map_err(|source| match source {
+            StoreError::NoBlob { .. } | StoreError::Mismatch { .. } => PackageError::BrokenIndex {
+                reference: reference.to_string(),
+                place: self.describe(),
+                source: Box::new(source),
+            },
+            other => other.into(),
+        })?;
         let index = IndexDocument::read(&bytes, Some(OCI_INDEX))
             .map_err(|source| PackageError::Document { subject: format!("`{reference}`"), source })?;
         let named = Named {
@@ -46,6 +53,20 @@ impl OwnStore {
             place: PathBuf::new(),
         };
         Ok(Some(named).filter(|named| kraftkit::is_listed(&named.index)))
+    }
+
+    /// Refuses a name that leads to an artifact, or to something that was imported.
+    fn refuse_foreign(&self, name: &str) -> Result<(), PackageError> {
+        let Some(entry) = self.store.resolve(name)? else { return Ok(()) };
+        if self.named(&entry)?.is_some() {
+            return Ok(());
+        }
+        let found = match entry.media_type.as_str() {
+            OCI_INDEX => "one without it".to_owned(),
+            other => format!("`{other}`"),
+        };
+        let (name, place) = (name.to_owned(), self.describe());
+        Err(PackageError::Foreign { name, place, expected: "an index with kraft's marker", found })
     }
 }
 
@@ -120,6 +141,7 @@ impl Form for OwnStore {
         _: Option<&Named>,
         _: &PackageStore,
     ) -> Result<Digest, PackageError> {
+        self.refuse_foreign(&name.to_string())?;
         self.store.ingest_bytes(&name.to_string(), index)?;
         let digest = hashing::digest_of(index);
         let descriptor = Descriptor::new(OCI_INDEX, digest.clone(), index.len() as u64);

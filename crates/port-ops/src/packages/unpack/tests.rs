@@ -6,7 +6,7 @@ use port_content::hashing::digest_of;
 use port_layout::kraftkit::{Documents, ImageConfig, LayerRole, Package, encode, merge, parse_name};
 use port_layout::{Platform, Strategy};
 use port_model::progress::Silent;
-use tar::{Builder, Header};
+use tar::{Builder, EntryType, Header};
 
 use super::*;
 use crate::packages::PackageStore;
@@ -31,6 +31,7 @@ fn package_with(layers: &[Vec<u8>], change: impl FnOnce(&mut Documents)) -> Fixt
         credential_paths: port_registry::credentials::CredentialPaths::from_variables(
             &port_registry::credentials::Variables::default(),
         ),
+        policies: crate::trust::Policies::default(),
         variable: |_| None,
         reporter: Arc::new(Silent),
     };
@@ -114,7 +115,22 @@ fn c_18_hostile_entries_are_refused_before_anything_is_written() {
         bytes
     };
     let global = raw("pax_global_header", EntryType::XGlobalHeader, "", b"15 path=../evil\n");
-    let cases: [(Vec<u8>, &str); 16] = [
+    let hidden = |kind: EntryType| {
+        // What its reader would take into memory before anybody is asked.
+        let mut header = header(kind, 5_000_000_000);
+        header.set_path("././@LongLink").unwrap();
+        header.set_cksum();
+        header.as_bytes().to_vec()
+    };
+    let described = "a description of 5000000000 bytes, more than 65536";
+    let cases: [(Vec<u8>, &str); 23] = [
+        (hidden(EntryType::GNULongName), described),
+        (hidden(EntryType::GNULongLink), described),
+        (hidden(EntryType::XHeader), described),
+        (hidden(EntryType::XGlobalHeader), "an entry of type 'g'"),
+        (hidden(EntryType::GNUSparse), "an entry of type 'S'"),
+        (long(&"n".repeat(241)), "a name of 241 bytes, more than 240"),
+        (long(&format!("../{}", "deep/".repeat(10_000))), "a path that leads up"),
         (file("/etc/passwd"), "an absolute path"),
         (file("../evil"), "a path that leads up"),
         (file("unikraft/../../evil"), "a path that leads up"),
@@ -133,11 +149,98 @@ fn c_18_hostile_entries_are_refused_before_anything_is_written() {
         (with_pax(&[("GNU.sparse.name", "/etc/passwd")], "harmless"), "the PAX record `GNU.sparse.name`"),
     ];
     for (bad, expected) in cases {
-        let fixture = package(&[archive(std::slice::from_ref(&good)), archive(&[good.clone(), bad])]);
+        let fixture = package(&[archive(std::slice::from_ref(&good)), archive(&[file("unikraft/bin/initrd"), bad])]);
         let error = fixture.unpack().unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
+        assert!(error.len() < 500, "a name that nobody reads: {} bytes", error.len());
         assert!(!fs::exists(&fixture.directory.path().join("out")), "{expected}: something was written");
     }
+}
+
+#[test]
+fn c_18_entries_that_are_in_each_other_s_way_are_refused_before_anything_is_written() {
+    let file = |name: &str| raw(name, EntryType::Regular, "", b"data");
+    let directory = |name: &str| raw(name, EntryType::Directory, "", b"");
+    let cases: [(Vec<u8>, Vec<u8>, &str); 5] = [
+        (file("a"), file("a/b/c"), "a path through another entry's file"),
+        (file("a/b"), file("a"), "a file where another entry needs a directory"),
+        (file("a"), directory("a/"), "a directory where another entry has a file"),
+        (file("a"), file("./a"), "a second file of this name"),
+        (directory("a/"), file("a"), "a file where another entry needs a directory"),
+    ];
+    for (first, second, expected) in cases {
+        let good = file("unikraft/bin/kernel");
+        let one = archive(&[good.clone(), first.clone(), second.clone()]);
+        let two = [archive(&[good, first]), archive(&[second])];
+        for layers in [vec![one], two.to_vec()] {
+            let fixture = package(&layers);
+            let error = fixture.unpack().unwrap_err().to_string();
+            assert!(error.contains(expected), "{expected}: {error}");
+            assert!(!fs::exists(&fixture.target()), "{expected}: something was written");
+        }
+    }
+    // A directory may be there as often as it likes.
+    let fixture =
+        package(&[archive(&[directory("a/"), file("a/b")]), archive(&[directory("a/"), file("a/c")])]);
+    assert_eq!(fixture.unpack().unwrap().files, 2);
+}
+
+#[test]
+fn c_18_what_lies_in_the_way_on_the_disk_is_found_before_anything_is_written() {
+    for in_the_way in ["kernel", "bin", "all"] {
+        let first = raw("unikraft/bin/initrd", EntryType::Regular, "", b"initrd");
+        let fixture =
+            package(&[archive(&[first, raw("unikraft/bin/kernel", EntryType::Regular, "", b"kernel")])]);
+        match in_the_way {
+            "kernel" => fs::create_dir_all(&fixture.target().join("unikraft/bin/kernel")).unwrap(),
+            "bin" => port_content::atomic::write(&fixture.target().join("unikraft/bin"), b"").unwrap(),
+            _ => port_content::atomic::write(&fixture.target(), b"").unwrap(),
+        }
+        let error = fixture.unpack().unwrap_err();
+        assert!(matches!(error, PackageError::Files(_)), "{in_the_way}: {error}");
+        assert!(!fs::exists(&fixture.target().join("unikraft/bin/initrd")), "{in_the_way}");
+    }
+}
+
+#[test]
+fn c_18_a_package_is_bounded_however_it_is_spread_over_layers() {
+    let file = |at: usize| archive(&[raw(&format!("file-{at}"), EntryType::Regular, "", b"data")]);
+    let most: Vec<Vec<u8>> = (0..64).map(file).collect();
+    assert_eq!(package(&most).unpack().unwrap().files, 64);
+    let more: Vec<Vec<u8>> = (0..65).map(file).collect();
+    for (layers, expected) in [
+        (more, "expected at most 64 layers, found 65"),
+        (vec![file(0), file(1), file(0)], "every layer once"),
+    ] {
+        let fixture = package(&layers);
+        let error = fixture.unpack().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!fs::exists(&fixture.target()));
+    }
+    let budget = Budget::of("hello", &[]);
+    let refused = (0..100_001).map(|_| budget.count_entry()).find_map(Result::err).unwrap().to_string();
+    assert!(refused.contains("`hello` cannot be unpacked: expected at most 100000 entries"), "{refused}");
+}
+
+#[test]
+fn what_nobody_wants_any_more_is_not_written() {
+    let fixture = package(&[archive(&[raw("unikraft/bin/kernel", EntryType::Regular, "", b"kernel")])]);
+    let named = fixture.packages.store.get(&fixture.selection.reference).unwrap();
+    let found = load::select_one(&fixture.selection, &named.index, &named.digest).unwrap();
+    let target = load::load(&fixture.packages.store, &named.reference, &found).unwrap();
+    let halt = Halt::default();
+    halt.now();
+    let error = unpack_target(&fixture.packages, "hello", &target, &fixture.target(), &halt).unwrap_err();
+    assert!(error.to_string().contains("unpack to"), "{error}");
+    assert!(!fs::exists(&fixture.target()));
+}
+
+#[test]
+fn documents_that_are_named_by_something_else_are_refused() {
+    let other: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
+    let error = load::check_algorithm("the manifest", &other).unwrap_err().to_string();
+    assert!(error.ends_with("is named by sha512: expected sha256"), "{error}");
+    assert!(load::check_algorithm("the manifest", &digest_of(b"")).is_ok());
 }
 
 #[test]
@@ -192,12 +295,20 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// A package whose one layer is gzip, and whose config says that `inside` is in it.
 fn gzip_package(layer: &[u8], kind: &str, inside: &str) -> Fixture {
-    let outside = digest_of(layer).to_string();
-    package_with(&[layer.to_vec()], |documents| {
+    gzip_layers(&[(layer.to_vec(), inside.to_owned())], kind)
+}
+
+/// The same with several.
+fn gzip_layers(layers: &[(Vec<u8>, String)], kind: &str) -> Fixture {
+    let bytes: Vec<Vec<u8>> = layers.iter().map(|(layer, _)| layer.clone()).collect();
+    package_with(&bytes, |documents| {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let before = digest_of(&documents.config).to_string();
         let size = documents.config.len();
-        documents.config = text(&documents.config).replace(&outside, inside).into_bytes();
+        for (layer, inside) in layers {
+            let outside = digest_of(layer).to_string();
+            documents.config = text(&documents.config).replace(&outside, inside).into_bytes();
+        }
         let config = digest_of(&documents.config).to_string();
         let manifest = text(&documents.manifest)
             .replace(&before, &config)
@@ -246,17 +357,24 @@ fn ku_19_gzip_layers_are_unpacked_and_compared_with_what_the_config_says() {
 
 #[test]
 fn ku_19_a_bomb_is_refused_before_anything_is_written() {
-    let size = 80usize << 20;
-    let mut header = header(EntryType::Regular, size);
-    header.set_path("unikraft/bin/initrd").unwrap();
-    header.set_cksum();
-    let mut plain = header.as_bytes().to_vec();
-    plain.resize(512 + size + 1024, 0);
-    let fixture = gzip_package(&gzip(&plain), OCI_GZIP, &digest_of(&plain).to_string());
-    let error = fixture.unpack().unwrap_err();
-    let source = std::error::Error::source(&error).unwrap().to_string();
-    assert!(source.contains("decompresses to more than 67108864 bytes"), "{source}");
-    assert!(!fs::exists(&fixture.target()));
+    let zeros = |name: &str, size: usize| {
+        let mut header = header(EntryType::Regular, size);
+        header.set_path(name).unwrap();
+        header.set_cksum();
+        let mut plain = header.as_bytes().to_vec();
+        plain.resize(512 + size + 1024, 0);
+        (gzip(&plain), digest_of(&plain).to_string())
+    };
+    // In one layer, and in two of which each would do.
+    let one = vec![zeros("unikraft/bin/initrd", 72 << 20)];
+    let two = vec![zeros("unikraft/bin/initrd", 36 << 20), zeros("unikraft/bin/kernel", 36 << 20)];
+    for layers in [one, two] {
+        let fixture = gzip_layers(&layers, OCI_GZIP);
+        let error = fixture.unpack().unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("decompresses to more than 67108864 bytes"), "{source}");
+        assert!(!fs::exists(&fixture.target()));
+    }
 }
 
 #[test]
@@ -267,7 +385,9 @@ fn ku_6_a_layer_of_another_kind_is_refused_by_its_type() {
     let mut target = load::load(&fixture.packages.store, &named.reference, &found).unwrap();
     target.decoded.package.layers[0].media_type.push_str("+zstd");
     let directory = fixture.target();
-    let error = unpack_target(&fixture.packages, "hello", &target, &directory).unwrap_err().to_string();
+    let error = unpack_target(&fixture.packages, "hello", &target, &directory, &Halt::default())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("expected a tar layer of OCI or Docker, plain or gzip"), "{error}");
     fixture.selection.query.platform = Some("fc".to_owned());
     let error = fixture.unpack().unwrap_err().to_string();

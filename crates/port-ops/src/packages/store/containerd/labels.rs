@@ -32,6 +32,11 @@ pub(super) fn of_no_root() -> Labels {
     one(ROOT, "")
 }
 
+/// Whether all of them are of the kinds that kraft and containerd give.
+pub(super) fn are_known(labels: &Labels) -> bool {
+    labels.keys().all(|key| key.starts_with("containerd.io/") || key.starts_with("kraftkit.sh/"))
+}
+
 /// The labels of an index, and of the image that leads to it.
 pub(super) fn of_index(name: &Reference, index: &IndexDocument) -> Labels {
     let mut labels = of_document(name, port_layout::media_types::OCI_INDEX);
