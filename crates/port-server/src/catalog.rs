@@ -31,8 +31,8 @@ mod uploads;
 use std::sync::Arc;
 
 pub use document::{Draft, DraftError};
-pub use scrub::Verdict;
 pub use manifests::{Expected, ManifestError, PutManifest, Sparse, StoredManifest};
+pub use scrub::Verdict;
 pub use tags::TagTarget;
 pub use upload_body::{BodyError, BodyStream};
 pub use uploads::{UploadError, UploadId};
@@ -57,7 +57,8 @@ impl Catalog {
         Self {
             storage,
             sparse,
-            hashes: uploads::Hashes::default(), known: sound::Known::default(),
+            hashes: uploads::Hashes::default(),
+            known: sound::Known::default(),
             callers: callers::Callers::new(usize::MAX),
             blob_limits: Arc::default(),
         }

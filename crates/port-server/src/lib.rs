@@ -48,8 +48,8 @@ pub mod storage;
 mod tls;
 mod token_flow;
 
-pub use openapi::document as openapi_document;
 pub use limits::{BlobLimit, Limits};
+pub use openapi::document as openapi_document;
 pub use pace::{LeastRate, TooSlow};
 pub use server::{ServeError, Server, Settings};
 pub use tls::{Tls, TlsError};

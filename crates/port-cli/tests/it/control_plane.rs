@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::fixture::*;
 
-const TOKEN: &str = "a-token-for-tests";
+pub const TOKEN: &str = "a-token-for-tests";
 const HOSTED: &str = ".port/hosted/demo/artifacts/demo-fs/port";
 
 /// A configuration whose artifacts are published at `endpoint`.
@@ -26,26 +26,33 @@ auth = {{ scheme = "bearer", header = "authorization", source = {{ kind = "env",
 }
 
 /// A server in its own process; it ends with the value.
-struct Server {
+pub struct Server {
     child: Child,
     log: BufReader<ChildStderr>,
-    endpoint: String,
+    pub endpoint: String,
 }
 
 impl Server {
-    fn start(project: &Project) -> Self {
-        let mut child = serve(project).env("PORT_DEMO_TOKEN", TOKEN).stderr(Stdio::piped()).spawn().unwrap();
+    pub fn start_with(project: &Project, flags: &[&str]) -> Self {
+        let mut command = serve(project);
+        let command = command.args(flags).env("PORT_DEMO_TOKEN", TOKEN).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        log.read_line(&mut line).unwrap();
-        let listening: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-        assert_eq!(listening["event"], "listening", "{line}");
+        let listening = loop {
+            let mut line = String::new();
+            log.read_line(&mut line).unwrap();
+            let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+            // Collection may speak first.
+            if event["event"] == "listening" {
+                break event;
+            }
+        };
         let endpoint = format!("http://{}", listening["address"].as_str().unwrap());
         Self { child, log, endpoint }
     }
 
     /// Asks it to end; gives the rest of its log.
-    fn stop(mut self) -> String {
+    pub fn stop(mut self) -> String {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let mut log = String::new();
@@ -62,19 +69,29 @@ impl Drop for Server {
     }
 }
 
-fn serve(project: &Project) -> Command {
+pub fn serve(project: &Project) -> Command {
     project.command(&["control-plane", "serve", "--control-plane", "demo", "--bind", "127.0.0.1:0"])
 }
 
 /// A project, its server, and the configuration that leads there.
-fn served() -> (Project, Server) {
-    let project = with_configuration(&configuration("http://127.0.0.1:7040"));
-    let server = Server::start(&project);
+pub fn served() -> (Project, Server) {
+    served_with(&[])
+}
+
+/// A project whose server does not run yet.
+pub fn project() -> Project {
+    with_configuration(&configuration("http://127.0.0.1:7040"))
+}
+
+/// The same with a server that has these flags.
+pub fn served_with(flags: &[&str]) -> (Project, Server) {
+    let project = project();
+    let server = Server::start_with(&project, flags);
     project.write("port.toml", configuration(&server.endpoint));
     (project, server)
 }
 
-fn artifacts_as(token: Option<&str>, project: &Project, arguments: &[&str]) -> Ran {
+pub fn artifacts_as(token: Option<&str>, project: &Project, arguments: &[&str]) -> Ran {
     let mut command = project.command(&[&["artifacts"], arguments].concat());
     command.envs(token.map(|token| ("PORT_DEMO_TOKEN", token)));
     let ran = project.ran(command.output().unwrap());

@@ -12,6 +12,8 @@ mod boot;
 mod build;
 mod command_line;
 mod control_plane;
+mod control_plane_gc;
+mod control_plane_tokens;
 mod copy;
 mod copy_attachments;
 mod copy_failures;
@@ -70,12 +72,12 @@ mod update_kill;
 mod update_units;
 mod workload;
 mod workload_bases;
+mod workload_run;
 
 /// A file that nobody declared would be a test that nobody runs.
 #[test]
 fn no_test_file_is_forgotten() {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
-mod workload_run;
     let main = include_str!("main.rs");
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -35,8 +35,11 @@ pub(super) enum What {
     /// A request.
     Request(Box<Entry>),
     /// The log itself.
-    Log { log: Turn, dropped: u64 },
+    Log { log: Turn, version: u32, dropped: u64 },
 }
+
+/// The version of the lines (docs/formats/audit-log.md).
+pub(super) const VERSION: u32 = 1;
 
 /// A turn in the life of a log.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

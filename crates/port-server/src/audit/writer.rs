@@ -11,7 +11,7 @@ use port_content::FsError;
 use port_content::fs::{self, Context as _};
 use tokio::sync::mpsc;
 
-use super::chain::{Head, Line, Turn, What, verify};
+use super::chain::{Head, Line, Turn, VERSION, What, verify};
 use super::{AuditError, Waiting};
 use crate::gate::Clock;
 
@@ -48,7 +48,7 @@ impl Writer {
         file.set_len(found.bytes).context("cut the torn line of", path)?;
         let (path, head, at) = (path.to_owned(), found.head, found.bytes);
         let mut writer = Self { path, file, clock, head, at, broken };
-        writer.append([What::Log { log: Turn::Opened, dropped: found.torn }])?;
+        writer.append([What::Log { log: Turn::Opened, version: VERSION, dropped: found.torn }])?;
         Ok(writer)
     }
 

@@ -41,7 +41,7 @@ async fn as_client(server: &Running, method: &str, path: &str, password: Option<
 }
 
 #[tokio::test]
-async fn p_64_the_token_flow_of_registries_is_played_with_any_token() {
+async fn the_token_flow_of_registries_is_played_with_any_token() {
     let root = tempfile::tempdir().unwrap();
     let server = Guarded::over(root.path()).start().await;
     let reader = token(root.path(), &["pull:**"]).await;
