@@ -97,9 +97,9 @@ impl Report {
         )];
         let condemned = self.round.manifests_condemned + self.round.holders_condemned;
         if condemned > 0 {
-            let what = if condemned == 1 { "one more is" } else { "more are" };
+            let what = ui::count(condemned, "object");
             lines.push(format!(
-                "{what} needed by nothing ({condemned}), and removed by a later round if that stays so"
+                "condemned {what}: removed by a later round if nobody asks for them until then"
             ));
         }
         if let Some(scrub) = &self.scrub {
