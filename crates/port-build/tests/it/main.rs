@@ -11,4 +11,5 @@ mod kernel;
 mod lock;
 mod pvm;
 mod samples;
+mod visitor;
 mod world;

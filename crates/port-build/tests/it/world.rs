@@ -1,12 +1,12 @@
 //! A project in a scratch directory, with everything that a build is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use port_build::{BuildError, Built, Context, Environment, KernelInput, LockMode};
+use port_build::{BuildError, Built, Context, Environment, KernelInput, LockMode, VisitedRoot};
 use port_config::{
     Artifact, Distribution, ImageFormat, KernelSource, Lock, Recipe, SourceSettings, VariantConfig,
 };
@@ -138,8 +138,17 @@ impl World {
         Ok(built)
     }
 
+    /// Makes the initrd for a root that somebody else made.
+    pub(crate) fn visitor(&self, root: &VisitedRoot<'_>, output: &Path) -> Result<(), BuildError> {
+        self.within(&BTreeSet::new(), |context| block_on(port_build::visitor_initrd(context, root, output)))
+    }
+
     fn with<T>(&self, artifact: &Artifact, run: impl FnOnce(&Context<'_>) -> T) -> T {
         let standard = port_build::standard_digests(std::iter::once(artifact), &self.lock);
+        self.within(&standard, run)
+    }
+
+    fn within<T>(&self, standard: &BTreeSet<Digest>, run: impl FnOnce(&Context<'_>) -> T) -> T {
         let client = Client::default().with_pause(std::time::Duration::from_millis(1));
         let downloads = self.path(".port/downloads");
         run(&Context {
@@ -151,7 +160,7 @@ impl World {
             reporter: &self.notes,
             lock: &self.lock,
             lock_mode: self.lock_mode,
-            standard: &standard,
+            standard,
             source: self.source.as_deref(),
             digest_of: &|path| digest_file(path),
         })
