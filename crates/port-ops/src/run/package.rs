@@ -69,7 +69,7 @@ pub enum PackageRunError {
         reference: String,
         /// Why.
         #[source]
-        source: tokio::task::JoinError,
+        source: std::io::Error,
     },
     /// A directory for its files.
     #[error(transparent)]
@@ -148,10 +148,23 @@ pub async fn plan(packages: Packages, request: Request) -> Result<PackagePlan, P
     let files = Files::below(RUN_ROOT.as_ref())?;
     let (directory, halt) = (files.path().to_owned(), files.halt());
     let reference = request.selection.reference.to_string();
-    let runtime = tokio::runtime::Handle::current();
-    let ready =
-        tokio::task::spawn_blocking(move || runtime.block_on(prepare(&packages, &request, directory, halt)));
-    let ready = ready.await.map_err(|source| PackageRunError::Unready { reference, source })??;
+    let unready = |source| PackageRunError::Unready { reference, source };
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let work = move || {
+        // With a runtime of its own: the caller's may end before this thread does, which its timers would not survive.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        // Nobody listens any more where the person has left.
+        let _ = sender
+            .send(runtime.map(|runtime| runtime.block_on(prepare(&packages, &request, directory, halt))));
+    };
+    if let Err(source) = std::thread::Builder::new().name("package".to_owned()).spawn(work) {
+        return Err(unready(source));
+    }
+    let ready = match receiver.await {
+        Ok(Ok(ready)) => ready?,
+        Ok(Err(source)) => return Err(unready(source)),
+        Err(source) => return Err(unready(std::io::Error::other(source))),
+    };
     let Ready { reference, manifest, substrate, spec } = ready;
     Ok(PackagePlan { reference, manifest, substrate, spec, _files: files })
 }

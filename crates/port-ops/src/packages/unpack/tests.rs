@@ -149,7 +149,8 @@ fn c_18_hostile_entries_are_refused_before_anything_is_written() {
         (with_pax(&[("GNU.sparse.name", "/etc/passwd")], "harmless"), "the PAX record `GNU.sparse.name`"),
     ];
     for (bad, expected) in cases {
-        let fixture = package(&[archive(std::slice::from_ref(&good)), archive(&[file("unikraft/bin/initrd"), bad])]);
+        let fixture =
+            package(&[archive(std::slice::from_ref(&good)), archive(&[file("unikraft/bin/initrd"), bad])]);
         let error = fixture.unpack().unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");
         assert!(error.len() < 500, "a name that nobody reads: {} bytes", error.len());
