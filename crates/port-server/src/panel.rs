@@ -26,7 +26,7 @@ use crate::observe::Cause;
 use crate::storage::StorageError;
 
 const STYLE: &str = include_str!("panel/style.css");
-/// Where the style lies. It changes with the program, so its name does.
+/// Where the style lies.
 const STYLE_PATH: &str = "/-/style.css";
 const METRICS: &str = "/metrics";
 const REPOSITORIES: &str = "/repositories/";
@@ -52,7 +52,8 @@ pub(crate) fn has(path: &str) -> bool {
 /// What everybody may have: no word in it depends on what is stored.
 pub(crate) fn public(path: &str) -> Option<Answer> {
     let style = || with(StatusCode::OK, "text/css; charset=utf-8", Bytes::from_static(STYLE.as_bytes()));
-    (path == STYLE_PATH).then(|| guarded(style()).set("cache-control", "public, max-age=3600"))
+    // It changes with the program, and is small.
+    (path == STYLE_PATH).then(|| guarded(style()).set("cache-control", "no-cache"))
 }
 
 /// The answer to somebody who did not get in: a browser asks its user for a name and a password.

@@ -110,28 +110,33 @@ impl Page<'_> {
             files(body, entry);
         }
         signatures(body, entry);
-        self.commands(body, entry, variant.map(|(_, version)| version));
+        self.commands(body, entry, variant);
         body.raw("</article>");
     }
 
-    fn commands(&self, body: &mut Html, entry: &Entry, version: Option<&str>) {
+    fn commands(&self, body: &mut Html, entry: &Entry, variant: Option<(Variant, &str)>) {
         let (host, name, Entry { tag, digest, .. }) = (self.host, self.name, entry);
         body.raw("<dl class=\"facts\"><div><dt>Manifest</dt><dd><code class=\"digest\">").text(digest);
         body.raw("</code></dd></div>");
-        if let Some(version) = version {
-            copyable(
-                body,
-                "In port.toml",
-                format_args!(
-                    r#"reference = {{ registry = "{host}", repository = "{name}", version = "{version}" }}"#
-                ),
+        if let Some((variant, version)) = variant {
+            let reference = format_args!(
+                r#"reference = {{ registry = "{host}", repository = "{name}", version = "{version}" }}"#
             );
+            copyable(body, "In port.toml", reference);
+            // The command line writes its words with dashes.
+            let architecture = variant.architecture.as_str().replace('_', "-");
+            let (substrate, mode) = (variant.substrate, variant.protection_mode);
+            let artifact = name.as_str().rsplit('/').next().unwrap_or_default();
+            let command = format_args!(
+                "port artifacts pull --artifact {artifact} --architecture {architecture} --substrate {substrate} --protection-mode {mode}"
+            );
+            copyable(body, "Pull with Port", command);
         }
         // Of a packed file other tools get the packs alone, without names.
         if entry.is_plain() {
             copyable(body, "Pull", format_args!("oras pull {host}/{name}:{tag}"));
+            copyable(body, "Pull exactly this", format_args!("oras pull {host}/{name}@{digest}"));
         }
-        copyable(body, "Exactly this", format_args!("oras manifest fetch {host}/{name}@{digest}"));
         body.raw("</dl>");
     }
 }
