@@ -7,8 +7,10 @@
 //! Invariant: a workload is alive as long as its supervisor holds `lock`; the kernel releases it with the process, so a
 //! process id that was written down is believed only while the lock is held.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use port_content::fs::Context as _;
 use port_content::lock::{self, Lock, Mode};
 use port_content::{atomic, fs};
 use serde::de::DeserializeOwned;
@@ -143,12 +145,14 @@ impl Room {
             Err(error) if !error.is_not_found() => return Err(error.into()),
             _ => {}
         }
-        write(&self.job_file(), job)
+        let path = self.job_file();
+        Ok(atomic::write(&path, &encoded(&path, job)?)?)
     }
 
     /// The record; none before the supervisor wrote one.
     pub(crate) fn record(&self) -> Result<Option<Record>, DriverError> {
-        if fs::try_metadata(&self.record_file())?.is_none() {
+        // An empty one is what a power cut left: it says as little as none.
+        if fs::try_metadata(&self.record_file())?.is_none_or(|found| found.len() == 0) {
             return Ok(None);
         }
         let record: Record = read(&self.record_file())?;
@@ -156,8 +160,12 @@ impl Room {
         Ok(Some(record))
     }
 
+    /// Not flushed: it is about processes, and what ends them without a word ends them all.
     pub(crate) fn write_record(&self, record: &Record) -> Result<(), DriverError> {
-        write(&self.record_file(), record)
+        let path = self.record_file();
+        let mut file = atomic::AtomicFile::create(&path)?;
+        file.file().write_all(&encoded(&path, record)?).context("write", &path)?;
+        Ok(file.commit_unflushed()?)
     }
 
     /// What the workload is now. Whoever finds one whose supervisor was killed writes that down and clears away what is
@@ -204,11 +212,10 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, DriverError> {
     serde_json::from_slice(&bytes).map_err(wrong)
 }
 
-fn write<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), DriverError> {
+fn encoded<T: serde::Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, DriverError> {
     let wrong =
         |error: serde_json::Error| DriverError::State { path: path.to_owned(), reason: error.to_string() };
-    let text = serde_json::to_vec_pretty(value).map_err(wrong)?;
-    Ok(atomic::write(path, &text)?)
+    serde_json::to_vec_pretty(value).map_err(wrong)
 }
 
 fn same_version(found: u32, path: &Path) -> Result<(), DriverError> {
@@ -242,6 +249,8 @@ mod tests {
         let State::Ended(record) = room.state().unwrap() else { panic!("nobody holds its lock") };
         assert_eq!(record.status, Status::Failed { reason: "its supervisor was killed".to_owned() });
         assert_eq!(room.record().unwrap().unwrap(), record);
+        port_content::atomic::write(&room.record_file(), b"").unwrap();
+        assert_eq!(room.record().unwrap(), None, "a power cut left it");
     }
 
     #[test]

@@ -351,7 +351,11 @@ fn v_35_v_36_v_37_v_38_a_server_answers_through_its_published_port() {
         set -e
         ip link set lo up
         "$PORT" workload run web.toml --workloads rooms --detach -- busybox httpd -f -p 80 -h /srv
-        busybox wget -q -O - http://127.0.0.1:8080/index.html
+        # It runs; that it listens is its own affair, a moment later.
+        tries=0
+        until busybox wget -q -O - http://127.0.0.1:8080/index.html 2>/dev/null; do
+            tries=$((tries + 1)); [ $tries -lt 400 ] || break; sleep 0.05
+        done
         "$PORT" workload exec web --workloads rooms -- cat /etc/resolv.conf
         "$PORT" workload run second.toml --workloads rooms -- true || echo refused
         "$PORT" workload stop web --workloads rooms
@@ -369,5 +373,23 @@ fn v_35_v_36_v_37_v_38_a_server_answers_through_its_published_port() {
     let expected = "web runs\npublished\nnameserver 9.9.9.9\nrefused\nstopped web\nno bridge\n";
     assert_eq!(ran.stdout, expected, "{ran}");
     assert!(ran.stderr.contains("cannot publish port 8080 of the host"), "{ran}");
+    nothing_is_left(&project);
+}
+
+#[test]
+fn twenty_workloads_run_at_once() {
+    let Some(project) = project() else { return };
+    let start = |number: usize| {
+        let name = format!("many{number}");
+        manifest(&project, &name, "");
+        let (file, script) = (format!("{name}.toml"), format!("echo {number}; exit {number}"));
+        let words = ["workload", "run", &file, "--workloads", "rooms", "--", "sh", "-c", &script];
+        project.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let started: Vec<_> = (1..=20).map(start).collect();
+    for (child, number) in started.into_iter().zip(1..) {
+        let ran = project.ran(child.wait_with_output().unwrap());
+        assert_eq!((ran.code, ran.stdout.trim()), (number, number.to_string().as_str()), "{ran}");
+    }
     nothing_is_left(&project);
 }
