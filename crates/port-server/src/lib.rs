@@ -16,6 +16,9 @@
 //! What holds clients to their limits stands at the edge: connections and requests per client (`limiter.rs`), heads and slow takers
 //! (`guarded.rs`), slow senders (`http/body.rs`). Who changed what is kept in the [`audit`] log before the change is acknowledged.
 //!
+//! What operators see is `panel.rs` (the page, the numbers of `meters.rs`); what is done while nobody asks is [`maintenance`]: collection
+//! (`catalog/collect.rs`) and reading blobs again (`catalog/scrub.rs`).
+//!
 //! What one face stores the other sees, since both are only ways to talk to the [`catalog::Catalog`], which knows repositories and
 //! nothing of HTTP either. Several servers may work on one storage: there is no state besides it but running hashes of uploads,
 //! which any server can make again.
