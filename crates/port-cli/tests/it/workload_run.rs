@@ -349,6 +349,8 @@ fn v_35_v_36_v_37_v_38_a_server_answers_through_its_published_port() {
     );
     let script = r#"
         set -e
+        # A failed step must leave no workload behind.
+        trap '"$PORT" workload stop web --workloads rooms --grace 0 >/dev/null 2>&1 || true' EXIT
         ip link set lo up
         "$PORT" workload run web.toml --workloads rooms --detach -- busybox httpd -f -p 80 -h /srv
         # It runs; that it listens is its own affair, a moment later.
