@@ -47,9 +47,7 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
     }
     match (what.as_deref(), size) {
         (Some("boot"), None) => boot::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
-        (Some("base-images"), None) => {
-            base_images::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?)
-        }
+        (Some("base-images"), None) => base_images::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
         (Some("build"), None) => build::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
         (Some("registry"), size) => {
             registry::run(size.unwrap_or(SIZE_MEBIBYTES).max(1), at_least(pairs.unwrap_or(ROUNDS), 1)?)

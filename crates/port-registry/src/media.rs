@@ -49,7 +49,10 @@ mod tests {
     #[test]
     fn manifest_index_confusion_is_refused() {
         let check = |media_type: &str, body: &str| check(media_type, body.as_bytes()).map_err(|e| e.kind());
-        assert_eq!(check(OCI_MANIFEST, r#"{"schemaVersion":2,"config":{},"layers":[]}"#), Ok(DocumentKind::Manifest));
+        assert_eq!(
+            check(OCI_MANIFEST, r#"{"schemaVersion":2,"config":{},"layers":[]}"#),
+            Ok(DocumentKind::Manifest)
+        );
         assert_eq!(check(OCI_INDEX, r#"{"schemaVersion":2,"manifests":[]}"#), Ok(DocumentKind::Index));
         for (media_type, body) in [
             (OCI_INDEX, "{}"),

@@ -85,12 +85,8 @@ impl Policies {
         name: &SignedName,
         judge: &dyn Fn(&Requirement, &str) -> Judgement,
     ) -> Vec<Judgement> {
-        let none = Requirement {
-            keys: Vec::new(),
-            others: Vec::new(),
-            threshold: 1,
-            identities: Identities::Own,
-        };
+        let none =
+            Requirement { keys: Vec::new(), others: Vec::new(), threshold: 1, identities: Identities::Own };
         let asked = self.0.iter().filter_map(|policy| {
             let answer = policy.answer(name);
             match answer.asks {

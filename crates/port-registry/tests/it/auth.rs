@@ -9,7 +9,12 @@ use crate::support::{BASIC, chain, noise, options, pull, repository, repository_
 
 fn with(access: Access) -> Registry {
     let registry = Registry::with(Abilities { access, ..Abilities::default() }, Box::new(|_| Action::Pass));
-    registry.add_manifest("port/demo", "v1", media::OCI_MANIFEST, br#"{"schemaVersion":2,"config":{},"layers":[]}"#);
+    registry.add_manifest(
+        "port/demo",
+        "v1",
+        media::OCI_MANIFEST,
+        br#"{"schemaVersion":2,"config":{},"layers":[]}"#,
+    );
     registry
 }
 

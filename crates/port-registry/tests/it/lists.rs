@@ -19,7 +19,12 @@ fn with(abilities: Abilities) -> Registry {
 async fn tags_come_in_pages() {
     let registry = with(Abilities { page: 2, ..Abilities::default() });
     for tag in ["v1", "v2", "v3", "v4", "v5"] {
-        registry.add_manifest("port/demo", tag, media::OCI_MANIFEST, br#"{"schemaVersion":2,"config":{},"layers":[]}"#);
+        registry.add_manifest(
+            "port/demo",
+            tag,
+            media::OCI_MANIFEST,
+            br#"{"schemaVersion":2,"config":{},"layers":[]}"#,
+        );
     }
     let tags = repository(&registry).tags().await.unwrap();
     assert_eq!(tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["v1", "v2", "v3", "v4", "v5"]);
