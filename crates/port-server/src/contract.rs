@@ -54,6 +54,9 @@ async fn documents_change_only_as_agreed(storage: &impl Storage) {
     assert!(storage.relocate(&key("moved/from"), &key("elsewhere/to")).await.unwrap());
     assert_eq!(storage.size(&key("moved/from")).await.unwrap(), None);
     assert_eq!(storage.read(&key("elsewhere/to"), 10).await.unwrap().unwrap().bytes, "moved");
+    assert!(storage.copy(&key("elsewhere/to"), &key("moved/from")).await.unwrap());
+    assert!(storage.relocate(&key("moved/from"), &key("elsewhere/to")).await.unwrap());
+    assert_eq!(storage.size(&key("moved/from")).await.unwrap(), None, "onto a copy of itself");
     assert_eq!(storage.delete(&name, Condition::Always).await.unwrap(), Outcome::Done);
     assert_eq!(storage.size(&name).await.unwrap(), None);
     assert_eq!(storage.size(&key("documents/two")).await.unwrap(), Some(6), "a copy stands alone");

@@ -131,6 +131,10 @@ impl Folder {
     fn rename(&self, from: &Path, to: &Path) -> Result<bool, FsError> {
         for _ in 0..TRIES {
             fs::create_dir_all(to.parent().unwrap_or(&self.root))?;
+            // A rename between two names of one file does nothing and leaves both.
+            if reading::are_one_file(from, to)? {
+                fs::remove_file(to)?;
+            }
             match rustix::fs::rename(from, to) {
                 Ok(()) => {
                     self.sync_parent(to)?;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -68,6 +68,15 @@ impl Reading {
         self.at += length;
         Ok(Some((piece.into(), self)))
     }
+}
+
+/// Whether two paths are names of one file.
+pub(super) fn are_one_file(one: &Path, other: &Path) -> Result<bool, FsError> {
+    let identity = |path: &Path| {
+        let found = absent(fs::symlink_metadata(path))?;
+        Ok::<_, FsError>(found.map(|metadata| (metadata.dev(), metadata.ino())))
+    };
+    Ok(identity(one)?.is_some_and(|one| identity(other).is_ok_and(|other| other == Some(one))))
 }
 
 /// The files of the staging area; uploads have names of one part.
