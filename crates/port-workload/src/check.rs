@@ -1,6 +1,6 @@
 //! Whether a manifest makes sense: every problem at once, by key, errors apart from warnings (acceptance Vu-9).
 //!
-//! Values are checked here and nowhere else; [`crate::plan`] asks this first and then only reads them again.
+//! Values are checked here and nowhere else; [`crate::plan()`] asks this first and then only reads them again.
 
 mod kernel;
 mod network;

@@ -1,4 +1,4 @@
-//! From bytes to a manifest with places. Types are checked here, values are not: that is [`crate::check`]'s
+//! From bytes to a manifest with places. Types are checked here, values are not: that is [`crate::check()`]'s
 //! (acceptance V-30, V-46). The invariant: whatever the manifest holds has its place in the document.
 
 use std::cell::RefCell;

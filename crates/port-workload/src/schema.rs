@@ -1,5 +1,5 @@
 //! The JSON schema of a manifest, for editors: made from the same list of keys that reading uses. It knows forms and
-//! words; what keys mean together is [`crate::check`]'s.
+//! words; what keys mean together is [`crate::check()`]'s.
 
 use serde_json::{Map, Value, json};
 
