@@ -206,7 +206,7 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
                 "add `distribution.{direction} = {{ backend = \"file-system\", root = \"…\" }}` to `{artifact}`"
             ),
         ),
-        OpsError::UnsupportedBackend { .. } | OpsError::BasicEnv(_) => (Exit::Usage, vec![]),
+        OpsError::NoToken { .. } | OpsError::BasicEnv(_) => (Exit::Usage, vec![]),
         OpsError::AlreadyPublished { .. } => {
             one(Exit::Failed, "publish a new version, or replace this one with `--overwrite`".to_owned())
         }

@@ -111,13 +111,13 @@ pub enum OpsError {
         /// `push` or `pull`.
         direction: &'static str,
     },
-    /// The configured backend is not in this version of Port.
-    #[error("the backend `{kind}` of `{artifact}` is not available in this version of Port")]
-    UnsupportedBackend {
-        /// Which artifact.
-        artifact: String,
-        /// The backend's word.
-        kind: &'static str,
+    /// The token of a control plane is not in the environment.
+    #[error("no token for the control plane `{control_plane}`: the environment variable `{variable}` is not set")]
+    NoToken {
+        /// Its name in `port.toml`.
+        control_plane: String,
+        /// Which variable.
+        variable: String,
     },
     /// The backend failed.
     #[error(transparent)]

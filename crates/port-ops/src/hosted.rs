@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use port_backend::{BackendError, ErrorKind, HostedAccess, HostedApi};
+use port_backend::{HostedAccess, HostedApi};
 use port_config::TokenSource;
 use port_registry::Secret;
 
@@ -21,9 +21,9 @@ pub(crate) fn backend(
 ) -> Result<HostedApi, OpsError> {
     let plane = workspace.project.control_plane(control_plane)?;
     let TokenSource::Env { variable } = &plane.auth.source;
-    let token = (workspace.environment.variable)(variable).ok_or_else(|| {
-        let reason = format!("its token comes from the environment variable `{variable}`, which is not set");
-        BackendError::new(ErrorKind::Denied, plane.endpoint.clone(), "sign in", reason)
+    let token = (workspace.environment.variable)(variable).ok_or_else(|| OpsError::NoToken {
+        control_plane: control_plane.to_owned(),
+        variable: variable.clone(),
     })?;
     let access = HostedAccess {
         endpoint: plane.endpoint.clone(),

@@ -68,7 +68,7 @@ fn files_and_backends_that_are_not_there() {
         1,
     ) + "\n[control_planes.demo]\nendpoint = \"http://127.0.0.1:7040\"\naudience = \"demo\"\n\
          auth = { scheme = \"bearer\", header = \"authorization\", source = { kind = \"env\", variable = \"T\" } }\n";
-    insta::assert_snapshot!("unsupported_backend", artifacts(&with_configuration(&hosted), "push", "tiny"));
+    insta::assert_snapshot!("no_token", artifacts(&with_configuration(&hosted), "push", "tiny"));
 }
 
 #[test]
