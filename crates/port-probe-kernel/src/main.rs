@@ -24,7 +24,9 @@ extern "C" fn probe_main(protocol: u64, information: u64) -> ! {
     let handover = if protocol == 0 { Handover::Pvh(information) } else { Handover::Linux(information) };
     let hypervisor = processor::hypervisor();
     // The serial port takes everything, so there is no error.
-    let _ = port_probe_kernel::report(&physical::Physical, handover, &hypervisor, &mut Serial);
+    let mut serial = Serial::new();
+    let _ = port_probe_kernel::report(&physical::Physical, handover, &hypervisor, &mut serial);
+    serial.flush();
     power::off(&hypervisor)
 }
 
@@ -32,6 +34,8 @@ extern "C" fn probe_main(protocol: u64, information: u64) -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     use core::fmt::Write as _;
-    let _ = writeln!(Serial, "probe: wrong: {info}");
+    let mut serial = Serial::new();
+    let _ = writeln!(serial, "probe: wrong: {info}");
+    serial.flush();
     power::off(&[])
 }
