@@ -64,7 +64,7 @@ cannot use `port.toml`: 3 problems
   port.toml:3:2: `colours`: unknown key
       3 | [colours]
         |  ^^^^^^^
-        = hint: known here: artifacts, control_planes, host_groups, hosts, machines, nodes, registries, sources, store_root"#,
+        = hint: known here: artifacts, base_images, control_planes, host_groups, hosts, machines, nodes, registries, sources, store_root"#,
     );
 }
 

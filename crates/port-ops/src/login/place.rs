@@ -109,7 +109,16 @@ mod tests {
     fn token_services_are_trusted_for_their_own_registry() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("port.toml");
-        let text = "[registries.\"a.example\"]\ntrusted_realms = [\"tokens.lan\"]\n";
+        let text = r#"
+[artifacts.kernels.k]
+reference = { registry = "a.example", repository = "k", version = "v1" }
+[[artifacts.kernels.k.variants]]
+path = "k"
+selector = { architecture = "x86_64", substrate = "firecracker", protection_mode = "standard" }
+
+[registries."a.example"]
+trusted_realms = ["tokens.lan"]
+"#;
         port_content::atomic::write(&path, text.as_bytes()).unwrap();
         let mut access = RegistryAccess::default();
         access.read_settings(&path, Architecture::X86_64).unwrap();
