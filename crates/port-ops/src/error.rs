@@ -112,7 +112,9 @@ pub enum OpsError {
         direction: &'static str,
     },
     /// The token of a control plane is not in the environment.
-    #[error("no token for the control plane `{control_plane}`: the environment variable `{variable}` is not set")]
+    #[error(
+        "no token for the control plane `{control_plane}`: the environment variable `{variable}` is not set"
+    )]
     NoToken {
         /// Its name in `port.toml`.
         control_plane: String,
