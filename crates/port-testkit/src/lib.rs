@@ -6,6 +6,7 @@
 )]
 
 pub mod backend_contract;
+pub mod certificates;
 pub mod containerd;
 pub mod http;
 pub mod mirror;

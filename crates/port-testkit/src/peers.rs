@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::certificates::Maker;
 use crate::skip;
 
 /// Who may sign in where [`Access::Basic`] is asked for.
@@ -227,19 +228,9 @@ fn zot_configuration(directory: &Path, port: u16, access: Access, security: Secu
 
 /// An authority and a certificate of it, `ca.pem`, `server.pem` and `server.key`.
 fn certify(directory: &Path) -> Option<()> {
-    let openssl = skip::tool("openssl", "openssl")?;
-    fs::write(directory.join("extensions"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
-        .unwrap();
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for line in [
-        format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority-of-tests"),
-        format!("req {key} -keyout server.key -out server.csr -subj /CN=registry-of-tests"),
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions \
-         -out server.pem"
-            .to_owned(),
-    ] {
-        run(&openssl, &line.split_whitespace().collect::<Vec<_>>(), directory);
-    }
+    let maker = Maker::new(directory)?;
+    maker.authority("ca");
+    maker.certificate("ca", "server", "subjectAltName=IP:127.0.0.1");
     Some(())
 }
 

@@ -1,6 +1,7 @@
 //! A hermetic working directory with a `port.toml`, and the real `port` binary to run in it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -71,6 +72,15 @@ impl Project {
     /// Runs `port` with these arguments.
     pub fn port(&self, arguments: &[&str]) -> Ran {
         self.ran(self.command(arguments).output().unwrap())
+    }
+
+    /// The same, with something to read. A program that ends without reading it all is none the worse.
+    pub fn port_reading(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        self.ran(child.wait_with_output().unwrap())
     }
 
     /// Turns raw output into something to compare.

@@ -2,7 +2,7 @@
 //! The roots know nothing of Port: Debian's own shell runs the commands.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -160,15 +160,8 @@ fn su_7_a_base_image_from_the_mirror_boots_and_passes_everything_on() {
     let Some((mirror, project)) = world() else { return };
     let _one = GUEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let script = "uname -a; cat /etc/debian_version; cat; echo err >&2; touch /x || echo read-only; touch /tmp/x; exit 7";
-    let mut child = project
-        .command(&["run", "--base-image", "latest", "--", "sh", "-c", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"from the host\n").unwrap();
-    let ran = project.ran(child.wait_with_output().unwrap());
+    let arguments = &["run", "--base-image", "latest", "--", "sh", "-c", script];
+    let ran = project.port_reading(arguments, "from the host\n");
     assert_eq!(ran.code, 7, "{ran}");
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert!(lines[0].starts_with("Linux ") && lines[0].contains(std::env::consts::ARCH), "{ran}");

@@ -37,15 +37,8 @@ fn an_ext4_root_runs_a_command_and_passes_everything_on() {
     let script = "cat; echo out; echo err >&2; touch /written && echo writable; hostname; exit 7";
     let Some(project) = ready() else { return };
     let _one = GUEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut child = project
-        .command(&["run", "demo", "--", "sh", "-c", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"from the host\n").unwrap();
-    let ran = project.ran(child.wait_with_output().unwrap());
+    let arguments = &["run", "demo", "--", "sh", "-c", script];
+    let ran = project.port_reading(arguments, "from the host\n");
     assert_eq!(ran.code, 7, "{ran}");
     assert_eq!(ran.stdout, "from the host\nout\nwritable\ndemo\n", "{ran}");
     assert!(ran.stderr.contains("err\n"), "{ran}");

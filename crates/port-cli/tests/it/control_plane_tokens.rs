@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use port_testkit::certificates::Maker;
 use port_testkit::project::Project;
 use port_testkit::{peers, skip};
 use serde_json::Value;
@@ -150,37 +151,16 @@ fn skopeo_signs_in_with_a_stored_token() {
 
 #[test]
 fn skopeo_and_port_speak_tls_with_it() {
-    let (Some(skopeo), Some(openssl)) = (skip::tool("skopeo", "skopeo"), skip::tool("openssl", "openssl"))
-    else {
-        return;
-    };
-    let certificate = |project: &Project| {
-        let made = std::process::Command::new(&openssl)
-            .current_dir(project.path())
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-                "-days",
-                "2",
-            ])
-            .args(["-subj", "/CN=port", "-addext", "subjectAltName=IP:127.0.0.1"])
-            .args(["-keyout", "key.pem", "-out", "chain.pem"])
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    };
+    let Some(skopeo) = skip::tool("skopeo", "skopeo") else { return };
     let project = crate::control_plane::project();
-    certificate(&project);
-    let server = Server::start_with(&project, &["--tls-certificate", "chain.pem", "--tls-key", "key.pem"]);
+    let Some(maker) = Maker::new(project.path()) else { return };
+    maker.self_signed("server");
+    let server =
+        Server::start_with(&project, &["--tls-certificate", "server.pem", "--tls-key", "server.key"]);
     image(&project);
     let registry = server.endpoint.strip_prefix("http://").unwrap().to_owned();
     std::fs::create_dir(project.path().join("certificates")).unwrap();
-    std::fs::copy(project.path().join("chain.pem"), project.path().join("certificates/ca.crt")).unwrap();
+    std::fs::copy(project.path().join("server.pem"), project.path().join("certificates/ca.crt")).unwrap();
     let directory = project.path().join("certificates").display().to_string();
     let flag = format!("--SIDE-cert-dir={directory}");
     skopeo_round(&skopeo, &project, &registry, TOKEN, &[&flag]);

@@ -25,12 +25,7 @@ fn registry(security: Security) -> Option<Registry> {
 
 /// Runs `port` with this on its standard input. Whatever it says, no secret is in it.
 pub fn with_input(project: &Project, arguments: &[&str], input: &str) -> Ran {
-    let mut command = project.command(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A command that refuses its arguments never reads.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let ran = project.ran(child.wait_with_output().unwrap());
+    let ran = project.port_reading(arguments, input);
     for secret in [PASSWORD, ENCODED, input.trim_end()] {
         assert!(secret.is_empty() || !ran.to_string().contains(secret), "a secret is shown\n{ran}");
     }

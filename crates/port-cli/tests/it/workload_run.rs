@@ -1,6 +1,5 @@
 //! Real workloads: a BusyBox root in systemd-nspawn, as a user runs them, looked at from inside and outside.
 
-use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -109,15 +108,8 @@ fn v_3_a_command_in_its_own_root_passes_everything_on() {
     let Some(project) = project() else { return };
     manifest(&project, "web", "");
     let script = "cat; echo out; echo err >&2; hostname; ls /; touch /new; ps | wc -l; exit 7";
-    let mut child = project
-        .command(&["workload", "run", "web.toml", "--workloads", "rooms", "--", "sh", "-c", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"from the host\n").unwrap();
-    let ran = project.ran(child.wait_with_output().unwrap());
+    let arguments = &["workload", "run", "web.toml", "--workloads", "rooms", "--", "sh", "-c", script];
+    let ran = project.port_reading(arguments, "from the host\n");
     assert_eq!(ran.code, 7, "{ran}");
     assert!(ran.stdout.starts_with("from the host\nout\nweb\nbin\n"), "{ran}");
     assert!(ran.stderr.contains("err\n"), "{ran}");

@@ -1,13 +1,12 @@
 //! TLS: what is offered, certificates that change, handshakes that stall.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use port_server::observe::Event;
 use port_server::{Limits, Tls};
-use port_testkit::skip;
+use port_testkit::certificates::Maker;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -20,30 +19,11 @@ use crate::running::{Running, TOKEN};
 
 /// Makes a certificate that stands for itself; false where there is no `openssl`.
 fn certificate(directory: &Path) -> bool {
-    let Some(openssl) = skip::tool("openssl", "openssl") else { return false };
-    let output = Command::new(openssl)
-        .current_dir(directory)
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=port", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "key.pem", "-out", "chain.pem"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    true
+    Maker::new(directory).map(|maker| maker.self_signed("server")).is_some()
 }
 
 async fn start(root: &Path, certificates: &Path, limits: Limits) -> Running {
-    let tls = Tls::open(&certificates.join("chain.pem"), &certificates.join("key.pem")).unwrap();
+    let tls = Tls::open(&certificates.join("server.pem"), &certificates.join("server.key")).unwrap();
     Guarded { limits, tls: Some(tls), ..Guarded::over(root) }.start().await
 }
 
@@ -51,7 +31,7 @@ async fn start(root: &Path, certificates: &Path, limits: Limits) -> Running {
 async fn ask(server: &Running, certificates: &Path, offered: &[&[u8]]) -> std::io::Result<(Vec<u8>, String)> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(certificates.join("chain.pem")).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(certificates.join("server.pem")).unwrap()).unwrap();
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
     let stream = TcpStream::connect(server.address).await?;
@@ -92,8 +72,8 @@ async fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
     }
     let shown = tempfile::tempdir().unwrap();
     let put = |from: &Path, name: &str| std::fs::copy(from.join(name), shown.path().join(name)).unwrap();
-    put(old.path(), "chain.pem");
-    put(old.path(), "key.pem");
+    put(old.path(), "server.pem");
+    put(old.path(), "server.key");
     let limits = Limits { certificate: Duration::from_millis(10), ..Limits::default() };
     let server = start(root.path(), shown.path(), limits).await;
     let told = async |wanted: fn(&Event) -> bool| {
@@ -103,10 +83,10 @@ async fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
     };
     assert!(ask(&server, old.path(), &[]).await.is_ok());
     // Half of a renewal: the chain is new, the key is not.
-    put(new.path(), "chain.pem");
+    put(new.path(), "server.pem");
     told(|event| matches!(event, Event::CertificateRefused { .. })).await;
     assert!(ask(&server, old.path(), &[]).await.is_ok(), "the old pair stays");
-    put(new.path(), "key.pem");
+    put(new.path(), "server.key");
     told(|event| *event == Event::CertificateChanged).await;
     assert!(ask(&server, new.path(), &[]).await.is_ok());
     assert!(ask(&server, old.path(), &[]).await.is_err());
@@ -136,8 +116,8 @@ fn files_that_are_no_pair_are_refused_by_name() {
         return;
     }
     let open = |chain: &Path, key: &Path| Tls::open(chain, key).err().unwrap().to_string();
-    let (chain, key) = (one.path().join("chain.pem"), one.path().join("key.pem"));
-    assert!(open(&chain, &two.path().join("key.pem")).contains("is not the one of the certificate"));
+    let (chain, key) = (one.path().join("server.pem"), one.path().join("server.key"));
+    assert!(open(&chain, &two.path().join("server.key")).contains("is not the one of the certificate"));
     assert!(open(&key, &key).contains("holds no certificate"));
     assert!(open(&chain, &chain).contains("holds no private key"));
     assert!(open(&one.path().join("none"), &key).contains("none"));

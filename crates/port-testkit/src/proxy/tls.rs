@@ -3,10 +3,9 @@
 //!
 //! Keys and certificates are made by `openssl`, anew for each server and good for two days.
 
-use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
-use crate::{peers, skip};
+use crate::certificates::Maker;
 
 /// Whether clients must show a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,15 +35,15 @@ pub struct TlsFront {
 impl TlsFront {
     /// Passes what comes by this version of TLS on to `target`; `None` where there is no `openssl`.
     pub fn start(target: &str, clients: Clients, version: &'static SupportedProtocolVersion) -> Option<Self> {
-        let openssl = skip::tool("openssl", "openssl")?;
         let directory = tempfile::tempdir().unwrap();
+        let maker = Maker::new(directory.path())?;
         let file = |name: &str| directory.path().join(name);
         for name in ["ca", "other-ca"] {
-            authority(&openssl, directory.path(), name);
+            maker.authority(name);
         }
-        certificate(&openssl, directory.path(), "ca", "server", "subjectAltName=IP:127.0.0.1\n");
+        maker.certificate("ca", "server", "subjectAltName=IP:127.0.0.1");
         for (name, authority) in [("client", "ca"), ("stranger", "other-ca")] {
-            certificate(&openssl, directory.path(), authority, name, "extendedKeyUsage=clientAuth\n");
+            maker.certificate(authority, name, "extendedKeyUsage=clientAuth");
         }
         // Installing twice is harmless: the first one stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -99,26 +98,6 @@ impl TlsFront {
     /// The same of an authority that it does not know.
     pub fn stranger(&self) -> (PathBuf, PathBuf) {
         (self.directory.path().join("stranger.pem"), self.directory.path().join("stranger.key"))
-    }
-}
-
-const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-
-fn authority(openssl: &Path, directory: &Path, name: &str) {
-    let line = format!("req -x509 {KEY} -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name}");
-    peers::run(openssl, &line.split_whitespace().collect::<Vec<_>>(), directory);
-}
-
-fn certificate(openssl: &Path, directory: &Path, authority: &str, name: &str, extensions: &str) {
-    fs::write(directory.join("extensions"), format!("{extensions}basicConstraints=CA:FALSE\n")).unwrap();
-    for line in [
-        format!("req {KEY} -keyout {name}.key -out {name}.csr -subj /CN={name}"),
-        format!(
-            "x509 -req -in {name}.csr -CA {authority}.pem -CAkey {authority}.key -CAcreateserial -days 2 \
-             -extfile extensions -out {name}.pem"
-        ),
-    ] {
-        peers::run(openssl, &line.split_whitespace().collect::<Vec<_>>(), directory);
     }
 }
 
