@@ -44,10 +44,3 @@ pub use pack::{DEAD_PERCENT, GENERATIONS, Image, Options, PackSink, Packed, Pare
 pub use plan::{LocalImage, PackPlan, Plan, Source, plan};
 pub use segments::Segment;
 pub use statistics::{MapStatistics, PackStatistics};
-
-/// The media type of a map blob.
-pub const MAP_MEDIA_TYPE: &str = "application/vnd.port.packed.map.v1";
-/// The media type of a pack blob.
-pub const PACK_MEDIA_TYPE: &str = "application/vnd.port.packed.pack.v1";
-/// The media type of a delta blob, and the artifact type of the manifest that carries one.
-pub const DELTA_MEDIA_TYPE: &str = "application/vnd.port.packed.delta.v1";
