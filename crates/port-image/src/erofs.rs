@@ -84,14 +84,12 @@ fn hyphenated(uuid: &[u8; 16]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use port_content::atomic;
     use port_model::ComponentFormat;
 
     use super::*;
     use crate::check::{Verdict, check_filesystem};
     use crate::inspect::ImageReader;
+    use crate::testing::images_of_two_places;
     use crate::tree::{Attributes, Kind};
 
     fn have_tool() -> bool {
@@ -138,24 +136,10 @@ mod tests {
         if !have_tool() {
             return;
         }
-        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
-        let disk = tempfile::tempdir().unwrap();
-        let build = |directory: &Path, backwards: bool| -> Vec<u8> {
-            let root = directory.join("root");
-            let mut names: Vec<PathBuf> = (0..60).map(|n| root.join(format!("d{}/f{n}", n % 7))).collect();
-            if backwards {
-                names.reverse();
-            }
-            for name in &names {
-                atomic::write(name, name.file_name().unwrap().as_encoded_bytes()).unwrap();
-            }
-            fs::set_mode(&root, 0o755).unwrap();
-            let image = directory.join("image");
-            write(&Tree::from_directory(&root).unwrap(), &ErofsOptions::new("x"), &image).unwrap();
-            fs::read(&image, 1 << 20).unwrap()
-        };
-        let image = build(memory.path(), false);
-        assert!(image == build(disk.path(), true));
+        let [image, other] = images_of_two_places(|tree, image| {
+            write(tree, &ErofsOptions::new("x"), image).unwrap();
+        });
+        assert!(image == other);
         assert!(image.len() > 60 * 4096, "every file has a block of its own, apart from the inodes");
     }
 

@@ -22,6 +22,8 @@ pub mod inspect;
 pub mod squashfs;
 mod staging;
 mod tar_stream;
+#[cfg(test)]
+mod testing;
 pub mod tool;
 pub mod tree;
 

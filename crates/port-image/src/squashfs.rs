@@ -123,14 +123,12 @@ fn compression_arguments(compression: Compression) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use port_content::{atomic, fs};
-
     use super::*;
     use crate::check::{Verdict, check_filesystem};
     use crate::inspect::ImageReader;
+    use crate::testing::images_of_two_places;
     use crate::tree::{Attributes, Kind};
+    use port_content::atomic;
     use port_model::ComponentFormat;
 
     fn have_tool() -> bool {
@@ -228,23 +226,10 @@ mod tests {
         if !have_tool() {
             return;
         }
-        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
-        let disk = tempfile::tempdir().unwrap();
-        let build = |directory: &Path, backwards: bool| -> Vec<u8> {
-            let root = directory.join("root");
-            let mut names: Vec<PathBuf> = (0..60).map(|n| root.join(format!("d{}/f{n}", n % 7))).collect();
-            if backwards {
-                names.reverse();
-            }
-            for name in &names {
-                atomic::write(name, name.file_name().unwrap().as_encoded_bytes()).unwrap();
-            }
-            fs::set_mode(&root, 0o755).unwrap();
-            let image = directory.join("image");
-            write(&Tree::from_directory(&root).unwrap(), &SquashfsOptions::default(), &image).unwrap();
-            fs::read(&image, 1 << 20).unwrap()
-        };
-        assert!(build(memory.path(), false) == build(disk.path(), true));
+        let [image, other] = images_of_two_places(|tree, image| {
+            write(tree, &SquashfsOptions::default(), image).unwrap();
+        });
+        assert!(image == other);
     }
 
     #[test]
