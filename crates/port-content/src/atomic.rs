@@ -17,6 +17,7 @@ use tempfile::NamedTempFile;
 
 use crate::failpoint::failpoint;
 use crate::fs::{self, Context as _, FsError};
+use crate::witness::{Step, tell};
 
 /// Marks our temporary files and directories.
 const SUFFIX: &str = ".tmp";
@@ -41,6 +42,7 @@ impl AtomicFile {
             .suffix(SUFFIX)
             .tempfile_in(directory)
             .context("create a file in", directory)?;
+        tell(&Step::Create(temporary.path())).context("create a file in", directory)?;
         Ok(Self { temporary, target: target.to_owned(), mode: 0o644 })
     }
 
@@ -101,9 +103,12 @@ impl AtomicFile {
         let step = |result: io::Result<()>, operation| result.context(operation, target);
         step(failpoint("atomic.before-sync"), "write")?;
         let permissions = Permissions::from_mode(mode);
+        let told = |told: Step<'_>| tell(&told).map(drop);
+        step(told(Step::Flush(temporary.path())), "flush")?;
         step(temporary.as_file().set_permissions(permissions), "set permissions of")?;
         step(temporary.as_file().sync_all(), "flush")?;
         step(failpoint("atomic.before-rename"), "write")?;
+        step(told(Step::Rename(temporary.path(), target)), "rename onto")?;
         let mut file =
             temporary.persist(target).map_err(|error| FsError::new("rename onto", target, error.error))?;
         step(failpoint("atomic.after-rename"), "write")?;
@@ -115,7 +120,8 @@ impl AtomicFile {
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file().write(bytes)
+        let most = tell(&Step::Append(self.path(), bytes))?.unwrap_or(bytes.len());
+        self.file().write(bytes.get(..most).unwrap_or(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -154,8 +160,10 @@ pub fn write(target: &Path, bytes: &[u8]) -> Result<(), FsError> {
 pub fn place(from: &Path, to: &Path) -> Result<File, FsError> {
     let (file, _) = fs::open_regular(from)?;
     failpoint("atomic.before-sync").context("write", to)?;
+    tell(&Step::Flush(from)).context("flush", from)?;
     file.sync_all().context("flush", from)?;
     failpoint("atomic.before-rename").context("write", to)?;
+    tell(&Step::Rename(from, to)).context("rename onto", to)?;
     rustix::fs::rename(from, to).context("rename onto", to)?;
     failpoint("atomic.after-rename").context("write", to)?;
     fs::sync_dir(parent(to))?;

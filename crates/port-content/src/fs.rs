@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::witness::{Step, tell};
+
 /// A failed file operation.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} `{}`", path.display())]
@@ -72,6 +74,7 @@ impl<T> Context<T> for rustix::io::Result<T> {
 
 /// Opens for reading.
 pub fn open(path: &Path) -> Result<File, FsError> {
+    tell(&Step::Open(path)).context("open", path)?;
     File::open(path).context("open", path)
 }
 
@@ -86,6 +89,7 @@ pub fn open_regular_itself(path: &Path) -> Result<(File, Metadata), FsError> {
 }
 
 fn open_regular_with(path: &Path, flags: OFlags) -> Result<(File, Metadata), FsError> {
+    tell(&Step::Open(path)).context("open", path)?;
     let flags = flags.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).context("open", path)?;
     let metadata = file.metadata().context("inspect", path)?;
@@ -97,6 +101,7 @@ fn open_regular_with(path: &Path, flags: OFlags) -> Result<(File, Metadata), FsE
 
 /// Opens for reading and writing, creating the file if absent and keeping its content.
 pub fn open_writable(path: &Path) -> Result<File, FsError> {
+    tell(&Step::Open(path)).context("open", path)?;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).context("open", path)
 }
 
@@ -204,21 +209,25 @@ pub fn read_dir(path: &Path) -> Result<Vec<PathBuf>, FsError> {
 
 /// Creates a directory and its parents; an existing one is fine.
 pub fn create_dir_all(path: &Path) -> Result<(), FsError> {
+    tell(&Step::MakeDirectory(path)).context("create directory", path)?;
     std::fs::create_dir_all(path).context("create directory", path)
 }
 
 /// Removes a file; an absent one is fine.
 pub fn remove_file(path: &Path) -> Result<(), FsError> {
+    tell(&Step::Remove(path)).context("remove", path)?;
     absent_is_fine(std::fs::remove_file(path)).context("remove", path)
 }
 
 /// Removes an empty directory; an absent one is fine.
 pub fn remove_dir(path: &Path) -> Result<(), FsError> {
+    tell(&Step::Remove(path)).context("remove directory", path)?;
     absent_is_fine(std::fs::remove_dir(path)).context("remove directory", path)
 }
 
 /// Removes a directory with all that is in it; an absent one is fine.
 pub fn remove_dir_all(path: &Path) -> Result<(), FsError> {
+    tell(&Step::Remove(path)).context("remove directory", path)?;
     absent_is_fine(std::fs::remove_dir_all(path)).context("remove directory", path)
 }
 
@@ -246,7 +255,24 @@ pub fn symlink(target: &Path, link: &Path) -> Result<(), FsError> {
 
 /// Flushes a directory, so that renames and unlinks in it survive a power cut.
 pub fn sync_dir(path: &Path) -> Result<(), FsError> {
-    open(path)?.sync_all().context("flush directory", path)
+    tell(&Step::FlushDirectory(path)).context("flush directory", path)?;
+    File::open(path).context("open", path)?.sync_all().context("flush directory", path)
+}
+
+/// Overwrites the beginning of a file where it lies, and flushes it: for what others find by its place on the disk. A power cut may
+/// leave any of its sectors old.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    use std::os::unix::fs::FileExt as _;
+    let file = OpenOptions::new().write(true).open(path).context("open", path)?;
+    let told = tell(&Step::Overwrite(path, bytes)).context("write", path)?;
+    let (now, later) = bytes.split_at(told.unwrap_or(bytes.len()).min(bytes.len()));
+    file.write_all_at(now, 0).context("write", path)?;
+    if !later.is_empty() {
+        let full = io::Error::new(io::ErrorKind::WriteZero, format!("{} bytes were not taken", later.len()));
+        return Err(FsError::new("write", path, full));
+    }
+    tell(&Step::Flush(path)).context("flush", path)?;
+    file.sync_all().context("flush", path)
 }
 
 /// Makes the kernel forget what it holds of a file's content in memory, so that reading it reads the disk. A hint: what is not

@@ -20,6 +20,7 @@ pub mod limit;
 pub mod lock;
 pub mod sparse;
 pub mod verify;
+pub mod witness;
 
 pub use failpoint::failpoint;
 pub use fs::FsError;

@@ -4,10 +4,9 @@
 //! the counter is at 0. So a slot is kept by `boot_success=1`, and tried by a counter above 0. Invariant: one write in place of all
 //! three, then a flush; the block lies in two sectors, and its variables in the first.
 
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use port_content::fs::{self, FsError};
+use port_content::fs;
 
 use super::grubenv::{Block, SIZE};
 use super::{BootPointer, BootState, SlotError, SlotName, Trial};
@@ -42,12 +41,8 @@ impl GrubPointer {
         block.set("boot_counter", &counter.to_string());
         block.set("boot_success", success);
         let bytes = block.to_bytes().map_err(|found| self.wrong(format!("{found} bytes to write")))?;
-        let file = fs::open_writable(&self.path)?;
-        let failed = |operation| move |error| FsError::new(operation, &self.path, error);
         // GRUB finds the block's sectors by themselves, so it is written where it is.
-        file.write_all_at(&bytes, 0).map_err(failed("write"))?;
-        file.sync_all().map_err(failed("flush"))?;
-        Ok(())
+        Ok(fs::overwrite(&self.path, &bytes)?)
     }
 }
 
