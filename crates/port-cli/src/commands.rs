@@ -14,14 +14,15 @@ pub mod store;
 pub mod update;
 pub mod workload;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use port_model::Architecture;
 use port_ops::login::RegistryAccess;
 use port_ops::trust::Policies;
 use port_ops::{OpsError, Workspace};
 
 use crate::args::{Cli, Command, Global, RegistryFlags};
-use crate::error::{CommandError, Exit};
+use crate::error::CommandError;
 use crate::ui::Ui;
 use crate::{env_vars, host, progress};
 
@@ -64,10 +65,7 @@ pub fn access(flags: &RegistryFlags, global: &Global, ui: Ui) -> Result<Registry
 
 /// The trust policies that hold for a command that needs no configuration: the machine's, and the one beside `port.toml`.
 pub fn policies(global: &Global) -> Result<Policies, OpsError> {
-    let beside = global.config.with_file_name("trust.toml");
-    let beside = Some(beside).filter(|path| port_content::fs::exists(path));
-    let paths: Vec<PathBuf> = env_vars::trust_policy().into_iter().chain(beside).collect();
-    Ok(Policies::load(&paths)?)
+    Ok(Policies::beside(env_vars::trust_policy(), &global.config)?)
 }
 
 /// Opens the workspace that the global flags name.
@@ -80,17 +78,26 @@ pub fn workspace(global: &Global, ui: Ui) -> Result<Workspace, CommandError> {
 
 /// The same for what needs no configuration: without one, what Port keeps lies in the user's cache directory.
 pub fn workspace_if_configured(global: &Global, ui: Ui) -> Result<Workspace, CommandError> {
-    if global.config != Path::new("port.toml") || port_content::fs::exists(&global.config) {
-        return workspace(global, ui);
-    }
-    let Some(directory) = env_vars::cache_directory() else {
-        let message = "there is no place to keep anything: expected `port.toml`, `XDG_CACHE_HOME` or `HOME`";
-        return Err(CommandError::new(Exit::Usage, message));
-    };
-    let architecture = host::architecture()?;
+    Ok(open_if_configured(global, host::architecture()?, ui)?)
+}
+
+/// The same, for who opens it where it is needed.
+pub fn open_if_configured(
+    global: &Global,
+    architecture: Architecture,
+    ui: Ui,
+) -> Result<Workspace, OpsError> {
     let environment = env_vars::environment(architecture);
     let reporter = progress::reporter(ui, global.progress);
-    Ok(Workspace::without_project(&directory, architecture, environment, reporter)?)
+    if global.config != Path::new("port.toml") || port_content::fs::exists(&global.config) {
+        return Workspace::open(&global.config, architecture, environment, reporter);
+    }
+    let Some(directory) = env_vars::cache_directory() else {
+        let reason =
+            "there is no place to keep anything: expected `port.toml`, `XDG_CACHE_HOME` or `HOME`".to_owned();
+        return Err(OpsError::Taken { reason });
+    };
+    Workspace::without_project(&directory, architecture, environment, reporter)
 }
 
 /// The same for work on the store alone.

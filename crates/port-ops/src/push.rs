@@ -215,12 +215,16 @@ pub(crate) fn record(
 }
 
 /// Documents that are in the store, and what a name for them would lead to.
-struct Recorded {
+pub(crate) struct Recorded {
     documents: Documents,
-    entry: layout::Descriptor,
+    pub(crate) entry: layout::Descriptor,
 }
 
-fn write_documents(workspace: &Workspace, bundle: &Bundle, stored: &[Stored]) -> Result<Recorded, OpsError> {
+pub(crate) fn write_documents(
+    workspace: &Workspace,
+    bundle: &Bundle,
+    stored: &[Stored],
+) -> Result<Recorded, OpsError> {
     let encoded = native::encode_stored(bundle, stored, digest_of)?;
     workspace.store.ingest_bytes("config", &encoded.config)?;
     let manifest = workspace.store.ingest_bytes("manifest", &encoded.manifest)?;

@@ -25,7 +25,7 @@ use tokio::io::AsyncRead;
 use crate::error::OpsError;
 use crate::workspace::Workspace;
 
-pub(crate) use plan::plan_variant;
+pub(crate) use plan::{guest_image, plan_variant};
 pub use plan::{Plan, plan};
 
 /// How long a guest has to answer. Emulation on a busy host takes ten times what an idle one does.

@@ -64,7 +64,7 @@ impl<'a> Source<'a> {
 impl Source<'_> {
     /// Brings a component's file into the store, unless it is there or at `local`.
     ///
-    /// `manifest` is the one that describes it.
+    /// `manifest` is the one that describes it; an empty `local` is no place at all.
     pub(crate) async fn bring(
         &self,
         component: &Component,
@@ -122,7 +122,8 @@ impl Source<'_> {
         }
         let partial = store.partial_path(digest)?;
         let mut held = Partial::wait(&partial).await?;
-        if let Some(told) = store.materialise_beside(digest, size, local)? {
+        let wanted_beside = !local.as_os_str().is_empty();
+        if wanted_beside && let Some(told) = store.materialise_beside(digest, size, local)? {
             held = held.telling(Arc::new(told));
         }
         let mut fetched = repository.blob_to_file(digest, size, &held).await;

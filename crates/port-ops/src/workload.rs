@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Invariant: what came from a store or a registry was checked against its digest before it was
-//! read, and names no files of this host as its base.
+//! read, and names no files of this host as its base; what came from a registry, the trust policies took before.
 
 mod base;
 mod error;
+mod roots;
 mod run;
 
 pub use base::{MANIFEST_JSON, MANIFEST_TOML};
@@ -18,7 +19,8 @@ pub use error::WorkloadError;
 pub use port_document::{Finding, Severity};
 pub use port_drivers as drivers;
 pub use port_workload::{Manifest, Placed, is_variable_name, json_schema};
-pub use run::{RunRequest, RunStarted, RunSurroundings, run};
+pub use roots::RootChoice;
+pub use run::{Planned, RunRequest, RunStarted, RunSurroundings, planned, run};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,13 +29,16 @@ use std::sync::Arc;
 use port_content::fs;
 use port_document::LARGEST_TEXT;
 use port_model::Reporter;
-use port_registry::credentials::CredentialPaths;
+use port_registry::credentials::{CredentialFiles, CredentialPaths};
+use port_registry::{Client, RegistryHost};
 use port_store::Store;
 use port_workload::{Chain, Document, Resolved, Variables, check};
 use serde::Serialize;
 
 use crate::OpsError;
 use crate::login::RegistryAccess;
+use crate::trust::Policies;
+use crate::workspace::Workspace;
 
 /// Which manifest, and the caller's variables.
 #[derive(Debug, Clone)]
@@ -51,13 +56,28 @@ pub struct Surroundings {
     /// The process environment.
     pub environment: fn(&str) -> Option<String>,
     /// Opens the local store; asked only where a base lies there.
-    pub open_store: Box<dyn Fn() -> Result<Store, OpsError> + Send + Sync>,
+    pub open_store: Open<Store>,
+    /// Opens the project, or where there is none what stands for it; asked only where a root comes from an artifact or a registry.
+    pub open_workspace: Open<Workspace>,
+    /// The trust policies that hold here; asked only about what comes from a registry.
+    pub policies: Open<Policies>,
     /// How registries are reached.
     pub access: RegistryAccess,
     /// Where their credentials are.
     pub credential_paths: CredentialPaths,
     /// Who listens.
     pub reporter: Arc<dyn Reporter>,
+}
+
+/// Opens something when it is needed, which mostly it is not.
+pub type Open<T> = Box<dyn Fn() -> Result<T, OpsError> + Send + Sync>;
+
+impl Surroundings {
+    /// A client for one registry.
+    fn client(&self, host: &RegistryHost) -> Client {
+        let credentials = Arc::new(CredentialFiles::new(self.credential_paths.clone()));
+        Client::new(self.access.options([host]), credentials, Arc::clone(&self.reporter))
+    }
 }
 
 /// What validating found.

@@ -15,13 +15,12 @@ use clap::{Args, Subcommand};
 use port_layout::kraftkit::{KraftkitError, Query, parse_name};
 use port_layout::{Strategy, kraftkit};
 use port_model::{Digest, Reference};
-use port_ops::OpsError;
 use port_ops::login::RegistryAccess;
 use port_ops::packages::{self as ops, Packages, Selection};
 use port_ops::trust::Policies;
 
 use crate::args::{Global, RegistryFlags};
-use crate::commands::access;
+use crate::commands::{access, policies};
 use crate::error::CommandError;
 use crate::ui::{Ui, one_line};
 use crate::{env_vars, host, progress};
@@ -103,7 +102,7 @@ impl StoreFlag {
         global: &Global,
         ui: Ui,
     ) -> Result<Packages, CommandError> {
-        let policies = Policies::beside(env_vars::trust_policy(), &global.config).map_err(OpsError::from)?;
+        let policies = policies(global)?;
         Ok(Packages { policies, ..self.with_registry(flags, global, ui)? })
     }
 

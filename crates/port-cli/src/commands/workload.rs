@@ -1,5 +1,6 @@
 //! `port workload`: manifests of workloads, and workloads that run.
 
+mod base_image;
 mod exec;
 mod list;
 mod logs;
@@ -19,6 +20,7 @@ use port_ops::Workspace;
 use port_ops::workload::{ManifestRequest, Placed, Severity, Surroundings, is_variable_name};
 
 use crate::args::{Global, RegistryFlags};
+use crate::commands::{access, open_if_configured, policies};
 use crate::error::CommandError;
 use crate::ui::{self, Ui};
 use crate::{env_vars, host, progress};
@@ -92,17 +94,21 @@ impl Source {
     /// What the verbs take. A later `--set` of one variable wins, as on most command lines.
     fn request(self, global: &Global, ui: Ui) -> Result<(ManifestRequest, Surroundings), CommandError> {
         let architecture = host::architecture()?;
-        let (config, progress) = (global.config.clone(), global.progress);
+        let [of_store, of_workspace, of_policies] = [(); 3].map(|()| global.clone());
         let open_store = move || {
             let environment = env_vars::environment(architecture);
-            let reporter = progress::reporter(ui, progress);
-            Workspace::open_for_store(&config, architecture, environment, reporter).map(|opened| opened.store)
+            let reporter = progress::reporter(ui, of_store.progress);
+            Workspace::open_for_store(&of_store.config, architecture, environment, reporter)
+                .map(|opened| opened.store)
         };
+        let open_workspace = move || open_if_configured(&of_workspace, architecture, ui);
         let surroundings = Surroundings {
             host_name: host::name(),
             environment: env_vars::get,
             open_store: Box::new(open_store),
-            access: self.registry.into(),
+            open_workspace: Box::new(open_workspace),
+            policies: Box::new(move || policies(&of_policies)),
+            access: access(&self.registry, global, ui)?,
             credential_paths: env_vars::environment(architecture).credential_paths,
             reporter: progress::reporter(ui, global.progress),
         };

@@ -7,8 +7,13 @@ use super::{CommandError, Exit, advice, registry, store};
 
 impl From<WorkloadError> for CommandError {
     fn from(error: WorkloadError) -> Self {
-        let (exit, hints) = said(&error);
-        Self::of(&error, exit, hints)
+        match error {
+            WorkloadError::Ops(error) => Self::from(*error),
+            error => {
+                let (exit, hints) = said(&error);
+                Self::of(&error, exit, hints)
+            }
+        }
     }
 }
 
@@ -18,13 +23,17 @@ fn said(error: &WorkloadError) -> (Exit, Vec<String>) {
         WorkloadError::Malformed(_) | WorkloadError::Invalid { .. } | WorkloadError::Name { .. } => {
             (Exit::Usage, vec![])
         }
-        WorkloadError::Store(error) => advice(error),
+        WorkloadError::Store(error) | WorkloadError::Ops(error) => advice(error),
+        WorkloadError::DamagedRoot { .. } => {
+            (Exit::Failed, vec!["`port store verify` says more, and `--repair` mends it".to_owned()])
+        }
         WorkloadError::Root { source, .. } if source.is_not_found() => (Exit::NotFound, vec![]),
         WorkloadError::Driver(error) => driver(error),
         WorkloadError::Stored { source, .. } => store(source),
-        WorkloadError::Read { .. } | WorkloadError::Root { .. } | WorkloadError::NoManifest { .. } => {
-            (Exit::Failed, vec![])
-        }
+        WorkloadError::Read { .. }
+        | WorkloadError::Root { .. }
+        | WorkloadError::NoManifest { .. }
+        | WorkloadError::NoRoot { .. } => (Exit::Failed, vec![]),
         WorkloadError::Registry(error) => {
             (registry(error.kind()), registry::hint(error).into_iter().collect())
         }

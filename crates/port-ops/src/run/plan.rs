@@ -78,6 +78,16 @@ pub(crate) fn plan_variant(
     Ok(Plan { machine: machine.name.clone(), variant, spec })
 }
 
+/// The root of a guest image whose files these policies take.
+pub(crate) fn guest_image(
+    workspace: &Workspace,
+    name: &str,
+    variant: Variant,
+    policies: &Policies,
+) -> Result<PathBuf, OpsError> {
+    Ok(files(workspace, name, ArtifactClass::GuestImage, variant, policies)?.main)
+}
+
 /// The files of one artifact, and what they are.
 struct Files {
     bundle: Bundle,

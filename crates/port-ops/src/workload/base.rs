@@ -5,18 +5,20 @@
 //! its own, since nobody knows whether it is there.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use port_content::fs;
 use port_document::LARGEST_TEXT;
 use port_layout::{Descriptor, Manifest};
 use port_model::{Digest, Reference};
-use port_registry::credentials::CredentialFiles;
-use port_registry::{Client, Kind, RegistryHost, RepositoryName, TagOrDigest};
+use port_registry::{Kind, RegistryHost, RepositoryName, TagOrDigest};
 use port_store::{Store, StoreError};
+use port_trust::SignedName;
 use port_workload::{Base, Chain, Document, Problem, extends_problem};
 
 use super::{Surroundings, WorkloadError};
+use crate::copy::Side;
+use crate::error::OpsError;
+use crate::trust::require::require;
 
 /// A manifest in TOML, as a layer of what is published.
 pub const MANIFEST_TOML: &str = "application/vnd.port.workload.v1+toml";
@@ -124,14 +126,15 @@ async fn fetch(
         Some(digest) => TagOrDigest::Digest(digest.clone()),
         None => TagOrDigest::Tag(reference.version().parse().map_err(named)?),
     };
-    let credentials = Arc::new(CredentialFiles::new(surroundings.credential_paths.clone()));
-    let options = surroundings.access.options([&host]);
-    let client = Client::new(options, credentials, Arc::clone(&surroundings.reporter));
-    let repository = client.repository(&host, &name)?;
+    let repository = surroundings.client(&host).repository(&host, &name)?;
     let manifest = match repository.manifest(&wanted).await {
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),
         manifest => manifest?,
     };
+    let policies = (surroundings.policies)()?;
+    let side = Side::Registry(repository.clone());
+    let judged = require(&policies, Some(&side), &SignedName::of(reference), &manifest.digest).await;
+    judged.map_err(OpsError::from)?;
     let layer = layer(reference, &manifest.bytes)?;
     let bytes = repository.blob_to_memory(&layer.digest, layer.size, LARGEST_TEXT as u64).await?;
     Ok(Some((bytes.to_vec(), layer.digest)))

@@ -68,6 +68,23 @@ pub enum WorkloadError {
     /// A registry failed.
     #[error(transparent)]
     Registry(Box<RegistryError>),
+    /// What is published under a root's reference is no root file system that can be used.
+    #[error("`oci://{reference}` holds no root file system for this workload: {reason}")]
+    NoRoot {
+        /// The reference.
+        reference: String,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// The root in the store is not what its name says.
+    #[error("the root `cas://{digest}` is damaged in the local store")]
+    DamagedRoot {
+        /// The root.
+        digest: Digest,
+    },
+    /// Another verb's work failed: the project, its artifacts, a transfer, the policies.
+    #[error(transparent)]
+    Ops(Box<OpsError>),
     /// The root file system is not there.
     #[error("the root `{}` cannot be used", path.display())]
     Root {
@@ -79,6 +96,12 @@ pub enum WorkloadError {
     /// It cannot be run.
     #[error(transparent)]
     Driver(Box<DriverError>),
+}
+
+impl From<OpsError> for WorkloadError {
+    fn from(error: OpsError) -> Self {
+        Self::Ops(Box::new(error))
+    }
 }
 
 impl From<DriverError> for WorkloadError {

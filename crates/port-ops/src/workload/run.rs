@@ -4,24 +4,23 @@
 //! resolved manifest ─► Plan ─► root file system on this host ─► driver ─► Job ─► room ─► supervisor
 //! ```
 //!
-//! Not here: how a container is made and watched (`port-drivers`). A root comes from a directory, an image or the store;
-//! other sources are refused by name before anything is written.
+//! Not here: where a root comes from (`roots.rs`), and how a container is made and watched (`port-drivers`).
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use port_content::fs;
-use port_drivers::{Attachment, Host, Job, Lower, Request, Room, Rooms, Started, Starter, driver_for};
+use port_drivers::{Attachment, Host, Job, Request, Room, Rooms, Started, Starter, driver_for};
 use port_runtime::SearchPath;
 use port_workload::{Plan, RootSource, plan};
 
-use super::{ManifestRequest, Placed, Severity, Surroundings, WorkloadError, examine};
+use super::{ManifestRequest, Placed, RootChoice, Severity, Surroundings, WorkloadError, examine, roots};
 
 /// What is run, and how.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
-    /// The manifest.
-    pub manifest: ManifestRequest,
+    /// What its root is taken from besides the manifest.
+    pub root: RootChoice,
     /// What runs in it; empty for a shell.
     pub command: Vec<String>,
     /// Whether what the host cannot keep becomes a warning.
@@ -54,35 +53,62 @@ pub struct RunStarted {
     pub room: Room,
     /// Its supervisor.
     pub supervisor: Started,
+}
+
+/// What a manifest asks for, and nothing of it done.
+#[derive(Debug)]
+pub struct Planned {
+    plan: Plan,
     /// What is odd in its manifest.
     pub findings: Vec<Placed>,
+}
+
+impl Planned {
+    /// The preset of the base image that the root is of, where it is of one: it is to be made ready before [`run`].
+    pub fn base_image(&self) -> Option<&str> {
+        match &self.plan.root.source {
+            RootSource::BaseImage(name) => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// Starts a workload. It may not run yet: its supervisor knows.
 ///
 /// # Errors
-/// What the manifest says cannot be, cannot be run, or runs already.
+/// What it asks for cannot be run, its root cannot be had, or it runs already.
 pub async fn run(
+    planned: &Planned,
     request: &RunRequest,
     surroundings: &Surroundings,
     host: &RunSurroundings,
 ) -> Result<RunStarted, WorkloadError> {
-    let (plan, findings) = planned(&request.manifest, surroundings).await?;
-    let driver = driver_for(&plan)?;
+    let plan = &planned.plan;
+    let driver = driver_for(plan)?;
+    let lower = roots::lower(plan, &request.root, surroundings).await?;
     fs::create_dir_all(&host.rooms).map_err(|source| WorkloadError::Driver(Box::new(source.into())))?;
     let room = Rooms::new(host.rooms.clone()).room(&plan.name);
-    let job: Job =
-        driver.prepare(&plan, &asked(request, &plan, &room, surroundings)?, &drivers_host(host))?;
+    let asked = Request {
+        lower,
+        command: request.command.clone(),
+        room: room.directory().to_owned(),
+        best_effort: request.best_effort,
+    };
+    let job: Job = driver.prepare(plan, &asked, &drivers_host(host))?;
     let path: OsString = SearchPath::new(host.path.iter().cloned()).to_value();
     let starter = Starter { program: host.port.clone(), arguments: host.supervise.clone(), path };
     let supervisor = port_drivers::start(&room, &job, &starter, request.attachment)?;
-    Ok(RunStarted { room, supervisor, findings })
+    Ok(RunStarted { room, supervisor })
 }
 
-async fn planned(
+/// Plans a manifest.
+///
+/// # Errors
+/// What the manifest says cannot be.
+pub async fn planned(
     manifest: &ManifestRequest,
     surroundings: &Surroundings,
-) -> Result<(Plan, Vec<Placed>), WorkloadError> {
+) -> Result<Planned, WorkloadError> {
     let (resolved, findings) = examine(manifest, surroundings).await?;
     let invalid = |findings: Vec<Placed>| WorkloadError::Invalid { file: manifest.file.clone(), findings };
     let is_error = |placed: &Placed| placed.finding.severity == Severity::Error;
@@ -91,24 +117,10 @@ async fn planned(
         return Err(invalid(errors));
     }
     match plan(&resolved.manifest) {
-        Ok(plan) => Ok((plan, warnings)),
+        Ok(plan) => Ok(Planned { plan, findings: warnings }),
         // Only what a plan needs and a manifest does not is found here for the first time.
         Err(problems) => Err(invalid(resolved.findings(&problems).into_iter().filter(is_error).collect())),
     }
-}
-
-fn asked(
-    request: &RunRequest,
-    plan: &Plan,
-    room: &Room,
-    surroundings: &Surroundings,
-) -> Result<Request, WorkloadError> {
-    Ok(Request {
-        lower: lower(plan, surroundings)?,
-        command: request.command.clone(),
-        room: room.directory().to_owned(),
-        best_effort: request.best_effort,
-    })
 }
 
 fn drivers_host(host: &RunSurroundings) -> Host {
@@ -117,33 +129,4 @@ fn drivers_host(host: &RunSurroundings) -> Host {
         search: SearchPath::new(host.path.iter().cloned()),
         launcher: host.launcher.clone(),
     }
-}
-
-/// What the root is mounted from.
-fn lower(plan: &Plan, surroundings: &Surroundings) -> Result<Lower, WorkloadError> {
-    let unsupported = |found: String| {
-        WorkloadError::from(port_drivers::DriverError::Unsupported {
-            name: plan.name.clone(),
-            key: "storage.rootfs",
-            found,
-            expected: "a directory, an image or `cas://`, the only roots of containers so far",
-        })
-    };
-    match &plan.root.source {
-        RootSource::Path(path) => at(path),
-        RootSource::Stored(digest) => {
-            let store = (surroundings.open_store)().map_err(|error| WorkloadError::Store(Box::new(error)))?;
-            at(&store.blob_path(digest))
-        }
-        RootSource::Published(reference) => Err(unsupported(format!("oci://{reference}"))),
-        RootSource::Artifact(name) => Err(unsupported(format!("artifact://{name}"))),
-        RootSource::BaseImage(name) => Err(unsupported(format!("base-image://{name}"))),
-    }
-}
-
-fn at(path: &Path) -> Result<Lower, WorkloadError> {
-    let unreadable = |source| WorkloadError::Root { path: path.to_owned(), source };
-    let path = fs::canonicalize(path).map_err(unreadable)?;
-    let found = fs::metadata(&path).map_err(unreadable)?;
-    Ok(if found.is_dir() { Lower::Directory(path) } else { Lower::Image(path) })
 }

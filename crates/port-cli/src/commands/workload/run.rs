@@ -2,13 +2,13 @@
 
 use clap::Args;
 use port_ops::workload::drivers::{Attachment, Record, Started, Status};
-use port_ops::workload::{self as ops, RunRequest, RunStarted, RunSurroundings};
+use port_ops::workload::{self as ops, RootChoice, RunRequest, RunStarted, RunSurroundings};
 use rustix::process::Signal;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Source, rooms, text};
-use crate::args::Global;
+use super::{Source, base_image, rooms, text};
+use crate::args::{Global, Selectors};
 use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
 use crate::{env_vars, host};
@@ -20,6 +20,8 @@ pub struct Arguments {
     source: Source,
     #[command(flatten)]
     rooms: rooms::Rooming,
+    #[command(flatten)]
+    selectors: Selectors,
     /// Return as soon as it runs: `list`, `logs`, `exec` and `stop` are for it.
     #[arg(long, short)]
     detach: bool,
@@ -43,12 +45,20 @@ pub(super) async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result
     let attachment = if arguments.detach { Attachment::Detached } else { Attachment::Attached };
     let host = surroundings(&arguments.rooms)?;
     let (manifest, surroundings) = arguments.source.request(global, ui)?;
-    let (command, best_effort) = (arguments.command, arguments.best_effort);
-    let request = RunRequest { manifest, command, best_effort, attachment };
-    let RunStarted { room, mut supervisor, findings } = ops::run(&request, &surroundings, &host).await?;
-    for warning in &findings {
+    let planned = ops::planned(&manifest, &surroundings).await?;
+    for warning in &planned.findings {
         ui.note(text(warning).trim_end());
     }
+    // Kept from being pruned as long as this lives: until it is mounted at least.
+    let base = match planned.base_image() {
+        Some(preset) => Some(base_image::ready(preset, global, ui).await?),
+        None => None,
+    };
+    let base_image = base.as_ref().map(|ready| ready.bundle.rootfs_path.clone());
+    let root = RootChoice { selector: arguments.selectors.into(), base_image };
+    let (command, best_effort) = (arguments.command, arguments.best_effort);
+    let request = RunRequest { root, command, best_effort, attachment };
+    let RunStarted { room, mut supervisor } = ops::run(&planned, &request, &surroundings, &host).await?;
     let record = match attachment {
         Attachment::Detached => supervisor.running().await?,
         Attachment::Attached => until_it_ends(&mut supervisor).await?,
