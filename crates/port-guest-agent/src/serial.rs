@@ -5,6 +5,9 @@
 //!    ▲                └──────────────────── device gone ◄──────────┘
 //! ```
 //!
+//! A guest may have more ports of the agent's, `org.port.agent.1` and on, each for another host process: QEMU lists them before the
+//! first one, so when that is there they all are.
+//!
 //! A virtio port without a host reads as its end and never blocks, so the wait for the next host is by looking
 //! again; the descriptor stays open, since closing it would throw away what a new host has already said.
 
@@ -16,7 +19,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use port_guest_protocol::VIRTIO_SERIAL_NAME;
+use port_guest_protocol::{MOST_VIRTIO_SERIAL_PORTS, VIRTIO_SERIAL_NAME, VIRTIO_SERIAL_PREFIX};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::termios::OptionalActions;
@@ -40,17 +43,21 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) fn start(agent: &Arc<Agent>, choice: SerialChoice) -> Result<JoinHandle<()>, OperationError> {
     let agent = Arc::clone(agent);
     let thread = std::thread::Builder::new().name("serial".to_owned());
-    thread.spawn(move || run(&agent, &choice)).map_err(OperationError::system("start a thread for", "serial"))
+    thread.spawn(move || run(&agent, choice)).map_err(OperationError::system("start a thread for", "serial"))
 }
 
-fn run(agent: &Agent, choice: &SerialChoice) {
+fn run(agent: &Arc<Agent>, mut choice: SerialChoice) {
     let mut told = None;
     let mut since = Instant::now();
     loop {
-        let found = match choice {
-            SerialChoice::Auto => find(Path::new(PORTS)),
+        let found = match &choice {
+            SerialChoice::Auto => find(Path::new(PORTS), VIRTIO_SERIAL_NAME),
             SerialChoice::Path(path) => Some(path.clone()),
         };
+        if let (SerialChoice::Auto, Some(path)) = (&choice, &found) {
+            choice = SerialChoice::Path(path.clone());
+            start_others(agent);
+        }
         let opened = found.as_deref().map(|path| open(path).map(|connection| (path, connection)));
         match opened {
             Some(Ok((path, mut connection))) => {
@@ -72,16 +79,26 @@ fn run(agent: &Agent, choice: &SerialChoice) {
     }
 }
 
+/// One thread for each further port of the agent's.
+fn start_others(agent: &Arc<Agent>) {
+    let names = (1..MOST_VIRTIO_SERIAL_PORTS).map(|number| format!("{VIRTIO_SERIAL_PREFIX}{number}"));
+    for path in names.map_while(|name| find(Path::new(PORTS), &name)) {
+        if let Err(error) = start(agent, SerialChoice::Path(path)) {
+            log::line(format_args!("{}", chain(&error)));
+        }
+    }
+}
+
 fn pause(since: Instant) {
     std::thread::sleep(if since.elapsed() < PATIENCE { SOON } else { LATER });
 }
 
-/// The device of the port with the agent's name.
-fn find(ports: &Path) -> Option<PathBuf> {
+/// The device of the port of this name.
+fn find(ports: &Path, wanted: &str) -> Option<PathBuf> {
     std::fs::read_dir(ports).ok()?.flatten().find_map(|entry| {
         let mut name = String::new();
         File::open(entry.path().join("name")).ok()?.take(256).read_to_string(&mut name).ok()?;
-        (name.trim_end() == VIRTIO_SERIAL_NAME).then(|| Path::new("/dev").join(entry.file_name()))
+        (name.trim_end() == wanted).then(|| Path::new("/dev").join(entry.file_name()))
     })
 }
 
@@ -145,14 +162,16 @@ mod tests {
     #[test]
     fn the_port_is_found_by_its_name() {
         let ports = tempfile::tempdir().unwrap();
-        assert_eq!(find(ports.path()), None);
+        assert_eq!(find(ports.path(), VIRTIO_SERIAL_NAME), None);
         for (port, name) in [("vport0p1", "com.example.other\n"), ("vport1p2", "org.port.agent.0\n")] {
             std::fs::create_dir(ports.path().join(port)).unwrap();
-            assert_eq!(find(ports.path()), None);
+            assert_eq!(find(ports.path(), VIRTIO_SERIAL_NAME), None);
             std::fs::write(ports.path().join(port).join("name"), name).unwrap();
         }
         std::fs::create_dir(ports.path().join("vport9p9")).unwrap();
-        assert_eq!(find(ports.path()), Some("/dev/vport1p2".into()));
-        assert_eq!(find(&ports.path().join("none")), None);
+        assert_eq!(find(ports.path(), VIRTIO_SERIAL_NAME), Some("/dev/vport1p2".into()));
+        std::fs::write(ports.path().join("vport0p1/name"), "org.port.agent.1\n").unwrap();
+        assert_eq!(find(ports.path(), "org.port.agent.1"), Some("/dev/vport0p1".into()));
+        assert_eq!(find(&ports.path().join("none"), VIRTIO_SERIAL_NAME), None);
     }
 }

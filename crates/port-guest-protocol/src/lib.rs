@@ -39,6 +39,10 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const DEFAULT_VSOCK_PORT: u32 = 7000;
 /// The name of the virtio-serial port that the agent looks for.
 pub const VIRTIO_SERIAL_NAME: &str = "org.port.agent.0";
+/// What a number follows in the names of all of the agent's ports: each is for one host process at a time.
+pub const VIRTIO_SERIAL_PREFIX: &str = "org.port.agent.";
+/// How many of them a guest has at most.
+pub const MOST_VIRTIO_SERIAL_PORTS: u8 = 8;
 /// The longest line a host may send, in bytes and without its newline.
 pub const MAX_HOST_LINE: usize = 1024 * 1024;
 /// The longest line an agent may send, in bytes and without its newline. Larger than a host's line because one

@@ -133,6 +133,8 @@ fn spec(kernel: &Path, initrd: PathBuf) -> Result<MachineSpec, RuntimeError> {
         initrd: Some(initrd),
         cmdline,
         disks: Vec::new(),
+        shares: Vec::new(),
+        network: None,
         agent: None,
         console: Console::Stream,
     })

@@ -66,15 +66,25 @@ pub(crate) async fn start_helper(
 ) -> Result<(), RuntimeError> {
     let mut arguments: Vec<OsString> = vec!["--guest-cid".into(), cid.to_string().into(), "--socket".into()];
     arguments.extend([vmm_socket.into(), "--uds-path".into(), agent_socket.into()]);
-    let mut helper = group.spawn(program, &arguments)?;
+    start_server(group, program, &arguments, vmm_socket).await
+}
+
+/// Starts a program that the VMM connects to, and waits until its socket is there.
+pub(crate) async fn start_server(
+    group: &mut ProcessGroup,
+    program: &Path,
+    arguments: &[OsString],
+    socket: &Path,
+) -> Result<(), RuntimeError> {
+    let mut helper = group.spawn(program, arguments)?;
     // Its messages are of no use after the start, and a full pipe must not stop it.
     if let Some(mut stderr) = helper.stderr.take() {
         tokio::spawn(async move { tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await });
     }
     let end = Instant::now() + HELPER_TIME;
-    while !fs::exists(vmm_socket) {
+    while !fs::exists(socket) {
         if let Ok(Some(status)) = helper.try_wait() {
-            let problem = format!("expected it to serve a vsock, it ended with {status}");
+            let problem = format!("expected it to serve a guest, it ended with {status}");
             return Err(unusable(program, problem));
         }
         if Instant::now() > end {

@@ -22,6 +22,7 @@ mod channel;
 pub mod cloud_hypervisor;
 mod console;
 pub mod doctor;
+mod door;
 pub mod driver;
 pub mod error;
 pub mod firecracker;
@@ -37,6 +38,7 @@ mod spec_files;
 #[cfg(test)]
 mod testing;
 pub mod timings;
+mod virtiofs;
 mod vmm_process;
 
 pub use accelerator::{Accelerator, AcceleratorVerdict};
@@ -46,7 +48,10 @@ pub use console::{ConsoleInput, ConsoleStream};
 pub use driver::{Driver, Ending, Machine};
 pub use error::{RuntimeError, Tail};
 pub use firecracker::FirecrackerDriver;
-pub use machine_spec::{AgentChannel, ChannelKind, Console, Disk, DiskAccess, KernelFamily, MachineSpec};
+pub use door::AgentDoor;
+pub use machine_spec::{
+    AgentChannel, ChannelKind, Console, Disk, DiskAccess, KernelFamily, MachineSpec, Share, Tap,
+};
 pub use qemu::QemuDriver;
 pub use refusal::{RunFacts, Runnable, WhyNot, can_run};
 pub use search_path::SearchPath;

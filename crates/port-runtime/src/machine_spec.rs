@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use port_guest_protocol::MOST_VIRTIO_SERIAL_PORTS;
 use port_model::{Architecture, Cmdline, CmdlineError};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,12 @@ pub struct MachineSpec {
     pub cmdline: Cmdline,
     /// Disks in order: the first is `/dev/vda`.
     pub disks: Vec<Disk>,
+    /// Directories of the host that the guest may mount.
+    #[serde(default)]
+    pub shares: Vec<Share>,
+    /// The guest's network card; `None` for a guest without one.
+    #[serde(default)]
+    pub network: Option<Tap>,
     /// How the guest agent is reached; `None` for a guest without one.
     pub agent: Option<AgentChannel>,
     /// Where the guest's console goes.
@@ -71,6 +78,26 @@ pub struct Disk {
     pub access: DiskAccess,
 }
 
+/// A directory of the host that a guest may mount. What it may do there is the host's to enforce: a guest's own `ro` binds nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// What the guest mounts it by: as a disk's id.
+    pub tag: String,
+    /// The directory.
+    pub path: PathBuf,
+}
+
+/// A network card whose other end is a tap device of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tap {
+    /// The device's name, as `ip link` shows it.
+    pub device: String,
+    /// The card's address, as six pairs of hexadecimal digits.
+    pub mac: String,
+}
+
 /// What a guest may do to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -93,11 +120,14 @@ pub struct AgentChannel {
     pub control_port: u32,
     /// Insists on one way; `None` takes the best that the host has.
     pub only: Option<ChannelKind>,
+    /// How many other processes may ask the agent at once, where the way is one stream for all of a process's requests.
+    #[serde(default)]
+    pub side_ports: u8,
 }
 
 impl Default for AgentChannel {
     fn default() -> Self {
-        Self { vsock_cid: FIRST_GUEST_CID, control_port: DEFAULT_CONTROL_PORT, only: None }
+        Self { vsock_cid: FIRST_GUEST_CID, control_port: DEFAULT_CONTROL_PORT, only: None, side_ports: 0 }
     }
 }
 
@@ -141,6 +171,12 @@ pub enum SpecError {
         /// The range, in words.
         expected: String,
     },
+    /// A tag that the guest or the VMM could misread.
+    #[error("`{0}` is not the tag of a share: expected 1 to 20 lower case letters, digits and `-`")]
+    ShareTag(String),
+    /// A network device that the host cannot have.
+    #[error("`{0}` is not a network device: expected 1 to 15 letters, digits, `.`, `_` and `-`")]
+    Device(String),
     /// A disk id that the guest or the VMM could misread.
     #[error("`{0}` is not a disk id: expected 1 to 20 lower case letters, digits and `-`")]
     DiskId(String),
@@ -167,8 +203,16 @@ impl MachineSpec {
         if let Some(agent) = &self.agent {
             in_range("the guest's vsock context id", agent.vsock_cid, FIRST_GUEST_CID, u32::MAX - 1)?;
             in_range("the agent's control port", agent.control_port, 1, u32::MAX - 1)?;
+            let most = u32::from(MOST_VIRTIO_SERIAL_PORTS) - 1;
+            in_range("the number of the agent's side ports", agent.side_ports.into(), 0, most)?;
         }
         self.check_disks()?;
+        if let Some(share) = self.shares.iter().find(|share| !is_disk_id(&share.tag)) {
+            return Err(SpecError::ShareTag(share.tag.clone()));
+        }
+        if let Some(tap) = self.network.as_ref().filter(|tap| !is_device(&tap.device)) {
+            return Err(SpecError::Device(tap.device.clone()));
+        }
         Ok(self.cmdline.check()?)
     }
 
@@ -207,6 +251,12 @@ fn is_disk_id(id: &str) -> bool {
         && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+/// 15 bytes is what the kernel keeps of a network device's name.
+fn is_device(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=15).contains(&name.len()) && name.chars().all(plain)
+}
+
 impl std::fmt::Display for ChannelKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -236,6 +286,8 @@ pub(crate) mod tests {
                 path: "/images/rootfs.ext4".into(),
                 access: DiskAccess::ReadWrite,
             }],
+            shares: Vec::new(),
+            network: None,
             agent: Some(AgentChannel::default()),
             console: Console::Discard,
         }
@@ -250,7 +302,15 @@ pub(crate) mod tests {
     #[test]
     fn what_no_driver_could_boot_is_refused_by_name() {
         type Change = fn(&mut MachineSpec);
-        let cases: [(Change, &str); 6] = [
+        let cases: [(Change, &str); 8] = [
+            (
+                |s| s.shares.push(Share { tag: "a b".into(), path: "/a".into() }),
+                "`a b` is not the tag of a share: expected 1 to 20 lower case letters, digits and `-`",
+            ),
+            (
+                |s| s.network = Some(Tap { device: "a,b".into(), mac: "02:00:00:00:00:01".into() }),
+                "`a,b` is not a network device: expected 1 to 15 letters, digits, `.`, `_` and `-`",
+            ),
             (|s| s.vcpus = 0, "the number of virtual CPUs is 0: expected 1 to 255"),
             (|s| s.memory_mib = 4, "the guest's memory in MiB is 4: expected 32 to 4294967295"),
             (

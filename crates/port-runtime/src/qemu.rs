@@ -22,6 +22,7 @@ use crate::run_directory::RunDirectory;
 use crate::search_path::SearchPath;
 use crate::spec_files;
 use crate::timings::Timings;
+use crate::virtiofs;
 use crate::vmm_process::VmmProcess;
 
 mod devices;
@@ -30,6 +31,7 @@ mod qmp;
 mod render;
 
 pub use devices::AGENT_PORT_NAME;
+pub(crate) use devices::side_socket;
 pub use program::{debian_package, find, program_name};
 pub(crate) use qmp::QmpClient;
 pub(crate) use render::SANDBOX;
@@ -59,6 +61,7 @@ impl Driver for QemuDriver {
         let requested = Instant::now();
         spec_files::check(spec)?;
         let qemu = program::find(spec.architecture, &self.search)?;
+        let virtiofsd = virtiofs::find(&spec.shares, &self.search)?;
         let verdicts = self.verdicts.as_deref();
         let verdict = accelerator::verdict(spec.architecture, &self.search, verdicts).await?;
         let offers = Offers::look(&self.search);
@@ -72,6 +75,7 @@ impl Driver for QemuDriver {
             let cid = agent.vsock_cid;
             channel::start_helper(&mut group, helper, cid, &sockets.vmm, &sockets.agent).await?;
         }
+        virtiofs::start(&mut group, virtiofsd.as_deref(), &spec.shares, &sockets.agent).await?;
         let arguments = render(spec, &facts(&verdict, channel, &sockets));
         let child = group.spawn(&qemu, &arguments)?;
         let spawned = Instant::now();

@@ -88,6 +88,8 @@ pub async fn plan(
         initrd: Some(initrd),
         cmdline,
         disks: vec![Disk { id: "rootfs".to_owned(), path: image.rootfs.clone(), access }],
+        shares: Vec::new(),
+        network: None,
         agent: (purpose == Purpose::Command).then(AgentChannel::default),
         console: if purpose == Purpose::Console { Console::Stream } else { Console::Discard },
     };

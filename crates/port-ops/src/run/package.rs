@@ -200,6 +200,8 @@ async fn prepare(
         initrd: unpacked.initrd,
         cmdline,
         disks: Vec::new(),
+        shares: Vec::new(),
+        network: None,
         agent: None,
         console: Console::Stream,
     };

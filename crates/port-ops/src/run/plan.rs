@@ -68,10 +68,13 @@ pub(crate) fn plan_variant(
         initrd: guest.path_of(ComponentKind::Initrd),
         cmdline: cmdline(machine, variant, &guest.bundle, purpose)?,
         disks: disks(machine, guest.main)?,
+        shares: Vec::new(),
+        network: None,
         agent: (purpose == Purpose::Command).then_some(AgentChannel {
             vsock_cid: machine.guest.vsock_cid,
             control_port: machine.guest.control_port,
             only: None,
+            side_ports: 0,
         }),
         console: console(machine, purpose),
     };

@@ -63,6 +63,8 @@ fn bench(text: &str, then: Then) -> Option<Bench> {
         initrd: None,
         cmdline: Cmdline::default(),
         disks: Vec::new(),
+        shares: Vec::new(),
+        network: None,
         agent: Some(AgentChannel { only: Some(ChannelKind::VirtioSerial), ..AgentChannel::default() }),
         console: Console::Discard,
     };

@@ -127,6 +127,10 @@ pub fn render(spec: &MachineSpec, facts: &HostFacts) -> Vec<OsString> {
     for disk in &spec.disks {
         devices::disk(&mut arguments, disk, board);
     }
+    if let Some(tap) = &spec.network {
+        devices::network(&mut arguments, tap, board);
+    }
+    devices::shares(&mut arguments, &spec.shares, &facts.agent_socket, board);
     if let (Some(agent), Some(channel)) = (&spec.agent, facts.channel) {
         devices::channel(&mut arguments, agent, channel, &facts.agent_socket, board);
     }
@@ -143,7 +147,7 @@ fn machine(arguments: &mut Arguments, spec: &MachineSpec, facts: &HostFacts, boa
             Accelerator::Tcg => {}
         }
     }
-    let shared = facts.channel == Some(ChannelKind::HelperVsock);
+    let shared = facts.channel == Some(ChannelKind::HelperVsock) || !spec.shares.is_empty();
     if shared {
         machine.push_str(",memory-backend=mem0");
     }

@@ -246,6 +246,8 @@ fn ku_32_a_unikernel_gets_the_board_of_a_pc_and_its_own_arguments_alone() {
     let spec = MachineSpec {
         family: KernelFamily::Other,
         cmdline: Cmdline::parse("env.vars=[ \"A=b c\" ] -- hello").unwrap(),
+        shares: Vec::new(),
+        network: None,
         agent: None,
         disks: Vec::new(),
         ..sample()
