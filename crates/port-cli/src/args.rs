@@ -121,10 +121,10 @@ pub enum Command {
     /// Look at and tidy the local store.
     #[command(subcommand)]
     Store(store::Command),
-    /// Publish releases of KubeSolo OS.
+    /// Bring machines to a new release and back, and publish releases.
     #[command(subcommand)]
     Update(update::Command),
-    /// Validate and resolve manifests of workloads.
+    /// Check and run workloads: containers and microVMs described by manifests.
     #[command(subcommand)]
     Workload(workload::Command),
     /// Make and list the keys that sign artifacts.
