@@ -83,3 +83,42 @@ fn what_is_no_key_of_ours_is_refused() {
     }
     assert!(PublicKey::from_pem(&format!("{text}{text}")).is_err());
 }
+
+/// A signature whose `R` is the neutral element, made with the secret key for this message: `S = k·a`. The equation of RFC 8032 holds,
+/// so that a check that is not strict takes it; who can make one for a key can make any number, and no two checkers agree on them.
+#[test]
+fn x_21_an_ed25519_signature_of_small_order_is_refused() {
+    let public = secret(KeyKind::Ed25519).public();
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    signature[32..].copy_from_slice(&[
+        0x46, 0x63, 0xdf, 0xe4, 0x6a, 0xd6, 0x18, 0x52, 0x3f, 0xf4, 0x7a, 0x17, 0x03, 0x12, 0xfc, 0x53, 0xe4,
+        0x9d, 0x16, 0xb3, 0x10, 0x7a, 0x01, 0xbb, 0xc3, 0x8f, 0x59, 0x98, 0x30, 0xd0, 0xfa, 0x0d,
+    ]);
+    let Form::Ed25519(key) = &public.form else { panic!("another kind") };
+    let taken = key.verify(b"m", &ed25519_dalek::Signature::from_slice(&signature).unwrap());
+    assert!(taken.is_ok(), "the vector is wrong: its equation holds");
+    assert!(!public.has_signed(b"m", &signature));
+    // The other points of small order, and their other spellings, as `R`.
+    let last = |mut bytes: [u8; 32], byte: u8| {
+        bytes[31] = byte;
+        bytes
+    };
+    let (mut zero, mut one, mut minus) = ([0; 32], [0; 32], [0xff; 32]);
+    (one[0], minus[0]) = (1, 0xec);
+    let (mut zero_again, mut one_again) = ([0xff; 32], [0xff; 32]);
+    (zero_again[0], one_again[0]) = (0xed, 0xee);
+    zero[31] = 0x80;
+    let points = [
+        zero,
+        last(zero, 0),
+        last(one, 0x80),
+        last(minus, 0x7f),
+        last(zero_again, 0x7f),
+        last(one_again, 0x7f),
+    ];
+    for point in points {
+        signature[..32].copy_from_slice(&point);
+        assert!(!public.has_signed(b"m", &signature), "{point:x?}");
+    }
+}
