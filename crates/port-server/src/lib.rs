@@ -42,6 +42,7 @@ pub mod maintenance;
 mod meters;
 pub mod name;
 pub mod observe;
+pub mod open_files;
 mod openapi;
 mod pace;
 mod panel;

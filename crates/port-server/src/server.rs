@@ -34,6 +34,7 @@ use crate::limits::Limits;
 use crate::maintenance::{Maintenance, Rules};
 use crate::meters::Open;
 use crate::observe::{Cause, Event, Observer};
+use crate::open_files;
 use crate::random;
 use crate::storage::Storage;
 use crate::tls::{Looked, Tls};
@@ -160,7 +161,7 @@ impl Server {
     }
 
     async fn accept(&self, graceful: &GracefulShutdown, acceptor: Option<TlsAcceptor>) {
-        let permits = Arc::new(Semaphore::new(self.limits.connections));
+        let permits = Arc::new(Semaphore::new(open_files::connections(self.limits.connections)));
         loop {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             match self.listener.accept().await {

@@ -24,6 +24,7 @@ pub struct Guarded<'a> {
     pub limits: Limits,
     pub tls: Option<Tls>,
     pub audit: Option<Audit>,
+    pub clock: Clock,
 }
 
 pub fn clock() -> Clock {
@@ -32,10 +33,23 @@ pub fn clock() -> Clock {
 
 impl<'a> Guarded<'a> {
     pub fn over(root: &'a Path) -> Self {
-        Self { root, anonymous: AnonymousPull::Refused, limits: Limits::default(), tls: None, audit: None }
+        Self {
+            root,
+            anonymous: AnonymousPull::Refused,
+            limits: Limits::default(),
+            tls: None,
+            audit: None,
+            clock: clock(),
+        }
     }
 
     pub async fn start(self) -> Running {
+        let (settings, told) = self.settings().await;
+        Running::of(settings, told).await
+    }
+
+    /// What such a server is made of, and who is told.
+    pub async fn settings(self) -> (Settings, Arc<Told>) {
         let told = Arc::<Told>::default();
         let storage = Arc::new(Folder::open(self.root).unwrap());
         let gate = Tokens::open(
@@ -44,7 +58,7 @@ impl<'a> Guarded<'a> {
             "port-demo",
             "authorization",
             self.anonymous,
-            clock(),
+            Arc::clone(&self.clock),
         );
         let settings = Settings {
             storage,
@@ -53,12 +67,12 @@ impl<'a> Guarded<'a> {
             sparse: Sparse::Refused,
             observer: Arc::clone(&told) as Arc<dyn Observer>,
             limits: self.limits,
-            clock: clock(),
+            clock: self.clock,
             tls: self.tls,
             audit: self.audit,
             public_url: None,
         };
-        Running::of(settings, told).await
+        (settings, told)
     }
 }
 

@@ -67,6 +67,11 @@ impl Running {
     /// A server with these settings, which tell `told`.
     pub async fn of(settings: Settings, told: Arc<Told>) -> Self {
         let server = Server::bind(settings, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        Self::serving(server, told)
+    }
+
+    /// A server that was bound.
+    pub fn serving(server: Server, told: Arc<Told>) -> Self {
         let address = server.address();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {

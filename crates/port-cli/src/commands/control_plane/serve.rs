@@ -70,6 +70,8 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), Co
         public_url: arguments.edge.public_url(),
     };
     let stop = stop()?;
+    // Before the server counts how many connections it may take.
+    port_server::open_files::raise();
     let server = Server::bind(settings, arguments.bind).await?;
     let maintenance = tokio::spawn(server.maintenance(arguments.maintenance.rules()).run());
     let complete = server.run(stop).await;
