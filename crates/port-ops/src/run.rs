@@ -25,8 +25,8 @@ use tokio::io::AsyncRead;
 use crate::error::OpsError;
 use crate::workspace::Workspace;
 
-pub(crate) use plan::{guest_image, plan_variant};
 pub use plan::{Plan, plan};
+pub(crate) use plan::{guest_image, plan_variant};
 
 /// How long a guest has to answer. Emulation on a busy host takes ten times what an idle one does.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -3,6 +3,8 @@
 use port_testkit::project::{Project, Ran};
 use port_testkit::registry::Registry;
 
+use crate::trust::{done, key};
+
 const BASE: &str = "[workload]\nname = \"base\"\nmode = \"container\"\n[resources]\npids_max = 7\n";
 
 fn resolve(project: &Project, extends: &str) -> Ran {
@@ -91,6 +93,22 @@ fn vu_21_what_a_registry_cannot_give() {
     assert!(ran.code == 1 && ran.stdout.is_empty(), "{ran}");
     let ran = resolve(&project, "oci://127.0.0.1:1/acme/base:v1");
     assert_eq!(ran.code, 4, "{ran}");
+}
+
+#[test]
+fn vu_21_a_policy_is_asked_about_bases_from_a_registry() {
+    let (registry, project) = (Registry::start(), Project::new(env!("CARGO_BIN_EXE_port")));
+    publish(&registry, &[("application/vnd.oci.image.layer.v1.tar", BASE)]);
+    key(&project, "a.key", "p256");
+    let rule = "[[rules]]\nreferences = [\"*/acme/*\"]\nkeys = [\"alice\"]\n";
+    project.write("trust.toml", format!("version = 1\n[keys]\nalice = {{ path = \"a.pub\" }}\n{rule}"));
+    let reference = format!("{}/acme/base:v1", registry.host());
+    let ran = resolve(&project, &format!("oci://{reference}"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{ran}");
+    assert!(ran.stderr.contains("0 of 1 required signatures are valid"), "{ran}");
+    done(&project, &["artifacts", "sign", "--plain-http", &reference, "--key", "a.key"]);
+    let ran = resolve(&project, &format!("oci://{reference}"));
+    assert!(ran.code == 0 && ran.stdout.contains("pids_max = 7"), "{ran}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ const PROGRAMS: [&str; 16] = [
 ];
 
 /// A project with a root in `root`, or why there is none.
-fn project() -> Option<Project> {
+pub fn project() -> Option<Project> {
     skip::tool("systemd-nspawn", "systemd-container")?;
     let busybox = skip::tool("busybox", "busybox-static")?;
     if !rustix::process::geteuid().is_root() {
@@ -41,14 +41,14 @@ fn project() -> Option<Project> {
     Some(project)
 }
 
-fn manifest(project: &Project, name: &str, more: &str) {
+pub fn manifest(project: &Project, name: &str, more: &str) {
     let text = format!(
         "[workload]\nname = \"{name}\"\nmode = \"container\"\n[network]\nmode = \"none\"\n[storage]\nrootfs = \"root\"\n{more}"
     );
     project.write(&format!("{name}.toml"), text);
 }
 
-fn run(project: &Project, name: &str, script: &str) -> Ran {
+pub fn run(project: &Project, name: &str, script: &str) -> Ran {
     project.port(&[
         "workload",
         "run",
@@ -62,12 +62,12 @@ fn run(project: &Project, name: &str, script: &str) -> Ran {
     ])
 }
 
-fn verb(project: &Project, words: &[&str]) -> Ran {
+pub fn verb(project: &Project, words: &[&str]) -> Ran {
     let (verb, rest) = words.split_first().unwrap();
     project.port(&[&["workload", *verb, "--workloads", "rooms"], rest].concat())
 }
 
-fn detach(project: &Project, name: &str, script: &str) -> Ran {
+pub fn detach(project: &Project, name: &str, script: &str) -> Ran {
     let file = format!("{name}.toml");
     let ran = project.port(&[
         "workload",
@@ -85,14 +85,14 @@ fn detach(project: &Project, name: &str, script: &str) -> Ran {
     ran
 }
 
-fn listed(project: &Project) -> Value {
+pub fn listed(project: &Project) -> Value {
     let ran = verb(project, &["list", "--format", "json"]);
     assert_eq!(ran.code, 0, "{ran}");
     serde_json::from_str(&ran.stdout).unwrap()
 }
 
 /// No mount, no process and no control group of a project stays.
-fn nothing_is_left(project: &Project) {
+pub fn nothing_is_left(project: &Project) {
     let place = project.path().canonicalize().unwrap().display().to_string();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(&place), "{mounts}");
@@ -318,7 +318,7 @@ fn c_48_what_cannot_be_run_leaves_no_room() {
         let text = String::from_utf8(project.read(&file)).unwrap();
         project.write(&file, text.replace(change.0, change.1));
         let ran = run(&project, name, "true");
-        assert!(matches!(ran.code, 2 | 5), "{name}: {ran}");
+        assert!(matches!(ran.code, 2 | 4 | 5), "{name}: {ran}");
         assert!(!project.exists(&format!("rooms/{name}")), "{ran}");
     }
 }
