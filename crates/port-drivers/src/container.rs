@@ -19,9 +19,9 @@ use port_workload::{Access, Mode, Mount, NetworkMode, Plan, Profile, Protocol, S
 
 use crate::driver::{Driver, Host, Request};
 use crate::error::DriverError;
-use crate::job::{Bridge, Job, Layer, Port, VERSION};
+use crate::job::{Bridge, Job, Layer, Port, Transport, VERSION};
 use crate::landlock::Rules;
-use crate::network::{BRIDGE, is_on_bridge};
+use crate::network::{BRIDGE, on_bridge};
 use crate::room::NAME_SERVERS;
 use crate::seccomp;
 
@@ -108,18 +108,23 @@ fn network(plan: &Plan) -> Result<Option<Bridge>, DriverError> {
     }
     let address = match plan.network.address.map(|address| address.ip) {
         None => None,
-        Some(IpAddr::V4(address)) if is_on_bridge(address) => Some(address),
-        Some(other) => {
-            let expected = "an address from 10.209.0.2 to 10.209.0.254, those of the bridge";
-            return Err(unsupported("network.address", other.to_string(), expected));
-        }
+        Some(asked) => match on_bridge(asked) {
+            Some(address) => Some(address),
+            None => {
+                let expected = "10.209.0.2 to 10.209.0.254 or fd50:6f72:7430::2 to fd50:6f72:7430::fe, those of the bridge";
+                return Err(unsupported("network.address", asked.to_string(), expected));
+            }
+        },
     };
-    if let Some(port) = plan.network.ports.iter().find(|port| port.protocol == Protocol::Udp) {
-        return Err(unsupported("network.ports", port.to_string(), "TCP, all that is forwarded so far"));
-    }
-    let ports = plan.network.ports.iter();
-    let ports = ports.map(|port| Port { host: port.host.get(), container: port.container.get() }).collect();
-    Ok(Some(Bridge { address, ports }))
+    let ports = plan.network.ports.iter().map(|port| Port {
+        host: port.host.get(),
+        container: port.container.get(),
+        protocol: match port.protocol {
+            Protocol::Tcp => Transport::Tcp,
+            Protocol::Udp => Transport::Udp,
+        },
+    });
+    Ok(Some(Bridge { address, ports: ports.collect() }))
 }
 
 /// Those of the manifest, where there is a network to ask them over.

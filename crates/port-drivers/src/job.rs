@@ -71,7 +71,7 @@ pub enum Layer {
 pub struct Bridge {
     /// The address that was asked for.
     pub address: Option<Ipv4Addr>,
-    /// TCP ports of the host that lead to it.
+    /// Ports of the host that lead to it.
     pub ports: Vec<Port>,
 }
 
@@ -83,6 +83,20 @@ pub struct Port {
     pub host: u16,
     /// In the workload.
     pub container: u16,
+    /// Of which protocol.
+    #[serde(default)]
+    pub protocol: Transport,
+}
+
+/// A protocol that has ports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// Streams.
+    #[default]
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// A limit as a file of a control group, version 2.

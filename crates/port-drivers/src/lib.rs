@@ -35,7 +35,7 @@ pub use container::ContainerDriver;
 pub use driver::{Driver, Host, Request, driver_for};
 pub use error::DriverError;
 pub use exec::exec_command;
-pub use job::{Bridge, Job, Layer, Limit, Lower, Port};
+pub use job::{Bridge, Job, Layer, Limit, Lower, Port, Transport};
 pub use log::LogReader;
 pub use record::{Record, Status};
 pub use room::{Room, Rooms, State};

@@ -2,21 +2,26 @@
 //!
 //! ```text
 //! client ─► host:8080 ─► forwarder (supervisor) ─► 10.209.0.N:80 ─ port0 ─ vb-… ═ host0 in the workload
+//! workload ─► 10.209.0.1 ─► the host, or beyond it (way_out.rs)
 //! ```
 //!
-//! Ports are forwarded by the supervisor, so no rule of a firewall can outlive it. The bridge is made by the first workload
-//! and removed by the last; what connects a workload to it goes with the workload's network namespace. Workloads reach the host and
-//! each other; the way out of the host is not made here.
+//! Ports are forwarded by the supervisor, and the way out is a table that the kernel removes with it, so no rule of a firewall can
+//! outlive it. The bridge is made by the first workload and removed by the last; what connects a workload to it goes with the
+//! workload's network namespace.
+//!
+//! A workload has one number, which is the end of its IPv4 address and of its IPv6 address.
+
+mod forward;
+mod way_out;
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
+use port_content::fs;
 use port_content::lock::{self, Mode};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
@@ -30,8 +35,11 @@ pub(crate) const BRIDGE: &str = "port0";
 /// The host's address on it, and the prefix of all.
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 209, 0, 1);
 const PREFIX: u8 = 24;
-/// How long a forwarder rests after it could not take a connection.
-const RETRY: Duration = Duration::from_millis(20);
+/// The same in IPv6: a prefix that nobody routes (RFC 4193).
+const HOST_SIX: Ipv6Addr = Ipv6Addr::new(0xfd50, 0x6f72, 0x7430, 0, 0, 0, 0, 1);
+const PREFIX_SIX: u8 = 64;
+/// Says whether the host has IPv6; absent where its kernel has none.
+const SIX_IS_OFF: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
 /// What nspawn calls the workload's side.
 const INSIDE: &str = "host0";
 
@@ -41,11 +49,37 @@ pub(crate) fn is_on_bridge(address: Ipv4Addr) -> bool {
     address.octets().starts_with(&[10, 209, 0]) && (2..255).contains(&last)
 }
 
-/// A workload's place on the bridge. Dropping it stops its forwarders.
+/// The IPv4 address of a workload that asks for this address; none where it is not on the bridge.
+pub(crate) fn on_bridge(address: IpAddr) -> Option<Ipv4Addr> {
+    let asked = match address {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(address) => {
+            let last = u8::try_from(*address.segments().last()?).ok()?;
+            let [a, b, c, _] = HOST.octets();
+            let four = Ipv4Addr::new(a, b, c, last);
+            if six(four) != address {
+                return None;
+            }
+            four
+        }
+    };
+    is_on_bridge(asked).then_some(asked)
+}
+
+/// The IPv6 address that goes with an IPv4 address.
+fn six(address: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d, e, f, g, _] = HOST_SIX.segments();
+    let [.., number] = address.octets();
+    Ipv6Addr::new(a, b, c, d, e, f, g, number.into())
+}
+
+/// A workload's place on the bridge. Dropping it stops its forwarders, and closes its way out.
 #[derive(Debug)]
 pub(crate) struct Connection {
     address: Ipv4Addr,
+    has_six: bool,
     _forwarders: JoinSet<()>,
+    _way_out: Option<way_out::WayOut>,
 }
 
 /// Chooses an address, makes the bridge, and takes the ports: before anything is started, so that a port that is taken is said.
@@ -58,35 +92,37 @@ pub(crate) async fn connect(
     let address = choose(room, bridge)?;
     // Another workload made it, or a killed one left it: it is addressed and started again, which says whether it is there.
     let _ = ip("make the bridge", &["link", "add", BRIDGE, "type", "bridge"]).await;
-    ip("address the bridge", &["address", "replace", &format!("{HOST}/{PREFIX}"), "dev", BRIDGE]).await?;
-    ip("start the bridge", &["link", "set", BRIDGE, "up"]).await?;
+    let has_six = fs::read_to_string(Path::new(SIX_IS_OFF), 16).is_ok_and(|off| off.trim() == "0");
+    let mut lines = vec![format!("address replace {HOST}/{PREFIX} dev {BRIDGE}")];
+    lines.extend(has_six.then(|| format!("address replace {HOST_SIX}/{PREFIX_SIX} dev {BRIDGE} nodad")));
+    lines.push(format!("link set {BRIDGE} up"));
+    fed("start the bridge", "ip", &["-batch", "-"], &lines).await?;
     let mut forwarders = JoinSet::new();
     for port in &bridge.ports {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port.host)).await;
-        let listener = listener.map_err(|source| DriverError::Port { port: port.host, source })?;
-        forwarders.spawn(forward(listener, SocketAddr::from((address, port.container))));
+        forward::publish(*port, SocketAddr::from((address, port.container)), &mut forwarders).await?;
     }
+    // A kernel without tables, or one that owns none: the host and the other workloads are reached all the same.
+    let way_out = way_out::open(address, BRIDGE).ok();
     // Written before the lock is given back: the next one looks at the records.
     record.address = Some(address);
     room.write_record(record)?;
-    Ok(Connection { address, _forwarders: forwarders })
+    Ok(Connection { address, has_six, _forwarders: forwarders, _way_out: way_out })
 }
 
 impl Connection {
     /// Configures the workload's side, as soon as its first process is there.
     pub(crate) async fn configure(&self, init: u32) -> Result<(), DriverError> {
-        let address = format!("{}/{PREFIX}", self.address);
-        let steps: [(&str, &[&str]); 3] = [
-            ("address the workload", &["address", "add", &address, "dev", INSIDE]),
-            ("connect the workload", &["link", "set", INSIDE, "up"]),
-            ("lead the workload to the host", &["route", "add", "default", "via", &HOST.to_string()]),
+        let mut lines = vec![
+            format!("address add {}/{PREFIX} dev {INSIDE}", self.address),
+            format!("link set {INSIDE} up"),
+            format!("route add default via {HOST}"),
         ];
-        for (step, arguments) in steps {
-            let init = init.to_string();
-            let entered = ["-t", &init, "-n", "--", "ip"];
-            done(step, "nsenter", &[&entered[..], arguments].concat()).await?;
+        if self.has_six {
+            lines.push(format!("address add {}/{PREFIX_SIX} dev {INSIDE} nodad", six(self.address)));
+            lines.push(format!("route add default via {HOST_SIX}"));
         }
-        Ok(())
+        let arguments = ["-t", &init.to_string(), "-n", "--", "ip", "-batch", "-"];
+        fed("connect the workload", "nsenter", &arguments, &lines).await
     }
 }
 
@@ -138,36 +174,25 @@ fn choose(room: &Room, bridge: &Bridge) -> Result<Ipv4Addr, DriverError> {
     })
 }
 
-async fn forward(listener: TcpListener, to: SocketAddr) {
-    // Connections end with the listener: they are its set's.
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((client, _)) => {
-                connections.spawn(join(client, to));
-            }
-            // Out of descriptors, or a client that went away: the next one may do better, a moment later.
-            Err(_) => tokio::time::sleep(RETRY).await,
-        }
-    }
-}
-
-async fn join(mut client: TcpStream, to: SocketAddr) {
-    // A workload that does not listen yet, or any more, is a connection that closes: as it would be without a forwarder.
-    if let Ok(mut inside) = TcpStream::connect(to).await {
-        let _ = copy_bidirectional(&mut client, &mut inside).await;
-    }
-}
-
 async fn ip(step: &str, arguments: &[&str]) -> Result<(), DriverError> {
     done(step, "ip", arguments).await
 }
 
 async fn done(step: &str, program: &str, arguments: &[&str]) -> Result<(), DriverError> {
+    fed(step, program, arguments, &[]).await
+}
+
+/// Runs a program that reads `lines`.
+async fn fed(step: &str, program: &str, arguments: &[&str], lines: &[String]) -> Result<(), DriverError> {
+    let failed = |source| DriverError::Spawn { program: program.into(), source };
     let mut command = Command::new(program);
-    let output = command.args(arguments).stdin(Stdio::null()).output().await;
-    let output = output.map_err(|source| DriverError::Spawn { program: program.into(), source })?;
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ends without reading says why by its status.
+        let _ = stdin.write_all(lines.join("\n").as_bytes()).await;
+    }
+    let output = child.wait_with_output().await.map_err(failed)?;
     if output.status.success() {
         return Ok(());
     }
@@ -188,6 +213,19 @@ mod tests {
     fn v_36_addresses_of_the_bridge() {
         let on = |text: &str| is_on_bridge(text.parse().unwrap());
         assert!(on("10.209.0.2") && on("10.209.0.254"));
+        for (asked, found) in [
+            ("10.209.0.7", Some("10.209.0.7")),
+            ("fd50:6f72:7430::7", Some("10.209.0.7")),
+            ("fd50:6f72:7430::fe", Some("10.209.0.254")),
+            ("fd50:6f72:7430::1", None),
+            ("fd50:6f72:7430::ff", None),
+            ("fd50:6f72:7430::107", None),
+            ("fd50:6f72:7430:1::7", None),
+            ("::7", None),
+        ] {
+            let found = found.map(|text| text.parse().unwrap());
+            assert_eq!(on_bridge(asked.parse().unwrap()), found, "{asked}");
+        }
         assert!(!on("10.209.0.1") && !on("10.209.0.255") && !on("10.209.1.2") && !on("192.168.0.2"));
     }
 }
