@@ -1,5 +1,7 @@
 //! docs/cli.md is what `port --help` says, command by command, and the JSON schemas are what the program prints: written by
-//! the program, so that they are never wrong.
+//! the program, so that they are never wrong. The table of an update's phases comes from the one that a test compares.
+
+mod update_matrix;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -57,7 +59,8 @@ pub(crate) fn check() -> Outcome {
 
 /// Every generated document with what it should hold.
 fn documents(port: &Path) -> Outcome<Vec<(&'static str, String)>> {
-    let mut documents = vec![(DOCUMENT, reference(port)?)];
+    let mut documents =
+        vec![(update_matrix::DOCUMENT, update_matrix::document()?), (DOCUMENT, reference(port)?)];
     for (document, words) in PRINTED {
         documents.push((document, process::read(&mut plain(port, words))?));
     }
