@@ -7,6 +7,9 @@ use std::path::{Component, Path, PathBuf};
 /// What a name becomes that has nothing usable in it.
 const NAMELESS: &str = "artifact";
 
+/// The longest name, in bytes. File systems take 255; a lock and a file that is being written add to it.
+pub(crate) const LONGEST: usize = 200;
+
 /// The name of an artifact: the one that the manifest gives, else its source's base name, else the fallback.
 pub(crate) fn of(given: Option<&str>, source: Option<&str>, fallback: &str) -> String {
     match given.or(source.map(base_of_source)) {
@@ -36,7 +39,8 @@ fn sanitized(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
     match plain(base) {
         name if matches!(name.as_str(), "" | "." | "..") => NAMELESS.to_owned(),
-        name => name,
+        // The end says what it is. It is plain, so every byte is a character.
+        name => name.get(name.len().saturating_sub(LONGEST)..).unwrap_or(NAMELESS).to_owned(),
     }
 }
 
@@ -98,6 +102,13 @@ mod tests {
         assert_eq!(plain("latest-v1.15_x/y z\u{e4}\n"), "latest-v1.15_x_y_z__");
         assert_eq!(of(None, Some("https://host/a%20b+c"), "x"), "a_20b_c");
         assert_eq!(of(Some("dir\\b c"), None, "x"), "b_c");
+    }
+
+    #[test]
+    fn s_81_a_name_fits_into_a_directory() {
+        let long = format!("https://host/{}.squashfs", "x".repeat(300));
+        let name = of(None, Some(&long), "rootfs");
+        assert!(name.len() == LONGEST && name.ends_with("xx.squashfs"), "{name}");
     }
 
     #[test]

@@ -237,12 +237,15 @@ impl<'a> Fields<'a> {
     fn file_name(&self) -> Result<Option<&'a str>, ManifestProblem> {
         let name = "fileName";
         let Some(value) = self.get(name) else { return Ok(None) };
-        let usable =
-            |text: &&str| !matches!(*text, "" | "." | "..") && text.chars().all(artifact_name::is_plain);
+        let usable = |text: &&str| {
+            !matches!(*text, "" | "." | "..")
+                && text.len() <= artifact_name::LONGEST
+                && text.chars().all(artifact_name::is_plain)
+        };
         let usable = value.as_str().filter(usable);
-        usable
-            .map(Some)
-            .ok_or_else(|| self.wrong(name, "expected a plain base name of letters, digits, `.`, `_`, `-`"))
+        usable.map(Some).ok_or_else(|| {
+            self.wrong(name, "expected a plain base name of at most 200 letters, digits, `.`, `_`, `-`")
+        })
     }
 }
 

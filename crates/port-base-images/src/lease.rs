@@ -23,7 +23,8 @@ pub(crate) struct Work(#[expect(dead_code, reason = "held for their locks")] Vec
 
 /// Waits until nobody evicts the bundle. Blocks.
 pub(crate) fn lease(cache: &Path, id: &str) -> Result<Lease, FsError> {
-    lock::lock(&path(cache, id, "use"), Mode::Shared).map(Lease)
+    // A cache that may only be read serves, too: whoever can write there sees this lock.
+    lock::lock_to_read(&path(cache, id, "use")).map(Lease)
 }
 
 /// Waits until nobody else makes the bundle. Blocks.

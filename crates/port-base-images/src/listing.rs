@@ -7,6 +7,10 @@ use std::fmt::Write as _;
 
 use port_model::Architecture;
 
+/// What stands between the `&` and the `;` of an entity has at most so many bytes. Without an end, a page of nothing but `&`
+/// would be searched once for each of them.
+const LONGEST_ENTITY: usize = 12;
+
 /// One page of a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Page {
@@ -66,7 +70,9 @@ fn unescaped(text: &str) -> String {
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once('&') {
         out.push_str(before);
-        let decoded = behind.split_once(';').and_then(|(name, after)| Some((entity(name)?, after)));
+        let end = behind.bytes().take(LONGEST_ENTITY + 1).position(|byte| byte == b';');
+        let parts = end.and_then(|end| behind.split_at_checked(end));
+        let decoded = parts.and_then(|(name, after)| Some((entity(name)?, after.strip_prefix(';')?)));
         rest = match decoded {
             Some((character, after)) => {
                 out.push(character);
@@ -141,10 +147,22 @@ mod tests {
             ("&amp;amp;amp;", "&amp;amp;"),
             ("&#38;lt; &#x41;&#x1F600;", "&lt; A\u{1F600}"),
             ("&unknown; & &; &#xD800; &#; &amp", "&unknown; & &; &#xD800; &#; &amp"),
+            ("&#00000000038; &#000000000038;", "& &#000000000038;"),
+            (
+                "&\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}&amp;",
+                "&\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}&",
+            ),
         ] {
             let xml = format!("<Contents><Key>{text}</Key></Contents>");
             assert_eq!(parse(&xml).keys, [expected], "{text}");
         }
+    }
+
+    #[test]
+    fn s_47_a_page_of_what_is_no_entity_is_read_once() {
+        // Were it searched to its end for each of them, a page of 16 MiB would take hours.
+        let text = "&".repeat(1 << 20);
+        assert_eq!(parse(&format!("<Key>{text}</Key>")).keys, [text]);
     }
 
     #[test]

@@ -204,14 +204,28 @@ impl BaseImageManager {
         bundle.preset == preset && bundle.arch == architecture && same_manifest
     }
 
-    /// The bundle with now as its last access, written down (acceptance S-13).
+    /// The bundle with now as its last access, written down (acceptance S-13). Where nothing can be written, or there is no room,
+    /// it is as good; only whoever makes room will not know that it was used.
     fn touched(&self, bundle: BaseImage) -> Result<BaseImage, PrepareProblem> {
         let bundle = BaseImage { last_accessed_at: self.now(), ..bundle };
-        bundle.touch()?;
+        match bundle.touch() {
+            Err(PrepareProblem::Files(error)) if error.is_write_refused() => {
+                let id = &bundle.bundle_id;
+                self.warn(format!("the last use of the base image `{id}` is not written down"), &error);
+            }
+            touched => touched?,
+        }
         Ok(bundle)
     }
 
-    /// Prunes around a bundle that is ready.
+    /// Says what did not work and keeps nobody from anything.
+    fn warn(&self, what: String, error: &dyn std::error::Error) {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let text = causes.fold(format!("warning: {what}"), |text, cause| format!("{text}: {cause}"));
+        self.options.reporter.note(text);
+    }
+
+    /// Prunes around a bundle that is ready. It is handed out also where nothing could be deleted.
     async fn hand_out(
         &self,
         bundle: BaseImage,
@@ -220,7 +234,11 @@ impl BaseImageManager {
     ) -> Result<Ensured, BaseImageError> {
         let (manager, keep) = (self.clone(), bundle.bundle_id.clone());
         let pruned = tokio::task::spawn_blocking(move || manager.prune(Some(&keep))).await;
-        let evicted = pruned.map_err(|error| self.cache_error(PrepareProblem::Broken(error)))??;
+        let pruned = pruned.map_err(|error| self.cache_error(PrepareProblem::Broken(error)))?;
+        let evicted = pruned.unwrap_or_else(|error| {
+            self.warn("the base images beyond the maximum are kept".to_owned(), &error);
+            Vec::new()
+        });
         Ok(Ensured { bundle, outcome, evicted, lease })
     }
 
@@ -280,3 +298,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, PrepareProblem> {
     tokio::task::spawn_blocking(work).await.map_err(PrepareProblem::Broken)?
 }
+
+#[cfg(test)]
+mod tests;

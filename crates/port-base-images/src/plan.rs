@@ -19,6 +19,8 @@ use crate::{artifact_name, listing, release, selection};
 const MOST_PAGES: usize = 1000;
 /// The largest page: a thousand keys of a thousand characters, escaped, with what surrounds them.
 const LARGEST_PAGE: u64 = 16 << 20;
+/// The most that all pages may have together: a line of the real bucket has less than one MiB.
+const LARGEST_LISTING: u64 = 256 << 20;
 
 /// What a bundle will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,31 +153,36 @@ impl BaseImageManager {
         line: &str,
         architecture: Architecture,
     ) -> Result<(String, String), ResolveProblem> {
-        let keys = self.keys(&listing::prefix(line, architecture)).await?;
-        let count = keys.len();
-        let kernel = selection::kernel(&keys).ok_or(ResolveProblem::NoKernel { keys: count })?;
-        let rootfs = selection::rootfs(&keys).ok_or(ResolveProblem::NoRootfs { keys: count })?;
+        let (keys, candidates) = self.candidates(&listing::prefix(line, architecture)).await?;
+        let kernel = selection::kernel(&candidates).ok_or(ResolveProblem::NoKernel { keys })?;
+        let rootfs = selection::rootfs(&candidates).ok_or(ResolveProblem::NoRootfs { keys })?;
         Ok((kernel.to_owned(), rootfs.to_owned()))
     }
 
-    /// Every key below a prefix, over all pages (acceptance C-26, C-27).
-    async fn keys(&self, prefix: &str) -> Result<Vec<String>, ResolveProblem> {
-        let (mut keys, mut token) = (Vec::new(), None);
+    /// How many keys are below a prefix, over all pages, and those that may be a kernel or a root (acceptance C-26, C-27).
+    async fn candidates(&self, prefix: &str) -> Result<(usize, Vec<String>), ResolveProblem> {
+        let (mut keys, mut candidates, mut read, mut token) = (0, Vec::new(), 0, None);
         for pages in 1..=MOST_PAGES {
             let address = listing::page_address(&self.options.bucket_url, prefix, token.as_deref());
             let bytes = self.options.client.read(&address, LARGEST_PAGE).await?;
+            read += bytes.len() as u64;
             let page = listing::parse(&String::from_utf8(bytes).map_err(ResolveProblem::Text)?);
-            keys.extend(page.keys);
+            keys += page.keys.len();
+            candidates.extend(page.keys.into_iter().filter(|key| selection::is_candidate(key)));
             if !page.truncated {
                 let prefix = prefix.to_owned();
-                return if keys.is_empty() { Err(ResolveProblem::NoKeys { prefix }) } else { Ok(keys) };
+                return if keys == 0 {
+                    Err(ResolveProblem::NoKeys { prefix })
+                } else {
+                    Ok((keys, candidates))
+                };
             }
-            if page.next.is_none() || page.next == token {
-                return Err(ResolveProblem::Endless { pages, keys: keys.len() });
+            if page.next.is_none() || page.next == token || read > LARGEST_LISTING {
+                return Err(ResolveProblem::Endless { pages, keys });
             }
             token = page.next;
         }
-        Err(ResolveProblem::Endless { pages: MOST_PAGES, keys: keys.len() })
+        Err(ResolveProblem::Endless { pages: MOST_PAGES, keys })
     }
 
     async fn resolve_hosted(

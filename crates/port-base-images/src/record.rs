@@ -123,15 +123,17 @@ impl BaseImage {
         Some(recorded.rebased(directory))
     }
 
-    /// The same bundle in the directory that it was found in. Paths that were recorded outside their bundle stay as they are,
-    /// and [`BaseImage::is_contained`] says so.
+    /// The same bundle in the directory that it was found in, whose name is its id: locks are by directory, and a copy of a bundle
+    /// is another one. Paths that were recorded outside their bundle stay as they are, and [`BaseImage::is_contained`] says so.
     fn rebased(self, directory: &Path) -> Self {
         let found = |path: &Path| {
             let relative = path.strip_prefix(&self.bundle_dir).unwrap_or(path);
             artifact_name::inside(directory, relative).unwrap_or_else(|| path.to_owned())
         };
         let (kernel_image_path, rootfs_path) = (found(&self.kernel_image_path), found(&self.rootfs_path));
-        Self { bundle_dir: directory.to_owned(), kernel_image_path, rootfs_path, ..self }
+        let name = directory.file_name().and_then(std::ffi::OsStr::to_str);
+        let bundle_id = name.and_then(|name| name.parse().ok()).unwrap_or(self.bundle_id);
+        Self { bundle_id, bundle_dir: directory.to_owned(), kernel_image_path, rootfs_path, ..self }
     }
 
     /// Whether both files lie inside the bundle (acceptance S-93).
@@ -167,4 +169,4 @@ impl BaseImage {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

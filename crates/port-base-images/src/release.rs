@@ -13,14 +13,18 @@ fn parts(text: &str) -> Option<[&str; 3]> {
     numbers.iter().all(digits).then_some(numbers)
 }
 
+/// The longest version, in bytes. It becomes part of a directory's name.
+const LONGEST: usize = 32;
+
 /// Whether a text looks like `vX.Y.Z` (acceptance S-71).
 pub(crate) fn is_version(text: &str) -> bool {
-    parts(text).is_some()
+    text.len() <= LONGEST && parts(text).is_some()
 }
 
 /// The CI line of a release: its first two components (acceptance S-39).
 pub(crate) fn line_of(version: &str) -> Option<String> {
-    parts(version).map(|[major, minor, _]| format!("v{major}.{minor}"))
+    let [major, minor, _] = parts(version).filter(|_| is_version(version))?;
+    Some(format!("v{major}.{minor}"))
 }
 
 /// The version that the releases page led to (acceptance S-44): the address must end in `/releases/tag/vX.Y.Z`.
@@ -50,6 +54,7 @@ mod tests {
             ("v1..1", None),
             ("v1.15.1.2", None),
             ("v١.١.١", None),
+            ("v1.15.100000000000000000000000000", None),
             ("", None),
         ] {
             assert_eq!(line_of(version).as_deref(), line, "{version}");

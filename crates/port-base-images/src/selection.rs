@@ -4,6 +4,11 @@ use std::cmp::Ordering;
 
 use crate::natural;
 
+/// Whether a key may be chosen at all, so that nobody has to keep the others.
+pub(crate) fn is_candidate(key: &str) -> bool {
+    kernel_version(key).is_some() || [".squashfs", ".ext4"].iter().any(|suffix| is_ubuntu(key, suffix))
+}
+
 /// The kernel with the highest version; of equal ones the last by text.
 pub(crate) fn kernel(keys: &[String]) -> Option<&str> {
     let candidates = keys.iter().filter_map(|key| kernel_version(key).map(|version| (version, key.as_str())));

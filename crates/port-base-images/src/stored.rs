@@ -5,7 +5,6 @@ use port_content::limit;
 use port_layout::{Manifest, native};
 use port_model::{Architecture, Bundle, Component, ComponentFormat, ComponentKind, Digest};
 
-use crate::artifact_name;
 use crate::boot_arguments::boot_arguments;
 use crate::bundle_id::BundleId;
 use crate::error::{BaseImageError, ManifestReadProblem, PrepareProblem};
@@ -22,9 +21,8 @@ pub(crate) const ACCESS: [&str; 2] = ["writable", "read-only"];
 
 /// The id of the bundle that a reference becomes for an architecture.
 pub fn id_of_reference(reference: &str, architecture: Architecture) -> BundleId {
-    let text = format!("registry-{}-{architecture}", artifact_name::plain(reference));
-    // It begins with a letter and has plain characters only.
-    BundleId::plain(text)
+    // As plain text `a/b_c` and `a/b/c` would be one.
+    BundleId::told_apart(&format!("registry-{architecture}-{reference}"), reference)
 }
 
 /// What a bundle is called in the store of the cache.

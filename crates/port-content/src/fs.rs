@@ -34,6 +34,12 @@ impl FsError {
         self.source.kind() == io::ErrorKind::NotFound
     }
 
+    /// Whether nothing may be written there, or there is no room for it, while what is there can be read.
+    pub fn is_write_refused(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(self.source.kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+    }
+
     /// Whether a disk could not give back what it holds: another copy is the remedy, not another attempt.
     pub fn is_damage(&self) -> bool {
         self.operation == "read" && is_damage(&self.source)

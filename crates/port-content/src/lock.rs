@@ -33,6 +33,19 @@ pub fn lock(path: &Path, mode: Mode) -> Result<Lock, FsError> {
     Ok(Lock(file))
 }
 
+/// Waits for the shared lock at `path`, where the file may be one that can only be read: then it has to be there.
+pub fn lock_to_read(path: &Path) -> Result<Lock, FsError> {
+    match lock(path, Mode::Shared) {
+        Err(error) if error.is_write_refused() => {
+            // What it says is that nothing may be written there, rather than that a lock is missing.
+            let (file, _) = fs::open_regular(path).map_err(|_| error)?;
+            file.lock_shared().context("lock", path)?;
+            Ok(Lock(file))
+        }
+        locked => locked,
+    }
+}
+
 /// Takes the lock if nobody stands in the way, else `None`.
 pub fn try_lock(path: &Path, mode: Mode) -> Result<Option<Lock>, FsError> {
     let file = open(path)?;
@@ -90,6 +103,8 @@ fn open(path: &Path) -> Result<File, FsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::witness::{Step, Witness, seen_by};
+    use std::rc::Rc;
 
     #[test]
     fn one_gathers_at_a_time_and_nothing_stays_behind() {
@@ -110,6 +125,31 @@ mod tests {
             }
         });
         assert!(fs::read_dir(target.parent().unwrap()).unwrap().is_empty());
+    }
+
+    /// Refuses the first opening, as a file system does that takes no writing.
+    struct ReadOnly(std::cell::Cell<bool>);
+
+    impl Witness for ReadOnly {
+        fn sees(&self, step: &Step<'_>) -> std::io::Result<Option<usize>> {
+            match step {
+                Step::Open(_) if !self.0.replace(true) => Err(std::io::ErrorKind::ReadOnlyFilesystem.into()),
+                _ => Ok(None),
+            }
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_written_a_lock_that_is_there_is_shared() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let read_only = || seen_by(Rc::new(ReadOnly(false.into())), || lock_to_read(&path));
+        assert!(read_only().unwrap_err().is_write_refused(), "none is there");
+        drop(lock(&path, Mode::Exclusive).unwrap());
+        let locked = read_only().unwrap();
+        assert!(try_lock(&path, Mode::Exclusive).unwrap().is_none());
+        drop(locked);
+        assert!(try_lock(&path, Mode::Exclusive).unwrap().is_some());
     }
 
     #[test]

@@ -109,9 +109,11 @@ impl Client {
 
     /// Sends a request; what comes back has a head.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, Cut> {
-        request.send().await.map_err(|error| match error.is_connect() {
-            true => Cut::NoAnswer(describe(error)),
-            false => Cut::Again(describe(error)),
+        request.send().await.map_err(|error| match error {
+            error if error.is_connect() => Cut::NoAnswer(describe(error)),
+            // An answer, and the next one will be the same.
+            error if error.is_redirect() => Cut::Final(Failure::Redirect { source: describe(error) }),
+            error => Cut::Again(describe(error)),
         })
     }
 

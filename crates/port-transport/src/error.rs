@@ -35,6 +35,13 @@ pub enum Failure {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The server answered with redirects that Port does not follow: too many, or from https to http.
+    #[error("the server leads where Port does not follow")]
+    Redirect {
+        /// Where it led.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The server answered that it will not.
     #[error("the server answered {status}")]
     Status {
@@ -83,6 +90,6 @@ pub enum Failure {
 impl Failure {
     /// Whether another source of the same thing may do better: nothing wrong was sent, it just was not had.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Status { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Status { .. } | Self::Redirect { .. })
     }
 }

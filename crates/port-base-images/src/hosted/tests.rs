@@ -160,6 +160,8 @@ fn s_76_s_77_s_78_checksums_and_sizes() {
 fn s_79_a_file_name_is_a_plain_base_name() {
     let bad = ["", ".", "..", "a/b", "../a", "a b", "ä", "a\u{0}"].map(|name| json!(name));
     refused("/kernel/fileName", &bad, "`kernel.fileName` is `");
+    refused("/kernel/fileName", &[json!("a".repeat(201))], "`kernel.fileName` is `aaa");
+    assert!(checked(&with("/kernel/fileName", json!("a".repeat(200)))).is_ok());
     let found = checked(&with("/kernel/fileName", json!(".kernel-6_1"))).unwrap();
     assert_eq!(found.kernel.file_name, ".kernel-6_1");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn sample(directory: &Path) -> BaseImage {
+pub(crate) fn sample(directory: &Path) -> BaseImage {
     BaseImage {
         preset: Preset::Latest,
         arch: Architecture::X86_64,
@@ -94,9 +94,12 @@ fn su_8_s_67_sources_are_told_apart_by_their_type() {
 #[test]
 fn s_32_c_31_a_bundle_that_was_moved_has_its_files_where_it_is_found() {
     let root = tempfile::tempdir().unwrap();
-    sample(Path::new("/elsewhere/old-name")).write(root.path()).unwrap();
-    let found = BaseImage::read(root.path()).unwrap();
-    assert_eq!(found, sample(root.path()));
+    let directory = root.path().join("new-name");
+    sample(Path::new("/elsewhere/old-name")).write(&directory).unwrap();
+    let found = BaseImage::read(&directory).unwrap();
+    // Locks are by directory: two with one id would have one lock.
+    let expected = BaseImage { bundle_id: "new-name".parse().unwrap(), ..sample(&directory) };
+    assert_eq!(found, expected);
     assert!(found.is_contained());
 }
 

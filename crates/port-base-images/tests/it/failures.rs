@@ -1,11 +1,11 @@
 //! Faults on the way: what they say, and what they leave.
 
-use port_base_images::{CacheUse, Request};
+use port_base_images::{CacheUse, Preset, Request};
 use port_content::hashing::digest_of;
 use port_testkit::mirror::{Fault, Mirror};
 use serde_json::json;
 
-use crate::world::{KERNEL, ROOTFS, World, failure, latest, read};
+use crate::world::{KERNEL, ROOTFS, World, failure, latest, of, read};
 
 const ROOT_KEY: &str = "ubuntu-24.04.squashfs";
 
@@ -27,6 +27,38 @@ async fn s_25_s_88_s_89_a_failure_leaves_no_bundle_and_names_id_and_cause() {
     assert_eq!(world.bundles(), Vec::<String>::new());
     world.mirror().heal();
     world.bundle(&latest()).await;
+}
+
+#[tokio::test]
+async fn a_redirect_that_is_not_followed_is_an_answer_and_the_cache_stands_in_for_none() {
+    let world = World::new();
+    world.bundle(&latest()).await;
+    let loop_ = world.mirror().releases_url();
+    world.mirror().fault("/releases/latest", Fault::Redirect(loop_));
+    world.mirror().take_requests();
+    let (code, message) = failure(&world, &latest()).await;
+    assert_eq!(code, "VERSION_FETCH_FAILED");
+    assert!(message.contains("more than 5 redirects"), "{message}");
+    assert!(world.mirror().take_requests().len() <= 6, "nobody asks again");
+}
+
+#[tokio::test]
+async fn what_cannot_be_evicted_keeps_nobody_from_another_bundle() {
+    let mut world = World::new();
+    world.options.max_stored_images = "1".parse().unwrap();
+    let first = world.bundle(&latest()).await;
+    let lock = world.cache().join(".locks").join(format!("{}.use", first.bundle_id));
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::create_dir(&lock).unwrap();
+    world.mirror().put_pair("v1.7", "x86_64", KERNEL, ROOTFS);
+    let ensured = world.ensure(&of(Preset::Lts)).await.unwrap();
+    assert_eq!(ensured.evicted, []);
+    assert_eq!(world.bundles().len(), 2);
+    let heard = world.heard();
+    assert!(
+        heard.iter().any(|said| said.contains("beyond the maximum are kept") && said.contains(".use")),
+        "{heard:?}"
+    );
 }
 
 #[tokio::test]

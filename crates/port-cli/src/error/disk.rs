@@ -5,6 +5,13 @@ use std::io;
 
 use port_registry::{Kind, RegistryError};
 
+/// Whether the end of a chain of causes is that there is no room.
+pub(super) fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    let mut chain = std::iter::successors(Some(error), |error| (**error).source());
+    chain.any(|error| error.downcast_ref::<io::Error>().is_some_and(|error| kinds.contains(&error.kind())))
+}
+
 /// What may help against the operating system's refusal at the end of a chain of causes, if that is what is there.
 pub(super) fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);

@@ -192,6 +192,19 @@ fn su_7_a_writable_root_is_written_for_one_run_alone() {
 }
 
 #[test]
+fn without_a_command_the_roots_shell_is_on_the_console() {
+    let Some((_mirror, project)) = world() else { return };
+    let _one = GUEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // The end of the input is the end of the shell, and that of the machine.
+    let said = "echo a$((6*7))b; cat /etc/debian_version; touch /x || echo read-only\n";
+    let ran = project.port_reading(&["run", "--base-image", "latest"], said);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(ran.stdout.contains("a42b"), "{ran}");
+    assert!(ran.stdout.lines().any(|line| line.trim_end() == "read-only"), "{ran}");
+    assert!(is_sound(&project));
+}
+
+#[test]
 fn c_32_a_base_image_that_runs_is_not_evicted() {
     let Some((mirror, project)) = world() else { return };
     let _one = GUEST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
