@@ -1,12 +1,15 @@
 //! Named points at which tests kill or fail the real program, to see what a crash leaves behind.
 //!
 //! `PORT_FAILPOINT=name=kill` kills the process with SIGKILL there, `name=error` makes the step fail; `name=kill:3`
-//! does so at the third pass. The command line arms it once at start ([`arm`]); without it, a failpoint
+//! does so at the third pass. `PORT_FAILPOINT=disk=WORD:7` breaks the seventh step of [`crate::witness`], whatever it is: `kill`, or as disks
+//! fail (`io`, `full`, `short`, `flush`). The command line arms it once at start ([`arm`]); without it, a failpoint
 //! costs one atomic load.
 
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::witness::{self, Breaker, Fault};
 
 static ARMED: OnceLock<Armed> = OnceLock::new();
 
@@ -33,6 +36,9 @@ pub const ALL: &[&str] = &[
     "swap.after-exchange",
 ];
 
+/// The name of any step.
+const DISK: &str = "disk";
+
 /// Arms one failpoint, from `name=kill` or `name=error`, each with `:N` for the Nth pass.
 ///
 /// # Errors
@@ -42,6 +48,12 @@ pub fn arm(text: &str) -> Result<(), String> {
         || format!("`{text}` is not a failpoint: expected `name=kill` or `name=error`, and `:N` after it");
     let (name, action) = text.split_once('=').ok_or_else(wrong)?;
     let (action, pass) = action.split_once(':').unwrap_or((action, "1"));
+    let again = || "a failpoint is armed already".to_owned();
+    if name == DISK {
+        let fault = Fault::parse(action).ok_or_else(wrong)?;
+        let number = pass.parse().ok().filter(|number| *number > 0).ok_or_else(wrong)?;
+        return witness::break_any(Breaker::new(fault, number)).then_some(()).ok_or_else(again);
+    }
     let action = match action {
         "kill" => Action::Kill,
         "error" => Action::Error,
@@ -52,7 +64,7 @@ pub fn arm(text: &str) -> Result<(), String> {
         return Err(format!("`{name}` is not a failpoint: expected one of {}", ALL.join(", ")));
     }
     let armed = Armed { name: name.to_owned(), action, passes: AtomicU32::new(passes) };
-    ARMED.set(armed).map_err(|_| "a failpoint is armed already".to_owned())
+    ARMED.set(armed).map_err(|_| again())
 }
 
 /// Dies or fails here if this point is armed.

@@ -6,14 +6,21 @@
 //!
 //! Invariant: a step that its witness refuses does not happen.
 
+mod breaker;
+
 use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many threads have a witness.
+pub use breaker::{Breaker, Fault};
+
+/// How many threads have a witness, and one more where the process has.
 static WITNESSES: AtomicUsize = AtomicUsize::new(0);
+/// Whom every thread tells.
+static OF_ALL: OnceLock<Breaker> = OnceLock::new();
 
 thread_local! {
     static WITNESS: RefCell<Option<Rc<dyn Witness>>> = const { RefCell::new(None) };
@@ -66,13 +73,22 @@ pub fn seen_by<T>(witness: Rc<dyn Witness>, work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Breaks a step of this process, whichever thread takes it; says whether it is the first to be asked for.
+pub(crate) fn break_any(breaker: Breaker) -> bool {
+    let is_first = OF_ALL.set(breaker).is_ok();
+    WITNESSES.fetch_add(usize::from(is_first), Ordering::Relaxed);
+    is_first
+}
+
 /// Tells this thread's witness; says how many bytes are to be written, where it is not all.
 pub(crate) fn tell(step: &Step<'_>) -> io::Result<Option<usize>> {
     if WITNESSES.load(Ordering::Relaxed) == 0 {
         return Ok(None);
     }
-    let witness = WITNESS.with(|it| it.borrow().clone());
-    witness.map_or(Ok(None), |witness| witness.sees(step))
+    if let Some(witness) = WITNESS.with(|it| it.borrow().clone()) {
+        return witness.sees(step);
+    }
+    OF_ALL.get().map_or(Ok(None), |breaker| breaker.sees(step))
 }
 
 #[cfg(test)]
