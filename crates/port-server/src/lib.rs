@@ -3,9 +3,9 @@
 //! ```text
 //!  connection ─► server ─► app ─► gate (who is it?) ─► distribution  /v2/   ┐
 //!                           │                          hosted        /v1/   ├─► catalog ─► storage
-//!                           └─► observe (one record)   /healthz, /readyz    ┘   (blobs,     (folder;
-//!                                                                                manifests,  an object
-//!                                                                                tags, …)    store next)
+//!                           └─► observe (one record)   /healthz, /readyz    ┘   (blobs,     (folder,
+//!                                                                                manifests,  bucket)
+//!                                                                                tags, …)
 //! ```
 //!
 //! The seams, each a trait with nothing of HTTP in it:

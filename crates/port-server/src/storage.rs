@@ -10,6 +10,7 @@
 
 mod folder;
 mod key;
+mod s3;
 
 use std::pin::Pin;
 use std::time::SystemTime;
@@ -20,6 +21,9 @@ use futures_util::Stream;
 
 pub use folder::Folder;
 pub use key::{Key, KeyError};
+pub use s3::{
+    AddressError, Bucket, Credentials, Endpoint, OpenError, Region, S3, S3Settings, SCHEME, Transport,
+};
 
 /// Bytes of an object as they are read, in large pieces.
 pub type ByteStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -144,6 +148,16 @@ pub struct StagedUpload {
 pub trait Storage: Send + Sync + 'static {
     /// What it is, for logs.
     fn describe(&self) -> String;
+
+    /// How many bytes it likes to get at once, of an upload that has `at` bytes.
+    fn piece(&self, _at: u64) -> u64 {
+        1 << 20
+    }
+
+    /// Removes what a kill left that no listing shows. Asked for now and then.
+    async fn tidy(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
 
     /// Whether it can be written now.
     async fn ready(&self) -> Result<(), StorageError>;

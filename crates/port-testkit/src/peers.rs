@@ -24,7 +24,7 @@ const HTPASSWD: &str = "peer:$2y$05$abcdefghijklmnopqrstuua6datlK8HpGgak7MvATzFm
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Another process may take a free port between finding and binding it.
-const TRIES: usize = 5;
+pub(crate) const TRIES: usize = 5;
 
 /// A registry's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +235,7 @@ fn certify(directory: &Path) -> Option<()> {
 }
 
 /// Waits until something speaks HTTP there; a server with TLS says in plain HTTP that it wants TLS.
-fn answers(address: &str, child: &mut Child) -> bool {
+pub(crate) fn answers(address: &str, child: &mut Child) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if child.try_wait().unwrap().is_some() {

@@ -4,7 +4,7 @@
 //! A [`Hook`] sees the head of every request first and can answer in the registry's place, cut either direction, or let
 //! it pass. What a cut upload brought stays in its session, as good registries do it.
 
-mod server;
+pub(crate) mod server;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

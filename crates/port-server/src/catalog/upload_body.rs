@@ -3,9 +3,6 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
-/// How much is written at once, in bytes.
-const PIECE: usize = 1024 * 1024;
-
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
@@ -26,7 +23,7 @@ pub enum BodyError {
 /// A body as it arrives.
 pub type BodyStream = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, BodyError>> + Send>>;
 
-/// The next large piece; empty at the end. What came before an error is given first.
+/// The next piece, of `size` bytes or a little more; empty at the end. What came before an error is given first.
 pub(super) struct Pieces {
     body: BodyStream,
     error: Option<BodyError>,
@@ -38,12 +35,12 @@ impl Pieces {
         Self { body, error: None, ended: false }
     }
 
-    pub(super) async fn next(&mut self) -> Result<Bytes, BodyError> {
+    pub(super) async fn next(&mut self, size: u64) -> Result<Bytes, BodyError> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
         let mut piece = BytesMut::new();
-        while !self.ended && piece.len() < PIECE {
+        while !self.ended && (piece.len() as u64) < size {
             match self.body.next().await {
                 Some(Ok(bytes)) => piece.extend_from_slice(&bytes),
                 Some(Err(error)) if piece.is_empty() => {

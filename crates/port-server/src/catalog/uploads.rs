@@ -184,7 +184,7 @@ impl Catalog {
         let upload = keys::upload(id.as_str());
         let mut pieces = Pieces::new(body);
         let limit = self.largest_blob(repository);
-        let mut next = pieces.next().await?;
+        let mut next = pieces.next(self.storage.piece(offset)).await?;
         while !next.is_empty() {
             let piece = next;
             let length = piece.len() as u64;
@@ -195,7 +195,7 @@ impl Catalog {
             let (written, hashed, following) = tokio::join!(
                 self.storage.append(&upload, offset, piece.clone()),
                 hashed(&mut hasher, piece, follows),
-                pieces.next(),
+                pieces.next(self.storage.piece(offset + length)),
             );
             if written? == Outcome::Refused {
                 *hasher = Hasher::default();

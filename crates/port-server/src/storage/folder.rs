@@ -9,12 +9,14 @@
 //! CRASH: a kill leaves a hidden temporary file, which nobody lists, or an upload with the bytes that arrived.
 //! NOTE: a version is the digest of a document's bytes, so that a write that changed nothing disturbs nobody.
 
+mod hot;
 mod reading;
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,6 +25,8 @@ use port_content::lock::{self, Mode};
 use port_content::{FsError, atomic, fs};
 use rustix::io::Errno;
 
+use self::hot::Hot;
+use self::reading::Readers;
 use super::{
     ByteRange, Child, Condition, Content, Document, Key, Outcome, StagedUpload, Storage, StorageError,
     StorageErrorKind,
@@ -39,6 +43,8 @@ const MODE: u32 = 0o444;
 #[derive(Debug, Clone)]
 pub struct Folder {
     root: Arc<PathBuf>,
+    hot: Hot,
+    readers: Readers,
 }
 
 impl Folder {
@@ -48,7 +54,7 @@ impl Folder {
     /// Where the folder cannot be made.
     pub fn open(root: &Path) -> Result<Self, FsError> {
         fs::create_dir_all(root)?;
-        Ok(Self { root: Arc::new(root.to_owned()) })
+        Ok(Self { root: Arc::new(root.to_owned()), hot: Hot::default(), readers: Readers::default() })
     }
 
     fn object(&self, key: &Key) -> PathBuf {
@@ -111,6 +117,15 @@ impl Folder {
         fs::Context::context(io::Write::write_all(&mut file, bytes), "write", &path)?;
         file.commit()?;
         Ok(Outcome::Done)
+    }
+
+    fn read_anew(&self, key: &Key, path: &Path, limit: u64) -> Result<Option<Document>, FsError> {
+        let before = reading::identity(path);
+        let found = reading::document(path, limit)?;
+        if let Some(document) = &found {
+            self.hot.note(key, before, reading::identity(path), document, Instant::now());
+        }
+        Ok(found)
     }
 
     fn remove(&self, key: &Key, condition: &Condition) -> Result<Outcome, FsError> {
@@ -248,12 +263,18 @@ impl Storage for Folder {
 
     async fn open(&self, key: &Key, range: Option<ByteRange>) -> Result<Option<Content>, StorageError> {
         let path = self.object(key);
-        self.run("read", key, move |_| reading::content(&path, range)).await
+        self.run("read", key, move |folder| reading::content(&path, range, &folder.readers)).await
     }
 
     async fn read(&self, key: &Key, limit: u64) -> Result<Option<Document>, StorageError> {
         let path = self.object(key);
-        self.run("read", key, move |_| reading::document(&path, limit)).await
+        // NOTE: one look at a file that was read a moment ago blocks nobody, and costs less than another thread.
+        let kept = self.hot.get(key, || reading::identity(&path));
+        if let Some(document) = kept.filter(|document| document.bytes.len() as u64 <= limit) {
+            return Ok(Some(document));
+        }
+        let owned = key.clone();
+        self.run("read", key, move |folder| folder.read_anew(&owned, &path, limit)).await
     }
 
     async fn put(&self, key: &Key, bytes: Bytes, condition: Condition) -> Result<Outcome, StorageError> {
@@ -317,7 +338,7 @@ impl Storage for Folder {
 
     async fn open_upload(&self, upload: &Key) -> Result<Option<Content>, StorageError> {
         let path = self.staged(upload);
-        self.run("read", upload, move |_| reading::content(&path, None)).await
+        self.run("read", upload, move |folder| reading::content(&path, None, &folder.readers)).await
     }
 
     async fn finish_upload(&self, upload: &Key, size: u64, key: &Key) -> Result<Outcome, StorageError> {

@@ -305,7 +305,7 @@ fn entry(media_type: &str, digest: &str, bytes: &[u8]) -> String {
     entry.to_string()
 }
 
-fn read_head(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+pub(crate) fn read_head(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split(' ');
@@ -320,7 +320,7 @@ fn read_head(reader: &mut BufReader<TcpStream>) -> Option<Request> {
 }
 
 /// Reads as much as comes; returns how much it was.
-fn read_some(reader: &mut impl std::io::Read, buffer: &mut [u8]) -> usize {
+pub(crate) fn read_some(reader: &mut impl std::io::Read, buffer: &mut [u8]) -> usize {
     let mut filled = 0;
     while filled < buffer.len() {
         match reader.by_ref().read(&mut buffer[filled..]) {

@@ -7,6 +7,7 @@ use crate::storage::{Condition, StorageError};
 impl Collection<'_> {
     /// Drops uploads at which nobody was for long, and sessions without bytes.
     pub(super) async fn uploads(&mut self) -> Result<(), StorageError> {
+        self.catalog.storage.tidy().await?;
         let mut after: Option<String> = None;
         loop {
             let page = self.catalog.storage.uploads(after.as_deref(), PAGE).await?;
