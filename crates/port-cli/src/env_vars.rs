@@ -44,6 +44,17 @@ pub const DOCKER_AUTH_CONFIG: &str = "DOCKER_AUTH_CONFIG";
 /// A credential file in podman's format, before the usual ones.
 pub const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 
+/// Who signs requests to a bucket (`--storage s3://…`).
+pub const AWS_ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+/// What they are signed with.
+pub const AWS_SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+/// The token of the session that both are good for, if they are of one.
+pub const AWS_SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+/// The bucket's region; the first that is set.
+pub const S3_REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+/// The S3 server; the first that is set.
+pub const S3_ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+
 /// Where kraft keeps what it runs; its packages are in `oci` below it.
 pub const KRAFTKIT_RUNTIME_DIR: &str = "KRAFTKIT_RUNTIME_DIR";
 

@@ -3,7 +3,7 @@
 use port_content::FsError;
 use port_server::audit::AuditError;
 use port_server::gate::TokenError;
-use port_server::storage::StorageError;
+use port_server::storage::{AddressError, OpenError, StorageError};
 use port_server::{ServeError, TlsError};
 
 use super::{CommandError, Exit};
@@ -29,6 +29,30 @@ impl From<FsError> for CommandError {
 impl From<StorageError> for CommandError {
     fn from(error: StorageError) -> Self {
         Self::of(&error, Exit::Failed, vec![])
+    }
+}
+
+impl From<AddressError> for CommandError {
+    fn from(error: AddressError) -> Self {
+        let hints = match &error {
+            AddressError::Plain { .. } => {
+                vec!["on a network that only this server is on, `--s3-plain-http` allows it".to_owned()]
+            }
+            _ => vec![],
+        };
+        Self::of(&error, Exit::Usage, hints)
+    }
+}
+
+impl From<OpenError> for CommandError {
+    fn from(error: OpenError) -> Self {
+        let hints = match &error {
+            OpenError::Unsafe { .. } => {
+                vec!["a server with conditional writes is needed (docs/control-plane.md, \"Storage in a bucket\")".to_owned()]
+            }
+            _ => vec![],
+        };
+        Self::of(&error, Exit::Failed, hints)
     }
 }
 

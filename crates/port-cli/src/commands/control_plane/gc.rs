@@ -1,8 +1,5 @@
 //! `port control-plane gc`: a round of garbage collection now, beside a server that runs or without one.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use clap::Args;
 use port_server::catalog::collect::{Round, Sweep};
 use port_server::catalog::{Catalog, Sparse, Verdict};
@@ -10,7 +7,7 @@ use port_server::maintenance::verify_all;
 use serde::Serialize;
 
 use super::edge::clock;
-use super::place::Place;
+use super::place::{Place, StorageFlags};
 use super::upkeep::Upkeep;
 use crate::args::Global;
 use crate::error::{CommandError, Exit};
@@ -22,9 +19,8 @@ pub struct Arguments {
     /// Which control plane of `port.toml`.
     #[arg(long, value_name = "NAME")]
     control_plane: String,
-    /// The folder that keeps everything, in place of `.port/hosted/<NAME>`.
-    #[arg(long, value_name = "DIRECTORY")]
-    storage: Option<PathBuf>,
+    #[command(flatten)]
+    storage: StorageFlags,
     /// Read every blob again, and put aside those whose bytes are wrong.
     #[arg(long)]
     scrub: bool,
@@ -56,7 +52,7 @@ struct Rotten {
 /// Collects once.
 pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), CommandError> {
     let place = Place::find(&arguments.control_plane, arguments.storage, global, ui)?;
-    let catalog = Catalog::new(Arc::new(place.folder()?), Sparse::Refused);
+    let catalog = Catalog::new(place.storage().await?, Sparse::Refused);
     let mut scrubbed = Scrubbed::default();
     if arguments.scrub {
         let each = |digest: &port_model::Digest, verdict: &Verdict| scrubbed.add(digest, verdict);

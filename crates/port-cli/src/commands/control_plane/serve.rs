@@ -1,7 +1,6 @@
 //! `port control-plane serve` (acceptance P-17): from the configuration and the flags to a running server.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,13 +8,12 @@ use port_config::{ControlPlane, TokenSource};
 use port_ops::Workspace;
 use port_server::catalog::Sparse;
 use port_server::gate::{AnonymousPull, Tokens};
-use port_server::storage::{Folder, Storage};
 use port_server::{Server, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::edge::{EdgeFlags, clock};
 use super::log::Log;
-use super::place;
+use super::place::{self, StorageFlags};
 use super::upkeep::MaintenanceFlags;
 use crate::args::Global;
 use crate::commands::workspace;
@@ -31,9 +29,8 @@ pub struct Arguments {
     /// Where to listen; port 0 is any free one.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7040")]
     bind: SocketAddr,
-    /// The folder that keeps everything, in place of `.port/hosted/<NAME>`.
-    #[arg(long, value_name = "DIRECTORY")]
-    storage: Option<PathBuf>,
+    #[command(flatten)]
+    storage: StorageFlags,
     /// Let everybody read without a token.
     #[arg(long)]
     anonymous_pull: bool,
@@ -53,8 +50,7 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), Co
     let plane = found.map_err(port_ops::OpsError::from)?;
     let token = token(plane, &workspace)?;
     let anonymous = if arguments.anonymous_pull { AnonymousPull::Allowed } else { AnonymousPull::Refused };
-    let root = place::root(plane, arguments.storage);
-    let storage: Arc<dyn Storage> = Arc::new(Folder::open(&root)?);
+    let storage = place::open(plane, &arguments.storage).await?;
     let (audience, header) = (&plane.audience, &plane.auth.header);
     let gate = Tokens::open(Arc::clone(&storage), &token, audience, header, anonymous, clock()).await?;
     let settings = Settings {

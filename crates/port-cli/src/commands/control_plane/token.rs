@@ -1,15 +1,12 @@
 //! `port control-plane token`: tokens with scopes, kept in the storage. They need no server: every server on that storage knows them at
 //! once, and knows no more what was revoked.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use jiff::{SpanRelativeTo, Timestamp};
 use port_server::gate::{Grant, TokenDraft, TokenId, TokenRecord, TokenStore};
 use serde::Serialize;
 
-use super::place::Place;
+use super::place::{Place, StorageFlags};
 use crate::args::Global;
 use crate::error::{CommandError, Exit};
 use crate::ui::{self, Ui};
@@ -31,9 +28,8 @@ pub struct PlaceFlags {
     /// Which control plane of `port.toml`.
     #[arg(long, value_name = "NAME")]
     control_plane: String,
-    /// The folder that keeps everything, in place of `.port/hosted/<NAME>`.
-    #[arg(long, value_name = "DIRECTORY")]
-    storage: Option<PathBuf>,
+    #[command(flatten)]
+    storage: StorageFlags,
 }
 
 /// Arguments of create.
@@ -115,15 +111,15 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<(), Comman
     }
 }
 
-fn open(flags: PlaceFlags, global: &Global, ui: Ui) -> Result<(Place, TokenStore), CommandError> {
+async fn open(flags: PlaceFlags, global: &Global, ui: Ui) -> Result<(Place, TokenStore), CommandError> {
     let place = Place::find(&flags.control_plane, flags.storage, global, ui)?;
-    let store = TokenStore::new(Arc::new(place.folder()?));
+    let store = TokenStore::new(place.storage().await?);
     Ok((place, store))
 }
 
 async fn create(arguments: Create, global: &Global, ui: Ui) -> Result<(), CommandError> {
     let now = Timestamp::now();
-    let (place, store) = open(arguments.place, global, ui)?;
+    let (place, store) = open(arguments.place, global, ui).await?;
     let expires = arguments.expires.map(|text| until(&text, now)).transpose()?;
     let audience = place.plane.audience.clone();
     let draft = TokenDraft { name: arguments.name, audience, grants: arguments.scopes, expires };
@@ -139,7 +135,7 @@ async fn create(arguments: Create, global: &Global, ui: Ui) -> Result<(), Comman
 
 async fn list(flags: PlaceFlags, global: &Global, ui: Ui) -> Result<(), CommandError> {
     let now = Timestamp::now();
-    let (place, store) = open(flags, global, ui)?;
+    let (place, store) = open(flags, global, ui).await?;
     let tokens = store.list().await?;
     // One storage may serve several control planes.
     let own = tokens.into_iter().filter(|record| record.audience == place.plane.audience);
@@ -154,7 +150,7 @@ async fn list(flags: PlaceFlags, global: &Global, ui: Ui) -> Result<(), CommandE
 }
 
 async fn revoke(arguments: Revoke, global: &Global, ui: Ui) -> Result<(), CommandError> {
-    let (place, store) = open(arguments.place, global, ui)?;
+    let (place, store) = open(arguments.place, global, ui).await?;
     if !store.revoke(&arguments.id).await? {
         let message = format!("`{}` has no token {}", place.plane.name, arguments.id);
         return Err(
