@@ -339,10 +339,17 @@ fn update(error: &UpdateError) -> (Exit, Option<String>) {
             (Exit::NotFound, Some(hint.to_owned()))
         }
         UpdateError::Registry(error) => (registry(error.kind()), registry::hint(error)),
+        UpdateError::Media(error) => {
+            let (exit, hints) = copy(error);
+            (exit, hints.into_iter().next())
+        }
+        UpdateError::Web(_) => (Exit::Unreachable, None),
         UpdateError::Gone { .. }
         | UpdateError::Size { .. }
         | UpdateError::Files(_)
         | UpdateError::Documents(_)
+        | UpdateError::Latest(_)
+        | UpdateError::Blocks(_)
         | UpdateError::Restless { .. } => (Exit::Failed, None),
     }
 }

@@ -23,6 +23,9 @@ pub const DELTA_FILE_NAME: &str = "vnd.port.delta.file-name";
 /// Port: on a delta, how many bytes it has.
 pub const DELTA_SIZE: &str = "vnd.port.delta.size";
 
+/// Port: what a release's kernel is started with.
+pub const RELEASE_BOOT_ARGUMENTS: &str = "vnd.port.release.boot-arguments";
+
 /// KubeSolo OS: the release's version, `v0.3.0` (acceptance O-9).
 pub const KUBESOLO_VERSION: &str = "io.kubesolo.os.version";
 /// KubeSolo OS: the channel, `stable` (O-10).

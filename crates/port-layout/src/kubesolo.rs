@@ -8,7 +8,9 @@ mod publish;
 mod read;
 
 pub use crate::oci::Blob;
-pub use publish::{IndexPart, PublishError, encode, encode_index, extend_index, single_tag};
+pub use publish::{
+    Extra, IndexPart, PublishError, encode, encode_index, encode_with, extend_index, single_tag,
+};
 pub use read::{Resolved, decode, resolve, select};
 
 use port_model::{Architecture, Component, ComponentFormat, ComponentKind, FileName};
@@ -21,6 +23,9 @@ use crate::oci::{Annotations, Descriptor};
 pub const KERNEL_NAME: &str = "vmlinuz";
 /// The file that the initramfs layer is staged as (acceptance O-34).
 pub const INITRAMFS_NAME: &str = "kubesolo-os.gz";
+
+/// The file that Port's root file system layer is staged as.
+pub const ROOT_NAME: &str = "rootfs.img";
 
 /// What a release says of itself. A field that it does not say is empty (acceptance O-15).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,6 +84,12 @@ pub struct Release {
     pub kernel: Descriptor,
     /// The initramfs's blob.
     pub initramfs: Descriptor,
+    /// The root file system's blob, where Port published one.
+    pub root_filesystem: Option<Descriptor>,
+    /// Its block index.
+    pub root_index: Option<Descriptor>,
+    /// What the kernel is to be started with, where the publisher says it; empty where not.
+    pub boot_arguments: String,
     /// Layers of other types (acceptance O-8), for the caller to say.
     pub ignored: Vec<Descriptor>,
 }

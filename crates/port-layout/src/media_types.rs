@@ -24,6 +24,10 @@ pub const UNKNOWN_CONFIG: &str = "application/vnd.unknown.config.v1+json";
 pub const KUBESOLO_KERNEL: &str = "application/vnd.kubesolo.os.kernel.v1+octet-stream";
 /// KubeSolo OS: an initramfs layer (acceptance O-7).
 pub const KUBESOLO_INITRAMFS: &str = "application/vnd.kubesolo.os.initramfs.v1+gzip";
+/// A release's root file system, raw, beside KubeSolo's two layers, whose agent leaves others alone.
+pub const RELEASE_ROOT: &str = "application/vnd.port.release.root-filesystem.v1";
+/// The block index of that root file system (docs/formats/block-index.md).
+pub const RELEASE_ROOT_INDEX: &str = "application/vnd.port.release.block-index.v1";
 /// Config blob of the native layout.
 pub const CONFIG: &str = "application/vnd.port.config.v1+json";
 /// Packed encoding: which block of an image comes from where.

@@ -4,6 +4,7 @@
 //! publish  kernel + initramfs ─► <version>-amd64      index  <version>-amd64 ┐
 //!          kernel + initramfs ─► <version>-arm64             <version>-arm64 ┴─► <version> ─► <channel>
 //! sign     <channel> or <version> ─► a numbered statement about it, signed
+//! promote  <channel> ─► the same blobs ─► another <channel>, signed for it
 //! check    <channel> or <version> ─► what it offers     fetch    the same ─► kernel, initramfs in a directory
 //! ```
 //!
@@ -15,12 +16,14 @@ mod check;
 mod error;
 mod fetch;
 mod index;
+mod promote;
 mod publish;
 mod sign;
 
 pub use error::UpdateError;
 pub use fetch::{CheckReport, FetchReport, FetchRequest, OfferedBlob, ReleaseFacts, check, fetch};
 pub use index::{IndexReport, IndexRequest, IndexedPart, index};
+pub use promote::{PromoteReport, PromoteRequest, promote};
 pub use publish::{PublishReport, PublishRequest, PublishedBlob, publish};
 pub use sign::{SignReleaseReport, SignReleaseRequest, sign_release};
 
@@ -77,7 +80,11 @@ impl Publisher {
     }
 }
 
+/// A tag; or a digest, where it has the form of one, which no tag has.
 fn tag(text: &str) -> Result<TagOrDigest, UpdateError> {
+    if let Ok(digest) = text.parse() {
+        return Ok(TagOrDigest::Digest(digest));
+    }
     Ok(TagOrDigest::Tag(text.parse()?))
 }
 

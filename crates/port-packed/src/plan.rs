@@ -14,7 +14,7 @@ use crate::map::{Map, Pack};
 use crate::segments::Segment;
 
 /// Ranges nearer than this are fetched as one: asking again costs more than the bytes between.
-const GAP: u64 = 256 * 1024;
+pub(crate) const GAP: u64 = 256 * 1024;
 /// A pack is fetched whole when at least this many percent of it are needed.
 const WHOLE_PERCENT: u64 = 75;
 

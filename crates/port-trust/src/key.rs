@@ -82,6 +82,16 @@ impl PublicKey {
         Ok(Self::ed25519(key))
     }
 
+    /// An Ed25519 key from its 32 bytes, as some publish it.
+    ///
+    /// # Errors
+    /// As [`Self::from_pem`].
+    pub fn from_ed25519(bytes: &[u8; 32]) -> Result<Self, KeyError> {
+        // RFC 8410: SEQUENCE { SEQUENCE { OID 1.3.101.112 } BIT STRING of 32 bytes }.
+        const HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        Self::from_der(&[&HEAD[..], &bytes[..]].concat())
+    }
+
     pub(crate) fn p256(key: p256::ecdsa::VerifyingKey) -> Self {
         // A point that was checked always has a DER form.
         let der = key.to_public_key_der().map(|document| document.as_bytes().to_vec()).unwrap_or_default();

@@ -66,6 +66,8 @@ pub struct Config {
     pub server: Option<String>,
     /// `registry`: a registry's repository.
     pub registry: Option<String>,
+    /// `media`: an OCI image layout, a directory or a tar archive, in place of the registry.
+    pub media: Option<PathBuf>,
     /// `tag`: what is followed there; the channel where it says nothing.
     pub tag: Option<String>,
     /// `channel`.
@@ -100,6 +102,10 @@ pub struct Config {
     pub boot_loader_path: Option<PathBuf>,
     /// `unsigned = allowed`.
     pub unsigned: Unsigned,
+    /// `backoff_seconds`: how long the first wait after a failure is at most; 0 is none.
+    pub backoff_seconds: Option<u64>,
+    /// `reboot_command`: the program that boots this machine anew.
+    pub reboot_command: Option<PathBuf>,
 }
 
 /// A configuration that cannot be used.
@@ -148,9 +154,10 @@ pub enum ConfigError {
 }
 
 /// Every key.
-pub const KEYS: [&str; 19] = [
+pub const KEYS: [&str; 22] = [
     "server",
     "registry",
+    "media",
     "tag",
     "channel",
     "name",
@@ -168,6 +175,8 @@ pub const KEYS: [&str; 19] = [
     "boot_loader",
     "boot_loader_path",
     "unsigned",
+    "backoff_seconds",
+    "reboot_command",
 ];
 
 impl Config {
@@ -182,6 +191,7 @@ impl Config {
         Ok(Self {
             server: text("server"),
             registry: text("registry"),
+            media: path("media"),
             tag: text("tag"),
             channel: text("channel"),
             name: text("name"),
@@ -205,6 +215,8 @@ impl Config {
             )?
             .unwrap_or_default(),
             boot_loader_path: path("boot_loader_path"),
+            backoff_seconds: value(&entries, "backoff_seconds", "a number of seconds", |it| it.parse().ok())?,
+            reboot_command: path("reboot_command"),
             unsigned: value(&entries, "unsigned", "`allowed` or `refused`", |it| match it {
                 "allowed" => Some(Unsigned::Allowed),
                 "refused" => Some(Unsigned::Refused),

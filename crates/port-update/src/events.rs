@@ -9,6 +9,7 @@ use port_content::atomic;
 use port_content::fs::{self, FsError};
 use serde::Serialize;
 
+use crate::failure::Class;
 use crate::machine::{Event, Phase};
 use crate::record::Record;
 
@@ -24,6 +25,7 @@ struct Line<'a> {
     attempt: Option<u64>,
     version: Option<&'a str>,
     digest: Option<String>,
+    class: Option<Class>,
     error: Option<&'a str>,
 }
 
@@ -41,6 +43,10 @@ pub fn append(path: &Path, record: &Record, from: Phase, event: &Event, time: u6
         attempt: attempt.map(|attempt| attempt.number),
         version: attempt.map(|attempt| attempt.target.version.as_str()),
         digest: attempt.map(|attempt| attempt.target.digest.to_string()),
+        class: match event {
+            Event::Failed(class) | Event::Refused(class) => Some(*class),
+            _ => None,
+        },
         error: matches!(event, Event::Failed(_) | Event::Refused(_))
             .then_some(record.last_error.as_deref())
             .flatten(),

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 use port_model::{Architecture, Digest};
 
+use crate::backoff;
 use crate::failure::Class;
 use crate::release::ReleaseStatement;
 use crate::version::Version;
@@ -189,6 +190,33 @@ pub fn window(window: Window, now: u64) -> Option<Decision> {
         None => None,
     };
     Some(Decision::Deferred { reason: "outside the maintenance window".to_owned(), until })
+}
+
+/// Who else has a say in when: asked before any network is used, and of whatever may be taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits<'a> {
+    /// When the machine may be disturbed.
+    pub window: Window,
+    /// Who holds updates up.
+    pub inhibitor: Option<&'a str>,
+    /// Until when it waits after a failure.
+    pub until: Option<u64>,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
+/// Why nothing begins now; nothing where somebody forces it.
+pub fn waits(waits: &Waits<'_>, Moment(now): Moment, force: Force) -> Option<Decision> {
+    if force == Force::Skip {
+        return None;
+    }
+    let held = waits.inhibitor.map(|who| (format!("held up by {who}"), None));
+    let failed = || {
+        let until = backoff::lasts(waits.until, now)?;
+        Some((format!("the last {} tries failed", waits.failures.max(1)), Some(until)))
+    };
+    let deferred = |(reason, until)| Decision::Deferred { reason, until };
+    window(waits.window, now).or_else(|| held.or_else(failed).map(deferred))
 }
 
 #[cfg(test)]

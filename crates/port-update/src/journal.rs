@@ -9,8 +9,8 @@ use port_content::{FsError, lock};
 
 use crate::events;
 use crate::failure::Class;
-use crate::machine::{Effect, Event, Illegal, Phase, step};
-use crate::record::{Found, Record};
+use crate::machine::{Effect, Event, Illegal, Phase, Target, step};
+use crate::record::{Denial, Found, Record};
 use crate::slots::Evidence;
 
 /// A transition that did not happen.
@@ -86,8 +86,15 @@ impl Journal {
         let mut next = self.record.clone();
         next.last_time = next.last_time.max(now);
         let before = self.record.state.phase;
+        let tried = next.state.attempt.as_ref().map(|attempt| attempt.target.clone());
+        let left = tried.or_else(|| next.state.committed.clone());
         next.state = state;
         note(&mut next, before, event, now);
+        if let Some(target) = left.filter(|target| self.is_denied_now(&next, target)) {
+            let reason = format!("it was {before} and is left: {}", reason(&next));
+            let denial = Denial { version: Some(target.version), reason, at: now };
+            next.denials.insert(target.digest, denial);
+        }
         next.save(&self.path)?;
         self.record = next;
         // The log is for people: an update does not fail for it.
@@ -127,9 +134,20 @@ impl Journal {
         self.save()
     }
 
+    fn is_denied_now(&self, next: &Record, target: &Target) -> bool {
+        next.state.denied.contains(&target.digest) && !self.record.state.denied.contains(&target.digest)
+    }
+
     fn save(&mut self) -> Result<(), JournalError> {
         Ok(self.record.save(&self.path)?)
     }
+}
+
+fn reason(record: &Record) -> &str {
+    record
+        .last_error
+        .as_deref()
+        .unwrap_or("it did not boot as far as its health check, or an operator went back")
 }
 
 /// What goes along with a transition.
@@ -138,6 +156,7 @@ fn note(next: &mut Record, before: Phase, event: &Event, now: u64) {
     match phase {
         Phase::Available if before == Phase::Checking => next.attempt_began = Some(now),
         Phase::Staged => next.told = false,
+        Phase::Idle if before == Phase::Blocked => next.blocked_by = None,
         Phase::Soaking if before != Phase::Soaking => next.soaking_since = Some(now),
         Phase::Trial => next.soaking_since = None,
         Phase::Committed if *event == Event::Soaked => {

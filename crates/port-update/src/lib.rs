@@ -16,6 +16,7 @@ pub mod failure;
 pub mod gates;
 pub mod inhibit;
 pub mod journal;
+pub mod latest;
 pub mod machine;
 pub mod metrics;
 pub mod record;

@@ -31,10 +31,13 @@ pub fn render(record: &Record, evidence: Option<&Evidence>) -> String {
     let attacks = attacks.map(|class| (format!("{{kind=\"{class}\"}}"), count(class)));
     family("attacks_total", "counter", &attacks.collect::<Vec<_>>());
     family("bytes_total", "counter", &one(record.counts.bytes));
+    family("resumed_bytes_total", "counter", &one(record.counts.resumed_bytes));
+    family("denied_releases", "gauge", &one(state.denied.len() as u64));
     family("rollbacks_total", "counter", &one(state.rollbacks));
     family("floor_epoch", "gauge", &one(state.floor_epoch));
     family("last_attempt_timestamp", "gauge", &one(record.attempt_began.unwrap_or(0)));
     family("last_success_timestamp", "gauge", &one(record.last_success.unwrap_or(0)));
+    family("waits_until_timestamp", "gauge", &one(state.until.unwrap_or(0)));
     family("statement_expires_timestamp", "gauge", &one(record.statement_expires.unwrap_or(0)));
     family("time_to_commit_seconds", "gauge", &one(record.counts.time_to_commit.unwrap_or(0)));
     if let Some(evidence) = evidence {

@@ -8,12 +8,14 @@ use std::path::Path;
 
 use port_content::{FsError, atomic, fs};
 use port_layout::json;
+use port_model::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Class;
 use crate::gates::Memory;
 use crate::machine::{Attempt, Event, Phase, State};
 use crate::slots::{Evidence, Header};
+use crate::version::Version;
 
 const VERSION: u32 = 1;
 /// The largest record that is read, in bytes.
@@ -42,9 +44,30 @@ pub struct Record {
     pub statement_expires: Option<u64>,
     /// What the last failure was, in words.
     pub last_error: Option<String>,
+    /// Who holds updates up, while somebody does.
+    #[serde(default)]
+    pub blocked_by: Option<String>,
+    /// Of what is denied, what is known of why.
+    #[serde(default)]
+    pub denials: BTreeMap<Digest, Denial>,
     /// What was counted.
     pub counts: Counts,
 }
+
+/// Why a release is denied here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denial {
+    /// Its version, where that is known.
+    pub version: Option<Version>,
+    /// What happened.
+    pub reason: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
+}
+
+/// The most releases that are denied: what a statement withdraws beyond is not remembered.
+pub const MOST_DENIED: usize = 8192;
 
 /// What only grows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +77,9 @@ pub struct Counts {
     pub failures: BTreeMap<Class, u64>,
     /// Bytes that were fetched.
     pub bytes: u64,
+    /// Bytes that need not be fetched, since an earlier try or an earlier release had them.
+    #[serde(default)]
+    pub resumed_bytes: u64,
     /// Seconds from the beginning of the last attempt to its commit.
     pub time_to_commit: Option<u64>,
 }
@@ -120,6 +146,23 @@ impl Record {
             state.attempt = Some(Attempt { number: 1, target, transitions: 0, reboots: 0, unhealthy: 0 });
         }
         record
+    }
+
+    /// Remembers what a release that is believed withdraws.
+    pub fn withdraw(&mut self, denies: &[Digest], by: &Version, now: u64) {
+        for digest in denies {
+            if self.state.denied.len() >= MOST_DENIED || !self.state.denied.insert(digest.clone()) {
+                continue;
+            }
+            let denial = Denial { version: None, reason: format!("withdrawn by {by}"), at: now };
+            self.denials.insert(digest.clone(), denial);
+        }
+    }
+
+    /// An operator takes a denial back; says whether there was one.
+    pub fn allow(&mut self, digest: &Digest) -> bool {
+        self.denials.remove(digest);
+        self.state.denied.remove(digest)
     }
 
     /// What the gates ask about.

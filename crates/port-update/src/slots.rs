@@ -105,11 +105,11 @@ pub trait BootPointer: std::fmt::Debug {
     /// [`SlotError`] where it cannot be read; then nobody acts.
     fn read(&self) -> Result<BootState, SlotError>;
 
-    /// Tries `slot` with the next boots.
+    /// Tries `slot`, which holds what `header` says, with the next boots, and starts its kernel with the arguments of its release.
     ///
     /// # Errors
     /// [`SlotError`]; it says what it said before.
-    fn arm(&self, slot: SlotName, tries: u32) -> Result<(), SlotError>;
+    fn arm(&self, slot: SlotName, tries: u32, header: &Header) -> Result<(), SlotError>;
 
     /// Keeps `slot`: it is what boots, and no trial is left.
     ///
@@ -194,6 +194,8 @@ impl Slots {
         let slot = evidence.idle();
         let directory = self.directory(slot);
         fs::create_dir_all(&directory)?;
+        // A directory that was just made has no name yet that outlives a power cut, however well its files are flushed.
+        fs::sync_dir(&self.root)?;
         Header::remove(&directory)?;
         // CRASH: from here until the header is written, this slot is nothing, and nobody arms it.
         clear(&directory, set)?;
@@ -227,24 +229,25 @@ impl Slots {
     /// # Errors
     /// [`SlotError`] where the slot does not hold `target`, whole.
     pub fn arm(&self, target: &Target, tries: u32) -> Result<(), SlotError> {
-        self.check(target)?;
+        let header = self.check(target)?;
         let evidence = self.look()?;
         if evidence.boot.running != evidence.boot.kept {
             return Err(SlotError::NotSettled { boot: evidence.boot });
         }
-        self.pointer.arm(evidence.idle(), tries.max(1))
+        self.pointer.arm(evidence.idle(), tries.max(1), &header)
     }
 
-    /// Whether the slot that does not run holds `target`, by reading all of it.
+    /// What the slot that does not run holds, where that is `target`, by reading all of it.
     ///
     /// # Errors
-    /// [`SlotError`] where it does not.
-    pub fn check(&self, target: &Target) -> Result<(), SlotError> {
+    /// [`SlotError`] where it is not.
+    pub fn check(&self, target: &Target) -> Result<Header, SlotError> {
         let evidence = self.look()?;
         let slot = evidence.idle();
         let header = evidence.header(slot).filter(|header| header.target.digest == target.digest);
         let header = header.ok_or_else(|| SlotError::NotStaged { slot, expected: target.digest.clone() })?;
-        header.parts.iter().try_for_each(|part| read_back(&self.directory(slot), part))
+        header.parts.iter().try_for_each(|part| read_back(&self.directory(slot), part))?;
+        Ok(header.clone())
     }
 
     /// Keeps what runs.
@@ -264,14 +267,25 @@ impl Slots {
     /// # Errors
     /// [`SlotError`] where that slot holds nothing whole.
     pub fn turn_back(&self) -> Result<SlotName, SlotError> {
+        let to = self.way_back()?;
+        self.pointer.keep(to)?;
+        Ok(to)
+    }
+
+    /// The slot that is the way back, by reading all of it.
+    ///
+    /// # Errors
+    /// [`SlotError`] where there is none that is whole.
+    pub fn way_back(&self) -> Result<SlotName, SlotError> {
         let evidence = self.look()?;
         let boot = evidence.boot;
         let to = if boot.running != boot.kept || boot.trial.is_some() { boot.kept } else { evidence.idle() };
-        // A slot from before there were headers may be what is kept; what was never kept must show one.
-        if to != boot.kept && evidence.header(to).is_none() {
-            return Err(SlotError::NothingThere { slot: to });
+        match evidence.header(to) {
+            Some(header) => header.parts.iter().try_for_each(|part| read_back(&self.directory(to), part))?,
+            // A slot from before there were headers may be what is kept; what was never kept must show one.
+            None if to == boot.kept => {}
+            None => return Err(SlotError::NothingThere { slot: to }),
         }
-        self.pointer.keep(to)?;
         Ok(to)
     }
 }

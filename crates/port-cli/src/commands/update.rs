@@ -3,9 +3,12 @@
 mod agent;
 mod apply;
 mod boot;
+mod check;
 mod fetch;
+mod follow;
 mod index;
 mod publish;
+mod release;
 mod sign;
 mod status;
 
@@ -30,20 +33,27 @@ pub enum Command {
     /// Compose the index of a release from what is published, and move its channel there.
     #[command(disable_version_flag = true)]
     Index(index::Arguments),
-    /// Say which release a tag offers; nothing is fetched.
-    Check(fetch::Offer),
+    /// Say which release is offered, and whether this machine takes it; nothing is fetched.
+    Check(check::Arguments),
     /// Fetch the kernel and the initramfs of the release that a tag offers.
     Fetch(fetch::Arguments),
     /// Sign what a tag leads to as a numbered release.
     Sign(sign::Arguments),
+    /// Releases and their channels.
+    #[command(subcommand)]
+    Release(release::Command),
     /// Bring the release that this machine follows into the slot that does not run.
     Apply(apply::Arguments),
     /// Let the next boot try what was brought.
-    Activate(boot::Activate),
+    Activate(boot::Boot),
     /// Ask whether what runs is well, and keep it, or take the way back.
     Healthcheck(boot::Healthcheck),
     /// Let the next boot be of what ran before.
-    Rollback(boot::Rollback),
+    Rollback(boot::Boot),
+    /// Say that what runs is good, after no slot was, and let updates go on.
+    Repair(boot::Repair),
+    /// Let releases be taken again that were left, or withdrawn.
+    Allow(status::Allow),
     /// Say where the update of this machine is.
     Status(status::Arguments),
     /// Say the same for Prometheus.
@@ -55,13 +65,16 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<u8, Comman
     match command {
         Command::Publish(arguments) => publish::run(arguments, global, ui).await.map(|()| 0),
         Command::Index(arguments) => index::run(arguments, global, ui).await.map(|()| 0),
-        Command::Check(offer) => fetch::check(offer, global, ui).await.map(|()| 0),
+        Command::Check(arguments) => check::run(arguments, global, ui).await,
         Command::Fetch(arguments) => fetch::run(arguments, global, ui).await.map(|()| 0),
         Command::Sign(arguments) => sign::run(arguments, global, ui).await,
+        Command::Release(command) => release::run(command, global, ui).await,
         Command::Apply(arguments) => apply::run(arguments, global, ui).await,
-        Command::Activate(arguments) => boot::activate(&arguments, ui),
+        Command::Activate(arguments) => boot::activate(arguments, ui).await,
         Command::Healthcheck(arguments) => boot::healthcheck(arguments, ui).await,
-        Command::Rollback(arguments) => boot::rollback(&arguments, ui),
+        Command::Rollback(arguments) => boot::rollback(arguments, ui).await,
+        Command::Repair(arguments) => boot::repair(&arguments, ui),
+        Command::Allow(arguments) => status::allow(&arguments, ui),
         Command::Status(arguments) => status::status(&arguments, ui),
         Command::Metrics(arguments) => status::metrics(&arguments, ui),
     }

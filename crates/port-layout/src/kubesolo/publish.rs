@@ -4,10 +4,13 @@
 
 use port_model::Architecture;
 
-use super::{INITRAMFS_NAME, KERNEL_NAME, Metadata};
-use crate::annotations::{KUBESOLO_CHANNEL, KUBESOLO_VERSION, TITLE};
+use super::{INITRAMFS_NAME, KERNEL_NAME, Metadata, ROOT_NAME};
+use crate::annotations::{KUBESOLO_CHANNEL, KUBESOLO_VERSION, RELEASE_BOOT_ARGUMENTS, TITLE};
 use crate::index::{Entry, IndexDocument};
-use crate::media_types::{KUBESOLO_INITRAMFS, KUBESOLO_KERNEL, OCI_INDEX, OCI_MANIFEST, UNKNOWN_ARTIFACT};
+use crate::media_types::{
+    KUBESOLO_INITRAMFS, KUBESOLO_KERNEL, OCI_INDEX, OCI_MANIFEST, RELEASE_ROOT, RELEASE_ROOT_INDEX,
+    UNKNOWN_ARTIFACT,
+};
 use crate::native::Encoded;
 use crate::oci::{self, Annotations, Blob, Descriptor, Index, Manifest, Platform};
 use crate::port_v1;
@@ -72,6 +75,17 @@ pub fn single_tag(version: &str, architecture: Architecture) -> String {
     format!("{version}-{}", architecture.oci_name())
 }
 
+/// What a release has besides KubeSolo's two files. KubeSolo's agent does not see it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// The root file system.
+    pub root_filesystem: Option<Blob>,
+    /// Its block index.
+    pub root_index: Option<Blob>,
+    /// What the kernel is to be started with; nothing is said where it is empty.
+    pub boot_arguments: String,
+}
+
 /// Writes one architecture's manifest, in the shape of `oras push`. The architecture's annotation is set here.
 ///
 /// # Errors
@@ -82,13 +96,29 @@ pub fn encode(
     kernel: &Blob,
     initramfs: &Blob,
 ) -> Result<Encoded, PublishError> {
+    encode_with(metadata, architecture, (kernel, initramfs), &Extra::default())
+}
+
+/// The same, with what Port's agent takes besides.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_with(
+    metadata: &Metadata,
+    architecture: Architecture,
+    (kernel, initramfs): (&Blob, &Blob),
+    extra: &Extra,
+) -> Result<Encoded, PublishError> {
     check(metadata, architecture)?;
     let files = [
-        ("kernel", KUBESOLO_KERNEL, KERNEL_NAME, kernel),
-        ("initramfs", KUBESOLO_INITRAMFS, INITRAMFS_NAME, initramfs),
+        ("kernel", KUBESOLO_KERNEL, KERNEL_NAME, Some(kernel)),
+        ("initramfs", KUBESOLO_INITRAMFS, INITRAMFS_NAME, Some(initramfs)),
+        ("root file system", RELEASE_ROOT, ROOT_NAME, extra.root_filesystem.as_ref()),
+        ("block index", RELEASE_ROOT_INDEX, "rootfs.img.blocks", extra.root_index.as_ref()),
     ];
     let mut layers = Vec::with_capacity(files.len());
     for (file, media_type, title, blob) in files {
+        let Some(blob) = blob else { continue };
         if blob.size == 0 {
             return Err(PublishError::EmptyFile { file });
         }
@@ -97,6 +127,10 @@ pub fn encode(
         layers.push(layer);
     }
     let said = Metadata { architecture: architecture.oci_name().to_owned(), ..metadata.clone() };
+    let mut annotations = said.to_annotations();
+    if !extra.boot_arguments.is_empty() {
+        annotations.insert(RELEASE_BOOT_ARGUMENTS.to_owned(), extra.boot_arguments.clone());
+    }
     let manifest = Manifest {
         schema_version: 2,
         media_type: OCI_MANIFEST.to_owned(),
@@ -104,7 +138,7 @@ pub fn encode(
         config: port_v1::empty_config(),
         layers,
         subject: None,
-        annotations: said.to_annotations(),
+        annotations,
     };
     Ok(Encoded { config: port_v1::EMPTY_CONFIG.to_vec(), manifest: oci::to_bytes(&manifest) })
 }

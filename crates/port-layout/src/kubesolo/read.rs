@@ -6,9 +6,9 @@
 use port_model::Architecture;
 
 use super::{KubesoloError, Metadata, Release};
-use crate::annotations::KUBESOLO_ARCHITECTURE;
+use crate::annotations::{KUBESOLO_ARCHITECTURE, RELEASE_BOOT_ARGUMENTS};
 use crate::document::{self, Document, DocumentError, DocumentKind};
-use crate::media_types::{KUBESOLO_INITRAMFS, KUBESOLO_KERNEL};
+use crate::media_types::{KUBESOLO_INITRAMFS, KUBESOLO_KERNEL, RELEASE_ROOT, RELEASE_ROOT_INDEX};
 use crate::oci::{Descriptor, Index, Manifest};
 
 /// What a tag leads to.
@@ -138,7 +138,22 @@ fn release(manifest: Manifest, tag: &str, architecture: Architecture) -> Result<
     let mut ignored = manifest.layers;
     let kernel = take(&mut ignored, tag, KUBESOLO_KERNEL)?;
     let initramfs = take(&mut ignored, tag, KUBESOLO_INITRAMFS)?;
-    Ok(Release { metadata, architecture, kernel, initramfs, ignored })
+    let mut maybe = |media_type| match ignored.iter().any(|layer| layer.media_type == media_type) {
+        true => take(&mut ignored, tag, media_type).map(Some),
+        false => Ok(None),
+    };
+    let (root_filesystem, root_index) = (maybe(RELEASE_ROOT)?, maybe(RELEASE_ROOT_INDEX)?);
+    let boot_arguments = manifest.annotations.get(RELEASE_BOOT_ARGUMENTS).cloned().unwrap_or_default();
+    Ok(Release {
+        metadata,
+        architecture,
+        kernel,
+        initramfs,
+        root_filesystem,
+        root_index,
+        boot_arguments,
+        ignored,
+    })
 }
 
 fn take(

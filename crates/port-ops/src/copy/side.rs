@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,12 +42,15 @@ impl Side {
             Place::Registry { registry, repository, .. } => {
                 Ok(Self::Registry(client.repository(registry, repository)?))
             }
-            Place::Layout { directory, .. } => {
-                let layout = Layout::open(directory)?;
-                let referrers = layout.referrers()?;
-                Ok(Self::Layout { layout: Arc::new(layout), referrers })
-            }
+            Place::Layout { directory, .. } => Self::layout(directory),
         }
+    }
+
+    /// An image layout that is read.
+    pub(crate) fn layout(directory: &Path) -> Result<Self, CopyError> {
+        let layout = Layout::open(directory)?;
+        let referrers = layout.referrers()?;
+        Ok(Self::Layout { layout: Arc::new(layout), referrers })
     }
 
     /// The side that is written.

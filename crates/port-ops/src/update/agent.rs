@@ -8,34 +8,39 @@
 //! Invariant: every step is an event that the journal has on disk before its effects begin, and what a boot says is taken in first.
 
 mod apply;
+mod blocks;
 mod boot;
+mod bytes;
+mod consider;
 mod error;
+mod media;
 pub(super) mod offer;
+mod origin;
+mod web;
 
 use std::path::{Path, PathBuf};
 
-use port_model::Architecture;
+use port_model::{Architecture, Digest};
+use port_update::gates::{self, Decision, Force, Moment, Waits};
+use port_update::inhibit::inhibitor;
 use port_update::machine::Phase;
 use port_update::slots::Evidence;
 use port_update::window::Window;
 use port_update::{Device, Found, Journal, Record, Slots, Version, metrics, waves};
 use serde::Serialize;
 
-use super::{Publisher, RepositoryPlace};
 use crate::trust::Policies;
 
 pub use apply::{ApplyReport, Outcome, apply};
-pub use boot::{BootReport, HealthChecks, activate, healthcheck, rollback};
+pub use boot::{BootReport, HealthChecks, activate, healthcheck, reboot, repair, rollback};
+pub use consider::{Considered, Verdict, consider};
 pub use error::AgentError;
+pub use origin::Origin;
 
 /// Where releases come from, and whose are taken.
 pub struct Followed {
-    /// How the registry is reached.
-    pub registry: Publisher,
-    /// The repository.
-    pub place: RepositoryPlace,
-    /// The tag.
-    pub tag: String,
+    /// Where.
+    pub origin: Origin,
     /// Whose signatures count.
     pub trust: Trust,
 }
@@ -70,6 +75,8 @@ pub struct Profile {
     pub window: Window,
     /// Where inhibitors lie.
     pub inhibit_directory: Option<PathBuf>,
+    /// How long the first wait after a failure is at most, in seconds; 0 is none.
+    pub backoff_seconds: u64,
 }
 
 /// The time, and the boot.
@@ -119,18 +126,59 @@ impl Agent {
         &self.found
     }
 
-    fn device(&self, profile: &Profile, evidence: &Evidence) -> Device {
-        let running = evidence.header(evidence.boot.running).map(|header| header.target.version.clone());
-        Device {
-            name: profile.name.clone(),
-            channel: profile.channel.clone(),
-            architecture: profile.architecture,
-            variant: profile.variant.clone(),
-            current: running.or_else(|| profile.current.clone()),
-            place: waves::place(&profile.seed),
-            window: profile.window,
-        }
+    /// Whether the way back is being taken, which a boot ends.
+    pub fn is_going_back(&self) -> bool {
+        self.journal.phase() == Phase::RollingBack
     }
+
+    /// Takes denials back: these, or all where none is named. Says which there were.
+    ///
+    /// # Errors
+    /// [`AgentError`]; the record is as it was.
+    pub fn allow(&mut self, digests: &[Digest]) -> Result<Vec<Digest>, AgentError> {
+        let denied = &self.journal.record().state.denied;
+        let wanted = |digest: &&Digest| digests.is_empty() || digests.contains(digest);
+        let found: Vec<Digest> = denied.iter().filter(wanted).cloned().collect();
+        self.journal.remember(|record| {
+            for digest in &found {
+                record.allow(digest);
+            }
+        })?;
+        Ok(found)
+    }
+}
+
+fn device(profile: &Profile, evidence: &Evidence) -> Device {
+    let running = evidence.header(evidence.boot.running).map(|header| header.target.version.clone());
+    Device {
+        name: profile.name.clone(),
+        channel: profile.channel.clone(),
+        architecture: profile.architecture,
+        variant: profile.variant.clone(),
+        current: running.or_else(|| profile.current.clone()),
+        place: waves::place(&profile.seed),
+        window: profile.window,
+    }
+}
+
+/// What keeps a machine from beginning now.
+fn waits(
+    profile: &Profile,
+    record: &Record,
+    now: u64,
+    force: Force,
+) -> Result<(Option<String>, Option<Decision>), AgentError> {
+    let directory = profile.inhibit_directory.as_deref().filter(|_| force == Force::No);
+    let inhibitor = directory.map(inhibitor).transpose()?.flatten();
+    let state = &record.state;
+    let waits = Waits {
+        window: profile.window,
+        inhibitor: inhibitor.as_deref(),
+        until: state.until.filter(|_| state.phase == Phase::Failed),
+        failures: state.failures,
+    };
+    let decision = gates::waits(&waits, Moment(now), force);
+    Ok((inhibitor, decision))
 }
 
 /// Where it is, without touching anything.

@@ -21,6 +21,14 @@ pub(super) fn release(metadata: &Metadata) -> Result<(), UpdateError> {
     Ok(())
 }
 
+/// As the release statement has them, so that what is published can be signed.
+pub(super) fn boot_arguments(text: &str) -> Result<(), UpdateError> {
+    if text.len() <= 2048 && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(field("boot arguments", "at most 2048 bytes of printable text", text))
+}
+
 /// Both become tags of one repository, so neither may look like the other, or like one architecture's tag.
 pub(super) fn version_and_channel(version: &str, channel: &str) -> Result<(), UpdateError> {
     if !is_version(version) {

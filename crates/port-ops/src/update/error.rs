@@ -3,7 +3,12 @@
 use port_content::FsError;
 use port_layout::kubesolo::{KubesoloError, PublishError};
 use port_model::{Digest, ReferenceError};
+use port_packed::PackedError;
 use port_registry::RegistryError;
+use port_transport::TransportError;
+use port_update::latest::LatestError;
+
+use crate::copy::CopyError;
 
 /// A release that is not published, or not fetched.
 #[derive(Debug, thiserror::Error)]
@@ -107,4 +112,34 @@ pub enum UpdateError {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The blocks of a root file system.
+    #[error(transparent)]
+    Blocks(#[from] PackedError),
+    /// A medium.
+    #[error(transparent)]
+    Media(Box<CopyError>),
+    /// A web server.
+    #[error(transparent)]
+    Web(#[from] TransportError),
+    /// What a web server says.
+    #[error(transparent)]
+    Latest(#[from] LatestError),
+}
+
+impl UpdateError {
+    /// Whether there is a release, and it is not for the machine that was asked about.
+    pub(super) fn is_for_others(&self) -> bool {
+        use KubesoloError as K;
+        matches!(self, Self::Documents(K::NoSuchArchitecture { .. } | K::ArchitectureDiffers { .. }))
+    }
+}
+
+impl From<CopyError> for UpdateError {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Registry(error) => Self::Registry(*error),
+            CopyError::Files(error) => Self::Files(error),
+            other => Self::Media(Box::new(other)),
+        }
+    }
 }

@@ -6,14 +6,16 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use port_content::{atomic, fs};
-use port_layout::kubesolo::{self, INITRAMFS_NAME, KERNEL_NAME, Metadata, Release, Resolved};
+use port_layout::kubesolo::{self, INITRAMFS_NAME, KERNEL_NAME, Metadata, ROOT_NAME, Release, Resolved};
 use port_layout::{Blob, Descriptor};
 use port_model::{Architecture, Digest};
 use port_registry::{Kind, Partial, Repository, TagOrDigest};
 use serde::Serialize;
 
 use super::{Publisher, RepositoryPlace, UpdateError, look, tag};
+use crate::copy::{CopyError, Side};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -41,6 +43,9 @@ pub struct CheckReport {
     pub kernel: OfferedBlob,
     /// The initramfs.
     pub initramfs: OfferedBlob,
+    /// The root file system, where the release has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_filesystem: Option<OfferedBlob>,
 }
 
 /// A release's metadata. What its publisher left out is empty.
@@ -79,12 +84,15 @@ pub struct FetchReport {
     pub kernel_path: PathBuf,
     /// The initramfs's file.
     pub initramfs_path: PathBuf,
+    /// The root file system's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_filesystem_path: Option<PathBuf>,
 }
 
 /// Says what the tag offers; no blob is fetched.
 pub async fn check(registry: &Publisher, request: &FetchRequest) -> Result<CheckReport, UpdateError> {
-    let repository = registry.repository(&request.place)?;
-    let Pinned { manifest, release, .. } = resolve(&repository, request).await?;
+    let side = Side::Registry(registry.repository(&request.place)?);
+    let Pinned { manifest, release, .. } = resolve(&side, &request.wanted()).await?;
     Ok(report(request, manifest, &release))
 }
 
@@ -95,9 +103,11 @@ pub async fn fetch(
     stage: &Path,
 ) -> Result<FetchReport, UpdateError> {
     let repository = registry.repository(&request.place)?;
-    let Pinned { manifest, release, .. } = resolve(&repository, request).await?;
+    let side = Side::Registry(repository.clone());
+    let Pinned { manifest, release, .. } = resolve(&side, &request.wanted()).await?;
     fs::create_dir_all(stage)?;
-    let parts = [(KERNEL_NAME, &release.kernel), (INITRAMFS_NAME, &release.initramfs)];
+    let mut parts = vec![(KERNEL_NAME, &release.kernel), (INITRAMFS_NAME, &release.initramfs)];
+    parts.extend(release.root_filesystem.as_ref().map(|blob| (ROOT_NAME, blob)));
     let mut partials = Vec::new();
     for (name, blob) in parts {
         partials.push((stage.join(name), bring(&repository, stage, name, blob).await?));
@@ -110,6 +120,7 @@ pub async fn fetch(
         offered: report(request, manifest, &release),
         kernel_path: stage.join(KERNEL_NAME),
         initramfs_path: stage.join(INITRAMFS_NAME),
+        root_filesystem_path: release.root_filesystem.map(|_| stage.join(ROOT_NAME)),
     })
 }
 
@@ -141,35 +152,84 @@ pub(super) struct Pinned {
     pub(super) release: Release,
 }
 
+/// Which release is to be found at a place.
+pub(super) struct Wanted<'a> {
+    /// The place, for people.
+    pub(super) place: String,
+    /// The tag; or a digest, which then is what it must be.
+    pub(super) tag: &'a str,
+    /// For which machine.
+    pub(super) architecture: Architecture,
+}
+
+impl FetchRequest {
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        Wanted { place: self.place.to_string(), tag: &self.tag, architecture: self.architecture }
+    }
+}
+
 /// The release behind the tag, through an index if it is one.
-pub(super) async fn resolve(repository: &Repository, request: &FetchRequest) -> Result<Pinned, UpdateError> {
-    let name = tag(&request.tag)?;
-    let found = look(repository, &name).await?.ok_or_else(|| UpdateError::NoSuchTag {
-        repository: request.place.to_string(),
-        tag: request.tag.clone(),
-    })?;
-    let declared = Some(found.media_type.as_str());
-    let root = Descriptor::new(&found.media_type, found.digest.clone(), found.bytes.len() as u64);
-    let entry = match kubesolo::resolve(&found.bytes, declared, &request.tag, request.architecture)? {
+pub(super) async fn resolve(side: &Side, wanted: &Wanted<'_>) -> Result<Pinned, UpdateError> {
+    let (tag, architecture) = (wanted.tag, wanted.architecture);
+    let found = named(side, tag).await?;
+    let (root, bytes) = found
+        .ok_or_else(|| UpdateError::NoSuchTag { repository: wanted.place.clone(), tag: tag.to_owned() })?;
+    let entry = match kubesolo::resolve(&bytes, Some(&root.media_type), tag, architecture)? {
         Resolved::Release(release) => {
-            return Ok(Pinned { root, manifest: found.digest, release: *release });
+            return Ok(Pinned { manifest: root.digest.clone(), root, release: *release });
         }
         Resolved::Entry(entry) => entry,
     };
-    let manifest = match repository.manifest(&TagOrDigest::Digest(entry.digest.clone())).await {
-        Err(error) if error.kind() == Kind::NotFound => {
-            return Err(UpdateError::Gone { tag: request.tag.clone(), digest: entry.digest });
+    let (media_type, bytes) = entry_bytes(side, &entry, tag).await?;
+    let release = kubesolo::decode(&bytes, Some(&media_type), tag, architecture)?;
+    Ok(Pinned { root, manifest: entry.digest, release })
+}
+
+/// What a tag or digest is at this moment; `None` where there is nothing.
+pub(super) async fn named(side: &Side, name: &str) -> Result<Option<(Descriptor, Bytes)>, UpdateError> {
+    let repository = match side {
+        Side::Registry(repository) => repository,
+        Side::Layout { layout, .. } => {
+            let found = match name.parse() {
+                Ok(digest) => layout.find_digest(&digest)?,
+                Err(_) => layout.find(name)?,
+            };
+            let Some(root) = found else { return Ok(None) };
+            let bytes = layout.document(&root)?;
+            return Ok(Some((root, bytes.into())));
         }
+    };
+    let found = look(repository, &tag(name)?).await?;
+    Ok(found.map(|found| {
+        let size = found.bytes.len() as u64;
+        (Descriptor::new(&found.media_type, found.digest, size), found.bytes)
+    }))
+}
+
+/// The manifest behind an entry of an index, with its media type.
+pub(super) async fn entry_bytes(
+    side: &Side,
+    entry: &Descriptor,
+    tag: &str,
+) -> Result<(String, Bytes), UpdateError> {
+    let gone = || UpdateError::Gone { tag: tag.to_owned(), digest: entry.digest.clone() };
+    let repository = match side {
+        Side::Registry(repository) => repository,
+        Side::Layout { layout, .. } => match layout.document(entry) {
+            Err(CopyError::NotFound { .. }) => return Err(gone()),
+            other => return Ok((entry.media_type.clone(), other?.into())),
+        },
+    };
+    let manifest = match repository.manifest(&TagOrDigest::Digest(entry.digest.clone())).await {
+        Err(error) if error.kind() == Kind::NotFound => return Err(gone()),
         other => other?,
     };
     let size = manifest.bytes.len() as u64;
     if size != entry.size {
-        let (tag, expected) = (request.tag.clone(), entry.size);
-        return Err(UpdateError::Size { tag, digest: entry.digest, expected, found: size });
+        let (tag, expected) = (tag.to_owned(), entry.size);
+        return Err(UpdateError::Size { tag, digest: entry.digest.clone(), expected, found: size });
     }
-    let declared = Some(manifest.media_type.as_str());
-    let release = kubesolo::decode(&manifest.bytes, declared, &request.tag, request.architecture)?;
-    Ok(Pinned { root, manifest: manifest.digest, release })
+    Ok((manifest.media_type, manifest.bytes))
 }
 
 fn report(request: &FetchRequest, manifest: Digest, release: &Release) -> CheckReport {
@@ -190,5 +250,6 @@ fn report(request: &FetchRequest, manifest: Digest, release: &Release) -> CheckR
         },
         kernel: offered(&release.kernel),
         initramfs: offered(&release.initramfs),
+        root_filesystem: release.root_filesystem.as_ref().map(offered),
     }
 }

@@ -77,7 +77,8 @@ pub async fn index(publisher: &Publisher, request: IndexRequest) -> Result<Index
     // Documents that cannot be written are refused here, where the reason is still a type.
     let fresh = kubesolo::encode_index(&parts)?;
     let channel_before = look(&repository, &tag(&request.channel)?).await?;
-    refuse_going_back(&request, channel_before.as_ref())?;
+    let going = (request.version.as_str(), request.channel.as_str());
+    refuse_going_back(going, request.overwrite, channel_before.as_ref())?;
     let merge = |existing: Option<&Manifest>| merged(&parts, &request, &fresh, existing);
     change(&repository, &request.version, &merge).await?;
     let index = follow(&repository, &request).await?;
@@ -149,7 +150,7 @@ fn same(tag: &str, field: &'static str, expected: &str, found: &str) -> Result<(
 type Written = Option<(String, Bytes)>;
 
 /// Changes what a tag has, whoever else does so at the same time.
-async fn change(
+pub(super) async fn change(
     repository: &Repository,
     text: &str,
     merge: port_registry::Merge<'_, UpdateError>,
@@ -212,20 +213,24 @@ fn entry<'a>(
 }
 
 /// A publishing job of an old release that runs once more must not lead machines back.
-fn refuse_going_back(request: &IndexRequest, channel: Option<&Manifest>) -> Result<(), UpdateError> {
-    let Some(there) = channel.filter(|_| !request.overwrite) else { return Ok(()) };
+pub(super) fn refuse_going_back(
+    (version, channel): (&str, &str),
+    overwrite: bool,
+    there: Option<&Manifest>,
+) -> Result<(), UpdateError> {
+    let Some(there) = there.filter(|_| !overwrite) else { return Ok(()) };
     let annotations = match document::read(&there.bytes, Some(&there.media_type)) {
         Ok(Document::Index(index)) => index.annotations,
         Ok(Document::Manifest(manifest)) => manifest.annotations,
         Err(source) => {
-            return Err(KubesoloError::Document { tag: request.channel.clone(), source }.into());
+            return Err(KubesoloError::Document { tag: channel.to_owned(), source }.into());
         }
     };
     let found = Metadata::from_annotations(&annotations).version;
-    if !check::is_older(&request.version, &found) {
+    if !check::is_older(version, &found) {
         return Ok(());
     }
-    let (channel, expected) = (request.channel.clone(), request.version.clone());
+    let (channel, expected) = (channel.to_owned(), version.to_owned());
     Err(UpdateError::ChannelBack { channel, expected, found })
 }
 
@@ -236,7 +241,7 @@ async fn follow(repository: &Repository, request: &IndexRequest) -> Result<Manif
         let index = repository.manifest(&version).await?;
         let entries = read_index(&index, &request.version)?;
         let merge = |channel: Option<&Manifest>| {
-            refuse_going_back(request, channel)?;
+            refuse_going_back((&request.version, &request.channel), request.overwrite, channel)?;
             let there = channel.is_some_and(|there| {
                 there.digest == index.digest || (!request.overwrite && is_longer(there, &entries, request))
             });

@@ -11,13 +11,18 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use port_content::FsError;
 use port_content::hashing::{digest_file, digest_of};
-use port_layout::kubesolo::{self, Blob, Metadata};
+use port_layout::kubesolo::{self, Blob, Extra, Metadata};
 use port_layout::media_types::OCI_MANIFEST;
 use port_model::{Architecture, Digest};
+use port_packed::Control;
+use port_packed::block_index::BlockIndex;
 use port_registry::{BlobSource, BlobUpload, Condition, Kind, Manifest, Pushed, Repository, TagOrDigest};
 use serde::Serialize;
 
 use super::{Publisher, RepositoryPlace, UpdateError, check, look, tag};
+
+/// A smaller root file system is fetched whole, as a file-system store does.
+const LEAST_INDEXED: u64 = 1 << 20;
 
 /// What is to be published.
 #[derive(Debug)]
@@ -30,6 +35,10 @@ pub struct PublishRequest {
     pub kernel: PathBuf,
     /// The initramfs's file.
     pub initramfs: PathBuf,
+    /// The root file system's file, raw, where the release has one.
+    pub root_filesystem: Option<PathBuf>,
+    /// What the kernel is to be started with; nothing is said where it is empty.
+    pub boot_arguments: String,
     /// What the release says of itself.
     pub metadata: Metadata,
     /// Whether another content of the tag is replaced.
@@ -57,6 +66,9 @@ pub struct PublishReport {
     pub kernel: PublishedBlob,
     /// The initramfs's layer.
     pub initramfs: PublishedBlob,
+    /// The root file system's layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_filesystem: Option<PublishedBlob>,
 }
 
 /// One file in the registry.
@@ -80,7 +92,18 @@ pub async fn publish(publisher: &Publisher, request: PublishRequest) -> Result<P
     check::release(&request.metadata)?;
     let kernel = hash(&request.kernel).await?;
     let initramfs = hash(&request.initramfs).await?;
-    let documents = kubesolo::encode(&request.metadata, request.architecture, &kernel, &initramfs)?;
+    check::boot_arguments(&request.boot_arguments)?;
+    let root = match &request.root_filesystem {
+        Some(path) => Some(root(path).await?),
+        None => None,
+    };
+    let extra = Extra {
+        root_filesystem: root.as_ref().map(|root| root.blob.clone()),
+        root_index: root.as_ref().and_then(|root| root.index.as_ref().map(blob_of)),
+        boot_arguments: request.boot_arguments,
+    };
+    let files = (&kernel, &initramfs);
+    let documents = kubesolo::encode_with(&request.metadata, request.architecture, files, &extra)?;
     let manifest = digest_of(&documents.manifest);
     let tag_text = kubesolo::single_tag(&request.metadata.version, request.architecture);
     let name = tag(&tag_text)?;
@@ -94,6 +117,13 @@ pub async fn publish(publisher: &Publisher, request: PublishRequest) -> Result<P
     repository.push_blob(&in_memory(documents.config)).await?;
     let kernel = send(&repository, &request.kernel, kernel).await?;
     let initramfs = send(&repository, &request.initramfs, initramfs).await?;
+    let mut root_filesystem = None;
+    if let (Some(root), Some(path)) = (root, &request.root_filesystem) {
+        if let Some(index) = root.index {
+            repository.push_blob(&in_memory(index)).await?;
+        }
+        root_filesystem = Some(send(&repository, path, root.blob).await?);
+    }
     write(&repository, &name, &tag_text, documents.manifest, before.as_ref()).await?;
     Ok(PublishReport {
         repository: request.place.to_string(),
@@ -105,7 +135,35 @@ pub async fn publish(publisher: &Publisher, request: PublishRequest) -> Result<P
         replaced,
         kernel,
         initramfs,
+        root_filesystem,
     })
+}
+
+/// A root file system, and the hashes of its blocks, by which machines fetch what they lack.
+struct Root {
+    blob: Blob,
+    /// None where it has too much data for one, or is so small that nobody gains by it.
+    index: Option<Vec<u8>>,
+}
+
+async fn root(path: &Path) -> Result<Root, UpdateError> {
+    let blob = hash(path).await?;
+    if blob.size < LEAST_INDEXED {
+        return Ok(Root { blob, index: None });
+    }
+    let (path_there, digest) = (path.to_owned(), blob.digest.clone());
+    let indexed = tokio::task::spawn_blocking(move || {
+        let (file, _) = port_content::fs::open_regular(&path_there)?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let index = BlockIndex::of(&file, Some(&digest), threads, &Control::default())?;
+        Ok::<_, UpdateError>(index.map(|index| index.encode()).transpose()?)
+    });
+    let index = indexed.await.map_err(|error| FsError::new("read", path, std::io::Error::other(error)))??;
+    Ok(Root { blob, index })
+}
+
+fn blob_of(bytes: &Vec<u8>) -> Blob {
+    Blob { digest: digest_of(bytes), size: bytes.len() as u64 }
 }
 
 async fn hash(path: &Path) -> Result<Blob, UpdateError> {

@@ -3,7 +3,6 @@
 //!
 //! Invariant: the parts are read from the manifests behind the tag at the digest that is signed; nobody types them.
 
-use port_layout::kubesolo::KubesoloError;
 use port_model::{Architecture, Digest};
 use port_trust::{SecretKey, SignedName};
 use port_update::Version;
@@ -12,9 +11,9 @@ use port_update::waves::Wave;
 use serde::Serialize;
 
 use super::agent::AgentError;
-use super::agent::offer::parts;
-use super::fetch::{Pinned, resolve};
-use super::{FetchRequest, Publisher, RepositoryPlace, UpdateError};
+use super::agent::offer::{arguments, parts};
+use super::fetch::{Pinned, Wanted, resolve};
+use super::{Publisher, RepositoryPlace, UpdateError};
 use crate::copy::Side;
 use crate::trust::put_bundle;
 
@@ -71,14 +70,21 @@ pub async fn sign_release(
     request: SignReleaseRequest,
     key: &SecretKey,
 ) -> Result<SignReleaseReport, AgentError> {
-    let repository = publisher.repository(&request.place)?;
-    let found = every_machine(&repository, &request).await?;
+    sign_at(&Side::Registry(publisher.repository(&request.place)?), request, key).await
+}
+
+/// The same, at a place that is open.
+pub(super) async fn sign_at(
+    side: &Side,
+    request: SignReleaseRequest,
+    key: &SecretKey,
+) -> Result<SignReleaseReport, AgentError> {
+    let found = every_machine(side, &request).await?;
     let (root, statement) = statement(&request, &found)?;
     let place = &request.place;
     let name = SignedName::new(&place.registry.to_string(), &place.repository.to_string());
     let signed = statement.to_statement(&root.digest, name.as_str()).map_err(AgentError::Release)?;
-    let side = Side::Registry(repository);
-    let referrer = put_bundle(&side, &root, &signed, key).await?;
+    let referrer = put_bundle(side, &root, &signed, key).await?;
     Ok(SignReleaseReport {
         repository: place.to_string(),
         tag: request.tag,
@@ -90,18 +96,15 @@ pub async fn sign_release(
 }
 
 async fn every_machine(
-    repository: &port_registry::Repository,
+    side: &Side,
     request: &SignReleaseRequest,
 ) -> Result<Vec<(Architecture, Pinned)>, UpdateError> {
     let mut found: Vec<(Architecture, Pinned)> = Vec::new();
     for architecture in [Architecture::X86_64, Architecture::Aarch64] {
-        let (place, tag) = (request.place.clone(), request.tag.clone());
-        let wanted = FetchRequest { place, tag, architecture };
-        match resolve(repository, &wanted).await {
+        let wanted = Wanted { place: request.place.to_string(), tag: &request.tag, architecture };
+        match resolve(side, &wanted).await {
             Ok(pinned) => found.push((architecture, pinned)),
-            Err(UpdateError::Documents(
-                KubesoloError::NoSuchArchitecture { .. } | KubesoloError::ArchitectureDiffers { .. },
-            )) => {}
+            Err(error) if error.is_for_others() => {}
             Err(error) => return Err(error),
         }
     }
@@ -145,7 +148,7 @@ fn statement(
         architecture: *architecture,
         variant: String::new(),
         parts: parts(&pinned.release),
-        boot_arguments: None,
+        boot_arguments: arguments(&pinned.release),
     });
     let statement = ReleaseStatement {
         name: request.name.clone(),

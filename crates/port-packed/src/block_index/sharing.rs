@@ -3,10 +3,12 @@
 //! A block counts as found when 128 bits of its SHA-256 agree. Nobody is believed for that: the image is hashed as a whole in the end.
 
 use std::fs::File;
+use std::ops::Range;
 
 use super::hashing::scan;
-use super::{BlockIndex, BlockSha};
+use super::{BlockIndex, BlockSha, byte_range};
 use crate::blocks::Blocks;
+use crate::plan::GAP;
 use crate::segments::Used;
 use crate::{Control, PackedError};
 
@@ -102,6 +104,21 @@ impl Sharing {
     pub fn found(&self) -> u64 {
         let found = self.pieces().filter(|piece| piece.from.is_some());
         found.map(|piece| self.wanted.bytes(piece.first, piece.length)).sum()
+    }
+
+    /// The bytes of the image that are in none of the files, in order. What lies between two of them that are near is among them:
+    /// asking once more costs more.
+    pub fn missing(&self) -> Vec<Range<u64>> {
+        let mut missing: Vec<Range<u64>> = Vec::new();
+        for piece in self.pieces().filter(|piece| piece.from.is_none()) {
+            let mut range = byte_range(piece.first, piece.length);
+            range.end = range.end.min(self.wanted.image_size());
+            match missing.last_mut() {
+                Some(last) if range.start - last.end <= GAP => last.end = range.end,
+                _ => missing.push(range),
+            }
+        }
+        missing
     }
 
     /// Whether at least so many percent of the image's data were found.

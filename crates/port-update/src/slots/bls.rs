@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use port_content::atomic;
 use port_content::fs::{self, FsError};
 
-use super::{BootPointer, BootState, SlotError, SlotName, Trial};
+use super::{BootPointer, BootState, Header, SlotError, SlotName, Trial};
+use crate::release::Role;
 
 const LARGEST: u64 = 16 * 1024;
 
@@ -29,10 +30,13 @@ struct Entry {
     /// Tries left; none where it does not count.
     left: Option<u32>,
     version: u64,
+    /// What its kernel is started with, but for what says which slot it is.
+    options: Option<String>,
 }
 
 impl BootEntries {
-    /// The entries in `directory`, on a machine that runs `running`; `options` is what every kernel is started with.
+    /// The entries in `directory`, on a machine that runs `running`; `options` is what a kernel is started with of which
+    /// neither its release nor the entry that is kept says it.
     pub fn new(directory: &Path, running: SlotName, options: &str) -> Self {
         Self { directory: directory.to_owned(), running, options: options.to_owned() }
     }
@@ -46,7 +50,8 @@ impl BootEntries {
             };
             let text = fs::read_to_string(&path, LARGEST)?;
             let version = text.lines().find_map(|line| line.strip_prefix("version ")?.trim().parse().ok());
-            entries.push(Entry { slot, path, left, version: version.unwrap_or(0) });
+            let options = text.lines().find_map(|line| line.strip_prefix("options ")).map(plain);
+            entries.push(Entry { slot, path, left, version: version.unwrap_or(0), options });
         }
         Ok(entries)
     }
@@ -55,11 +60,16 @@ impl BootEntries {
         self.directory.join(format!("port-{slot}{suffix}.conf"))
     }
 
-    fn text(&self, slot: SlotName, version: u64) -> String {
-        format!(
-            "title Slot {slot}\nversion {version}\nlinux /{slot}/vmlinuz\ninitrd /{slot}/kubesolo-os.gz\noptions {} port.slot={slot}\n",
-            self.options
-        )
+    /// The entry of what a slot holds. Without arguments of its own, its kernel is started as the kept one is.
+    fn text(&self, slot: SlotName, kept: &Entry, header: &Header) -> String {
+        let version = kept.version.saturating_add(1);
+        let arguments = header.arguments_in(slot).or_else(|| kept.options.clone());
+        let arguments = arguments.unwrap_or_else(|| self.options.clone());
+        let mut text = format!("title Slot {slot}\nversion {version}\nlinux /{slot}/vmlinuz\n");
+        if header.parts.iter().any(|part| part.role == Role::Initramfs) {
+            text += &format!("initrd /{slot}/kubesolo-os.gz\n");
+        }
+        text + format!("options {arguments}").trim_end() + &format!(" port.slot={slot}") + "\n"
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), SlotError> {
@@ -82,6 +92,12 @@ impl BootEntries {
     }
 }
 
+/// Options without the word that says which slot runs.
+fn plain(options: &str) -> String {
+    let words = options.split_whitespace().filter(|word| !word.starts_with("port.slot="));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// `port-A.conf`, `port-B+2-1.conf`.
 fn read_name(name: &str) -> Option<(SlotName, Option<u32>)> {
     let name = name.strip_prefix("port-")?.strip_suffix(".conf")?;
@@ -102,7 +118,7 @@ impl BootPointer for BootEntries {
         Ok(BootState { running: self.running, kept: kept.slot, trial })
     }
 
-    fn arm(&self, slot: SlotName, tries: u32) -> Result<(), SlotError> {
+    fn arm(&self, slot: SlotName, tries: u32, header: &Header) -> Result<(), SlotError> {
         let entries = self.entries()?;
         let kept = self.kept(&entries)?;
         if kept.slot == slot {
@@ -112,7 +128,7 @@ impl BootPointer for BootEntries {
         for entry in entries.iter().filter(|entry| entry.slot == slot) {
             fs::remove_file(&entry.path)?;
         }
-        let text = self.text(slot, kept.version.saturating_add(1));
+        let text = self.text(slot, &kept, header);
         atomic::write(&self.path(slot, &format!("+{tries}")), text.as_bytes()).map_err(FsError::into)
     }
 
@@ -125,5 +141,39 @@ impl BootPointer for BootEntries {
             self.rename(&entry.path, &self.path(entry.slot, "+0-1"))?;
         }
         self.rename(&own.path, &self.path(slot, ""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::tests::release;
+    use crate::slots::header::Header;
+
+    fn header(arguments: Option<&str>) -> Header {
+        let release = release(1);
+        let mut set = release.machines.first().unwrap().clone();
+        set.boot_arguments = arguments.map(str::to_owned);
+        let digest = port_content::hashing::digest_of(b"release");
+        let (version, sequence) = (release.version.clone(), Some(1));
+        Header::of(&crate::machine::Target { digest, version, sequence, security_epoch: 0 }, &set)
+    }
+
+    #[test]
+    fn a_kernel_is_started_with_what_its_release_says_else_as_the_kept_one() {
+        let kept = "version 7\nlinux /A/vmlinuz\noptions root=/dev/vda2 port.slot=A quiet\n";
+        for (kept, arguments, expected) in [
+            (kept, Some("root=PARTLABEL=OS{slot} ro"), "options root=PARTLABEL=OSB ro port.slot=B"),
+            (kept, None, "options root=/dev/vda2 quiet port.slot=B"),
+            ("version 7\n", None, "options panic=5 port.slot=B"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            atomic::write(&directory.path().join("port-A.conf"), kept.as_bytes()).unwrap();
+            let entries = BootEntries::new(directory.path(), SlotName::A, "panic=5");
+            entries.arm(SlotName::B, 3, &header(arguments)).unwrap();
+            let text = fs::read_to_string(&directory.path().join("port-B+3.conf"), LARGEST).unwrap();
+            assert_eq!(text.lines().last(), Some(expected), "{text}");
+            assert!(text.contains("\nversion 8\n"), "{text}");
+        }
     }
 }

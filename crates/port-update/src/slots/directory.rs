@@ -9,7 +9,7 @@ use port_content::{atomic, fs};
 use port_layout::json;
 use serde::{Deserialize, Serialize};
 
-use super::{BootPointer, BootState, SlotError, SlotName, Trial};
+use super::{BootPointer, BootState, Header, SlotError, SlotName, Trial};
 
 const VERSION: u32 = 1;
 const LARGEST: u64 = 4096;
@@ -78,7 +78,8 @@ impl BootPointer for DirectoryPointer {
         Ok(file.boot)
     }
 
-    fn arm(&self, slot: SlotName, tries: u32) -> Result<(), SlotError> {
+    fn arm(&self, slot: SlotName, tries: u32, _header: &Header) -> Result<(), SlotError> {
+        // Whoever boots the machine reads the header, where the arguments are.
         let boot = self.read()?;
         self.write(BootState { trial: Some(Trial { slot, tries }), ..boot })
     }

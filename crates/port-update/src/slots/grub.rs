@@ -2,14 +2,15 @@
 //!
 //! GRUB boots `active_slot`; it takes one off `boot_counter` and sets `boot_success=0` at each boot, and changes to the other slot when
 //! the counter is at 0. So a slot is kept by `boot_success=1`, and tried by a counter above 0. Invariant: one write in place of all
-//! three, then a flush; the block lies in two sectors, and its variables in the first.
+//! three, then a flush; the block lies in two sectors, and these variables in the first. What a release's kernel is started with is
+//! written before, at the end of the block: `boot_arguments_A`, `boot_arguments_B`.
 
 use std::path::{Path, PathBuf};
 
 use port_content::fs;
 
 use super::grubenv::{Block, SIZE};
-use super::{BootPointer, BootState, SlotError, SlotName, Trial};
+use super::{BootPointer, BootState, Header, SlotError, SlotName, Trial};
 
 /// See the module.
 #[derive(Debug)]
@@ -40,6 +41,24 @@ impl GrubPointer {
         block.set("active_slot", slot.as_str());
         block.set("boot_counter", &counter.to_string());
         block.set("boot_success", success);
+        self.put(&block)
+    }
+
+    /// What the release in a slot is started with, as `boot_arguments_A` and `boot_arguments_B` for the menu of GRUB; empty where
+    /// it does not say.
+    fn write_arguments(&self, slot: SlotName, header: &Header) -> Result<(), SlotError> {
+        let mut block = self.block()?;
+        let (name, arguments) = (format!("boot_arguments_{slot}"), header.arguments_in(slot));
+        // GRUB reads two backslashes as one.
+        let arguments = arguments.unwrap_or_default().replace('\\', "\\\\");
+        if block.get(&name).unwrap_or_default() == arguments {
+            return Ok(());
+        }
+        block.set(&name, &arguments);
+        self.put(&block)
+    }
+
+    fn put(&self, block: &Block) -> Result<(), SlotError> {
         let bytes = block.to_bytes().map_err(|found| self.wrong(format!("{found} bytes to write")))?;
         // GRUB finds the block's sectors by themselves, so it is written where it is.
         Ok(fs::overwrite(&self.path, &bytes)?)
@@ -65,7 +84,9 @@ impl BootPointer for GrubPointer {
         Ok(BootState { running, kept: active.other(), trial })
     }
 
-    fn arm(&self, slot: SlotName, tries: u32) -> Result<(), SlotError> {
+    fn arm(&self, slot: SlotName, tries: u32, header: &Header) -> Result<(), SlotError> {
+        self.write_arguments(slot, header)?;
+        // CRASH: what a slot is started with is there before the slot is tried, so that a torn second sector is of no boot.
         self.write(slot, tries, "0")
     }
 

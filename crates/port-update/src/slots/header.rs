@@ -6,7 +6,7 @@ use port_content::{atomic, fs};
 use port_layout::json;
 use serde::{Deserialize, Serialize};
 
-use super::SlotError;
+use super::{SlotError, SlotName};
 use crate::machine::Target;
 use crate::release::{BootSet, Part};
 
@@ -32,6 +32,12 @@ pub struct Header {
 }
 
 impl Header {
+    /// What the kernel is started with in this slot: `{slot}` stands for the slot's letter, so that a release can name the root file
+    /// system of the slot that it will be in.
+    pub fn arguments_in(&self, slot: SlotName) -> Option<String> {
+        self.boot_arguments.as_ref().map(|arguments| arguments.replace("{slot}", slot.as_str()))
+    }
+
     pub(crate) fn of(target: &Target, set: &BootSet) -> Self {
         let (target, parts) = (target.clone(), set.parts.clone());
         Self { version: VERSION, target, parts, boot_arguments: set.boot_arguments.clone() }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! HOOK read          a JSON object on standard output: {"running": "A", "kept": "A", "trial": null}
-//! HOOK arm B 3       tries B with the next three boots        HOOK keep B       keeps B
+//! HOOK arm B 3 [ARGUMENTS]   tries B with the next three boots, its kernel with the arguments of its release, where it has any
+//! HOOK keep B        keeps B
 //! ```
 //!
 //! Invariant: the program is started directly, without a shell, and what it writes is bounded.
@@ -13,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use port_layout::json;
 
-use super::{BootPointer, BootState, SlotError, SlotName};
+use super::{BootPointer, BootState, Header, SlotError, SlotName};
 
 const LARGEST: u64 = 4096;
 
@@ -63,8 +64,10 @@ impl BootPointer for HookPointer {
         })
     }
 
-    fn arm(&self, slot: SlotName, tries: u32) -> Result<(), SlotError> {
-        self.call(&["arm", slot.as_str(), &tries.to_string()]).map(drop)
+    fn arm(&self, slot: SlotName, tries: u32, header: &Header) -> Result<(), SlotError> {
+        let (tries, arguments) = (tries.to_string(), header.arguments_in(slot));
+        let words = [Some("arm"), Some(slot.as_str()), Some(tries.as_str()), arguments.as_deref()];
+        self.call(&words.into_iter().flatten().collect::<Vec<_>>()).map(drop)
     }
 
     fn keep(&self, slot: SlotName) -> Result<(), SlotError> {

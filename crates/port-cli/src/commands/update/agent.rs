@@ -24,6 +24,10 @@ const ENTRIES: &str = "/boot/loader/entries";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const KERNEL_ARGUMENTS: &str = "/proc/cmdline";
 
+/// Nothing new, and not yet: neither is a failure.
+pub const UP_TO_DATE: u8 = 10;
+pub const DEFERRED: u8 = 11;
+
 /// Where the agent's things are.
 #[derive(Debug, Args)]
 pub struct AgentFlags {
@@ -126,11 +130,15 @@ impl Settings {
         })
     }
 
+    /// The time, and the boot.
+    pub fn now() -> Now {
+        let boot_id = fs::read_to_string(Path::new(BOOT_ID), 256).ok();
+        Now { seconds: seconds(), boot_id: boot_id.map(|id| id.trim().to_owned()) }
+    }
+
     /// The agent, which takes in first what this boot says.
     pub fn agent(&self, ui: Ui) -> Result<Result<Agent, AgentError>, CommandError> {
-        let boot_id = fs::read_to_string(Path::new(BOOT_ID), 256).ok();
-        let now = Now { seconds: seconds(), boot_id: boot_id.map(|id| id.trim().to_owned()) };
-        let opened = Agent::open(self.slots()?, &self.state, now);
+        let opened = Agent::open(self.slots()?, &self.state, Self::now());
         if let Ok(agent) = &opened
             && let Found::Broken(reason) = agent.found()
         {
@@ -143,6 +151,12 @@ impl Settings {
 /// The time in seconds since 1970; a clock before it is at it.
 pub fn seconds() -> u64 {
     host::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A time, for people.
+pub fn at(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| seconds.to_string(), |time| time.to_string())
 }
 
 /// A command line or configuration that cannot be.

@@ -12,16 +12,22 @@ use crate::ui::Ui;
 /// How long a new system must be well, where nobody says it.
 const SOAK_SECONDS: u64 = 30;
 
-/// Arguments of activate.
+/// What boots a machine anew, where nobody says another program.
+const REBOOT: &str = "/sbin/reboot";
+
+/// Arguments of activate and rollback.
 #[derive(Debug, Args)]
-pub struct Activate {
+pub struct Boot {
     #[command(flatten)]
     agent: AgentFlags,
+    /// Boot this machine anew at once, with the configuration's `reboot_command` [default: /sbin/reboot]
+    #[arg(long)]
+    reboot: bool,
 }
 
-/// Arguments of rollback.
+/// Arguments of repair.
 #[derive(Debug, Args)]
-pub struct Rollback {
+pub struct Repair {
     #[command(flatten)]
     agent: AgentFlags,
 }
@@ -43,25 +49,47 @@ pub struct Healthcheck {
     /// How long a new system must be well before it is kept [default: 30]
     #[arg(long, value_name = "SECONDS")]
     soak_seconds: Option<u64>,
+    /// Where the way back is taken, boot this machine anew at once.
+    #[arg(long)]
+    reboot: bool,
 }
 
 /// Lets the next boot try it.
-pub fn activate(arguments: &Activate, ui: Ui) -> Result<u8, CommandError> {
-    with(&arguments.agent.settings()?, ui, ops::activate)
+pub async fn activate(arguments: Boot, ui: Ui) -> Result<u8, CommandError> {
+    with(&arguments, ui, ops::activate).await
 }
 
 /// Lets the next boot be of what ran before.
-pub fn rollback(arguments: &Rollback, ui: Ui) -> Result<u8, CommandError> {
-    with(&arguments.agent.settings()?, ui, ops::rollback)
+pub async fn rollback(arguments: Boot, ui: Ui) -> Result<u8, CommandError> {
+    with(&arguments, ui, ops::rollback).await
 }
 
-fn with(
-    settings: &Settings,
+/// Says that what runs is good, after no slot was.
+pub fn repair(arguments: &Repair, ui: Ui) -> Result<u8, CommandError> {
+    let done = arguments.agent.settings()?.agent(ui)?.and_then(|mut agent| ops::repair(&mut agent));
+    said(done, ui)
+}
+
+async fn with(
+    arguments: &Boot,
     ui: Ui,
     verb: impl FnOnce(&mut Agent) -> Result<BootReport, AgentError>,
 ) -> Result<u8, CommandError> {
-    let done = settings.agent(ui)?.and_then(|mut agent| verb(&mut agent));
+    let settings = arguments.agent.settings()?;
+    let mut agent = match settings.agent(ui)? {
+        Ok(agent) => agent,
+        Err(error) => return Ok(code_of(error, ui)),
+    };
+    let done = match verb(&mut agent) {
+        Ok(report) if report.reboot && arguments.reboot => reboot(&settings, &mut agent).await,
+        other => other,
+    };
     said(done, ui)
+}
+
+async fn reboot(settings: &Settings, agent: &mut Agent) -> Result<BootReport, AgentError> {
+    let program = settings.config.reboot_command.clone();
+    ops::reboot(agent, &program.unwrap_or_else(|| PathBuf::from(REBOOT))).await
 }
 
 /// Asks, keeps, or takes the way back.
@@ -74,10 +102,18 @@ pub async fn healthcheck(arguments: Healthcheck, ui: Ui) -> Result<u8, CommandEr
         auto_rollback_after: arguments.auto_rollback_after.or(config.auto_rollback_after),
         soak_seconds: arguments.soak_seconds.or(config.soak_seconds).unwrap_or(SOAK_SECONDS),
     };
-    match settings.agent(ui)? {
-        Ok(mut agent) => said(ops::healthcheck(&mut agent, &checks).await, ui),
-        Err(error) => Ok(code_of(error, ui)),
+    let mut agent = match settings.agent(ui)? {
+        Ok(agent) => agent,
+        Err(error) => return Ok(code_of(error, ui)),
+    };
+    let done = ops::healthcheck(&mut agent, &checks).await;
+    let code = said(done, ui)?;
+    if arguments.reboot && agent.is_going_back() {
+        if let Err(error) = reboot(&settings, &mut agent).await {
+            return Ok(code_of(error, ui));
+        }
     }
+    Ok(code)
 }
 
 fn said(done: Result<BootReport, AgentError>, ui: Ui) -> Result<u8, CommandError> {

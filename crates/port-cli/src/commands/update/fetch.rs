@@ -1,4 +1,4 @@
-//! `port update check` and `port update fetch`.
+//! `port update fetch`.
 
 use std::path::PathBuf;
 
@@ -45,13 +45,6 @@ impl Offer {
     }
 }
 
-/// Says what a tag offers.
-pub async fn check(offer: Offer, global: &Global, ui: Ui) -> Result<(), CommandError> {
-    let registry = offer.place.publisher(global, ui)?;
-    let report = ops::check(&registry, &offer.request()?).await?;
-    ui.report(&report, || text(&report))
-}
-
 /// Fetches what a tag offers.
 pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), CommandError> {
     let registry = arguments.offer.place.publisher(global, ui)?;
@@ -61,11 +54,15 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), Co
         let mut text = text(&report.offered);
         text += &format!("fetched {}\n", report.kernel_path.display());
         text += &format!("fetched {}\n", report.initramfs_path.display());
+        if let Some(path) = &report.root_filesystem_path {
+            text += &format!("fetched {}\n", path.display());
+        }
         text
     })
 }
 
-fn text(report: &CheckReport) -> String {
+/// What is offered, for people.
+pub fn text(report: &CheckReport) -> String {
     let metadata = &report.metadata;
     let mut text = format!("{}:{} offers {}\n", report.repository, report.tag, metadata.version);
     let mut fact = |name: &str, value: &str| {
@@ -79,7 +76,12 @@ fn text(report: &CheckReport) -> String {
     fact("released", &metadata.release_date);
     fact("notes", &metadata.release_notes);
     fact("manifest", &report.manifest.to_string());
-    for (name, blob) in [("kernel", &report.kernel), ("initramfs", &report.initramfs)] {
+    let files = [
+        ("kernel", Some(&report.kernel)),
+        ("initramfs", Some(&report.initramfs)),
+        ("root", report.root_filesystem.as_ref()),
+    ];
+    for (name, blob) in files.into_iter().filter_map(|(name, blob)| Some((name, blob?))) {
         fact(name, &format!("{}  {}", blob.digest, ui::size(blob.bytes)));
     }
     text

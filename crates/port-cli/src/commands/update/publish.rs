@@ -24,6 +24,12 @@ pub struct Arguments {
     /// The initramfs: `kubesolo-os.gz`.
     #[arg(long, value_name = "FILE")]
     initramfs: PathBuf,
+    /// The root file system, raw: machines with an earlier one fetch what changed.
+    #[arg(long, value_name = "FILE")]
+    root_filesystem: Option<PathBuf>,
+    /// What the kernel is started with; `{slot}` in it becomes the slot's letter.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    boot_arguments: String,
     /// The release, as `v0.3.0` or `v0.3.0-rc.1`.
     #[arg(long, value_name = "VERSION")]
     version: String,
@@ -66,6 +72,8 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), Co
         architecture: arguments.architecture,
         kernel: arguments.kernel,
         initramfs: arguments.initramfs,
+        root_filesystem: arguments.root_filesystem,
+        boot_arguments: arguments.boot_arguments,
         metadata,
         overwrite: arguments.overwrite,
     };
@@ -82,6 +90,9 @@ fn text(report: &PublishReport) -> String {
     text += &format!("  manifest   {}\n", report.manifest);
     text += &blob("kernel", &report.kernel);
     text += &blob("initramfs", &report.initramfs);
+    if let Some(root) = &report.root_filesystem {
+        text += &blob("root", root);
+    }
     if let Some(replaced) = &report.replaced {
         text += &format!("  replaced   {replaced}\n");
     }

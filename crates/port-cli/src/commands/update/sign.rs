@@ -1,12 +1,13 @@
 //! `port update sign`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use port_model::Digest;
 use port_ops::OpsError;
 use port_ops::trust;
-use port_ops::update::{SignReleaseReport, SignReleaseRequest, sign_release};
+use port_ops::update::{RepositoryPlace, SignReleaseReport, SignReleaseRequest, sign_release};
+use port_trust::SecretKey;
 use port_update::Version;
 use port_update::waves::Wave;
 
@@ -23,12 +24,24 @@ pub struct Arguments {
     /// The version or the channel whose index is signed.
     #[arg(long, value_name = "TAG")]
     tag: String,
-    /// Of what it is a release, as machines have it in `name` [default: the repository]
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
     /// Its number in its channel: machines take no lower one.
     #[arg(long, value_name = "N")]
     sequence: u64,
+    /// The private key, as `port keys generate` or cosign made it.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    #[command(flatten)]
+    statement: StatementFlags,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// What is said of a release.
+#[derive(Debug, Args)]
+pub struct StatementFlags {
+    /// Of what it is a release, as machines have it in `name` [default: the repository]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     /// Its security epoch: machines that committed to it never go below.
     #[arg(long, value_name = "N", default_value_t = 0)]
     security_epoch: u64,
@@ -47,13 +60,35 @@ pub struct Arguments {
     /// The manifest or index of a release that nobody is to take any more (repeatable).
     #[arg(long, value_name = "DIGEST")]
     deny: Vec<Digest>,
-    /// The private key, as `port keys generate` or cosign made it.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
     #[command(flatten)]
     passphrase: PassphraseFlags,
-    #[command(flatten)]
-    place: Place,
+}
+
+impl StatementFlags {
+    /// The key in a file, opened; nothing where the user ended the asking for its passphrase.
+    pub async fn open(&self, key: &Path, ui: Ui) -> Result<Option<SecretKey>, CommandError> {
+        trust::check_key(key).map_err(OpsError::from)?;
+        let file = key.display().to_string();
+        let Some(passphrase) = self.passphrase.read(&file, Ask::Once, ui).await? else { return Ok(None) };
+        Ok(Some(trust::open_key(key, &passphrase).map_err(OpsError::from)?))
+    }
+
+    /// What is to be signed.
+    pub fn request(self, place: RepositoryPlace, tag: String, sequence: u64) -> SignReleaseRequest {
+        SignReleaseRequest {
+            name: self.name.unwrap_or_else(|| place.to_string()),
+            place,
+            tag,
+            sequence,
+            security_epoch: self.security_epoch,
+            min_from: self.min_from,
+            issued: seconds(),
+            days: self.days,
+            waves: self.wave,
+            critical: self.critical,
+            denies: self.deny,
+        }
+    }
 }
 
 fn wave(text: &str) -> Result<Wave, String> {
@@ -65,25 +100,11 @@ fn wave(text: &str) -> Result<Wave, String> {
 
 /// Signs, and says what.
 pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, CommandError> {
-    trust::check_key(&arguments.key).map_err(OpsError::from)?;
-    let file = arguments.key.display().to_string();
     // As a shell says that the user ended it.
-    let Some(passphrase) = arguments.passphrase.read(&file, Ask::Once, ui).await? else { return Ok(130) };
-    let key = trust::open_key(&arguments.key, &passphrase).map_err(OpsError::from)?;
+    let Some(key) = arguments.statement.open(&arguments.key, ui).await? else { return Ok(130) };
     let publisher = arguments.place.publisher(global, ui)?;
-    let request = SignReleaseRequest {
-        name: arguments.name.unwrap_or_else(|| arguments.place.repository.to_string()),
-        place: arguments.place.repository,
-        tag: arguments.tag,
-        sequence: arguments.sequence,
-        security_epoch: arguments.security_epoch,
-        min_from: arguments.min_from,
-        issued: seconds(),
-        days: arguments.days,
-        waves: arguments.wave,
-        critical: arguments.critical,
-        denies: arguments.deny,
-    };
+    let place = arguments.place.repository;
+    let request = arguments.statement.request(place, arguments.tag, arguments.sequence);
     match sign_release(&publisher, request, &key).await {
         Ok(report) => {
             ui.report(&report, || text(&report))?;
@@ -93,7 +114,8 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, Co
     }
 }
 
-fn text(report: &SignReleaseReport) -> String {
+/// What was signed, for people.
+pub fn text(report: &SignReleaseReport) -> String {
     let statement = &report.statement;
     let mut text = format!("signed {}:{} as number {}\n", report.repository, report.tag, statement.sequence);
     text +=

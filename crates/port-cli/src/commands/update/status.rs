@@ -1,11 +1,14 @@
 //! `port update status` and `metrics`: what is remembered and what boots. Neither changes anything.
 
 use clap::Args;
+use port_model::Digest;
 use port_ops::update::agent::{self as ops, Status};
 use port_update::SlotName;
+use port_update::machine::Phase;
+use serde::Serialize;
 
-use super::agent::AgentFlags;
-use crate::error::CommandError;
+use super::agent::{AgentFlags, at, code_of};
+use crate::error::{CommandError, Exit};
 use crate::ui::Ui;
 
 /// Arguments of both.
@@ -13,6 +16,44 @@ use crate::ui::Ui;
 pub struct Arguments {
     #[command(flatten)]
     agent: AgentFlags,
+}
+
+/// Arguments of allow.
+#[derive(Debug, Args)]
+pub struct Allow {
+    /// What is denied here, as `status` shows it.
+    #[arg(value_name = "DIGEST", required_unless_present = "all")]
+    digests: Vec<Digest>,
+    /// Everything that is denied here.
+    #[arg(long, conflicts_with = "digests")]
+    all: bool,
+    #[command(flatten)]
+    agent: AgentFlags,
+}
+
+/// What was allowed again.
+#[derive(Debug, Serialize)]
+struct Allowed {
+    allowed: Vec<Digest>,
+}
+
+/// Takes denials back.
+pub fn allow(arguments: &Allow, ui: Ui) -> Result<u8, CommandError> {
+    let opened = arguments.agent.settings()?.agent(ui)?;
+    let allowed = match opened.and_then(|mut agent| agent.allow(&arguments.digests)) {
+        Ok(allowed) => allowed,
+        Err(error) => return Ok(code_of(error, ui)),
+    };
+    if let Some(absent) = arguments.digests.iter().find(|digest| !allowed.contains(digest)) {
+        let message = format!("{absent} was not denied here");
+        return Err(CommandError::new(Exit::NotFound, message).hint("`port update status` shows what is"));
+    }
+    let report = Allowed { allowed };
+    ui.report(&report, || {
+        let lines = report.allowed.iter().map(|digest| format!("{digest} may be taken again\n"));
+        lines.collect()
+    })?;
+    Ok(0)
 }
 
 impl Arguments {
@@ -60,8 +101,22 @@ fn text(status: &Status) -> String {
     if let Some(error) = &status.record.last_error {
         text += &format!("  failed    {error}\n");
     }
+    let record = &status.record;
+    if let Some(who) = &record.blocked_by {
+        text += &format!("  held by   {who}\n");
+    }
+    if let (Phase::Failed, Some(until)) = (state.phase, state.until) {
+        text += &format!("  waits     until {}, after {} failures\n", at(until), state.failures);
+    }
+    if state.phase == Phase::Degraded {
+        text += "  degraded  put a slot right, then say `port update repair`\n";
+    }
     for digest in &state.denied {
-        text += &format!("  denied    {digest}\n");
+        let why = record.denials.get(digest).map_or_else(String::new, |denial| {
+            let version = denial.version.as_ref().map_or_else(String::new, |version| format!("{version}, "));
+            format!(" ({version}{}: {})", at(denial.at), denial.reason)
+        });
+        text += &format!("  denied    {digest}{why}\n");
     }
     text
 }

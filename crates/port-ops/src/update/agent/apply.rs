@@ -2,19 +2,18 @@
 
 use std::path::PathBuf;
 
-use port_content::{FsError, fs, hashing};
+use port_content::fs;
 use port_model::Digest;
-use port_registry::Partial;
-use port_update::gates::{self, Decision, Force, Moment};
-use port_update::inhibit::inhibitor;
+use port_update::gates::{Decision, Force, Moment};
 use port_update::machine::{Event, Phase};
-use port_update::release::{Part, Role};
+use port_update::release::Role;
 use port_update::slots::SlotName;
 use port_update::{Version, backoff, waves};
 use serde::Serialize;
 
+use super::media::Medium;
 use super::offer::Offer;
-use super::{Agent, AgentError, Followed, Profile};
+use super::{Agent, AgentError, Followed, Profile, device, waits};
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,16 +61,17 @@ pub async fn apply(
         return Ok(ApplyReport { outcome, version: None, digest: None });
     }
     agent.begin()?;
+    Medium::sweep(&agent.downloads)?;
     let result = agent.take(followed, profile, force).await;
     if let Err(error) = &result {
-        agent.failed(error, waves::place(&profile.seed))?;
+        agent.failed(error, profile)?;
     }
     result
 }
 
 impl Agent {
     /// Into the record, and when the next try is due. What is staged stays: that a place does not answer is no fault of it.
-    fn failed(&mut self, error: &AgentError, chance: u64) -> Result<(), AgentError> {
+    fn failed(&mut self, error: &AgentError, profile: &Profile) -> Result<(), AgentError> {
         let phase = self.journal.phase();
         let Some(class) = error.class().filter(|_| !matches!(phase, Phase::Refused | Phase::Staged)) else {
             return Ok(());
@@ -82,21 +82,29 @@ impl Agent {
             self.slots.invalidate()?;
         }
         let failures = self.journal.record().state.failures;
-        let until = now.saturating_add(backoff::wait(failures, now.wrapping_add(chance)));
+        // Machines that failed together do not come back together.
+        let chance = now.wrapping_add(waves::place(&profile.seed));
+        let until = now.saturating_add(backoff::wait(profile.backoff_seconds, failures, chance));
         Ok(self.journal.remember(|record| record.state.until = Some(until))?)
     }
 
-    /// Asked before any network is used (acceptance Ou-7).
-    fn waits(&self, profile: &Profile, force: Force) -> Result<Option<Outcome>, AgentError> {
-        if force == Force::Skip {
-            return Ok(None);
+    /// Asked before any network is used (acceptance Ou-7). Who holds updates up is in the record.
+    fn waits(&mut self, profile: &Profile, force: Force) -> Result<Option<Outcome>, AgentError> {
+        let now = self.now.seconds;
+        let (inhibitor, decision) = waits(profile, self.journal.record(), now, force)?;
+        let phase = self.journal.phase();
+        match &inhibitor {
+            Some(_) if phase.rests() => drop(self.journal.apply(&Event::Block, now)?),
+            None if phase == Phase::Blocked => drop(self.journal.apply(&Event::Unblock, now)?),
+            _ => {}
         }
-        if let Some(Decision::Deferred { reason, until }) = gates::window(profile.window, self.now.seconds) {
-            return Ok(Some(Outcome::Deferred { reason, until }));
+        if self.journal.record().blocked_by != inhibitor {
+            self.journal.remember(|record| record.blocked_by = inhibitor)?;
         }
-        let directory = profile.inhibit_directory.as_deref();
-        let held = directory.map(inhibitor).transpose()?.flatten();
-        Ok(held.map(|who| Outcome::Deferred { reason: format!("held up by {who}"), until: None }))
+        Ok(match decision {
+            Some(Decision::Deferred { reason, until }) => Some(Outcome::Deferred { reason, until }),
+            _ => None,
+        })
     }
 
     /// To a phase that may ask. What a kill left is begun anew; its bytes are still there.
@@ -134,7 +142,7 @@ impl Agent {
             }
             self.journal.apply(&Event::Check, now)?;
         }
-        let offer = Offer::ask(followed, profile).await?;
+        let offer = followed.origin.ask(&followed.trust, profile, &self.downloads).await?;
         let report = |outcome| ApplyReport {
             outcome,
             version: Some(offer.target.version.clone()),
@@ -150,7 +158,7 @@ impl Agent {
         }
         let evidence = self.slots.look()?;
         let memory = self.journal.record().memory(&evidence);
-        let device = self.device(profile, &evidence);
+        let device = device(profile, &evidence);
         let expires = offer.expires();
         match offer.decide((&device, &memory), Moment(now), force) {
             Decision::Take => {}
@@ -167,9 +175,11 @@ impl Agent {
                 return Err(AgentError::Refused { class, reason });
             }
         }
+        let (denies, version) = (offer.denies(), &offer.target.version);
+        self.journal.remember(|record| record.withdraw(denies, version, now))?;
         self.journal.apply(&Event::Offered(offer.target.clone()), now)?;
         self.journal.remember(|record| record.statement_expires = expires)?;
-        let slot = self.bring(followed, &offer).await?;
+        let slot = self.bring(&offer).await?;
         Ok(report(Outcome::Staged { slot }))
     }
 
@@ -182,46 +192,26 @@ impl Agent {
     }
 
     /// Fetch, verify, stage: an event between each two.
-    async fn bring(&mut self, followed: &Followed, offer: &Offer) -> Result<SlotName, AgentError> {
+    async fn bring(&mut self, offer: &Offer) -> Result<SlotName, AgentError> {
         let now = self.now.seconds;
         self.journal.apply(&Event::Begin, now)?;
-        let repository = followed.registry.repository(&followed.place)?;
-        fs::create_dir_all(&self.downloads)?;
-        let mut partials = Vec::new();
-        for part in &offer.set.parts {
-            let partial = Partial::wait(&self.download(part)).await?;
-            repository.blob_to_file(&part.digest, part.size, &partial).await?;
-            partials.push((part.role, partial));
-        }
-        let bytes: u64 = offer.set.parts.iter().map(|part| part.size).sum();
-        self.journal.remember(|record| record.counts.bytes = record.counts.bytes.saturating_add(bytes))?;
+        let seeds = self.slots.look()?;
+        let seeds = [seeds.boot.running, seeds.idle()].map(|slot| self.slots.directory(slot));
+        let seeds = seeds.map(|directory| directory.join(Role::RootFilesystem.file_name()));
+        let seeds: Vec<PathBuf> = seeds.into_iter().filter(|path| fs::exists(path)).collect();
+        let gathered = offer.bytes.gather(&offer.set, &self.downloads, &seeds).await?;
+        let (found, moved) = (gathered.found, gathered.size().saturating_sub(gathered.found));
+        self.journal.remember(|record| {
+            let counts = &mut record.counts;
+            counts.bytes = counts.bytes.saturating_add(moved);
+            counts.resumed_bytes = counts.resumed_bytes.saturating_add(found);
+        })?;
         self.journal.apply(&Event::Fetched, now)?;
-        for part in &offer.set.parts {
-            verify(&self.download(part), part)?;
-        }
+        gathered.verify()?;
         self.journal.apply(&Event::Verified, now)?;
-        let path = |role: Role| {
-            let found = partials.iter().find(|(of, _)| *of == role);
-            found.map(|(_, partial)| partial.path().to_owned()).unwrap_or_default()
-        };
-        let slot = self.slots.stage(&offer.target, &offer.set, path)?;
+        let slot = self.slots.stage(&offer.target, &gathered.set, |role| gathered.path(role))?;
         self.journal.apply(&Event::Staged, now)?;
-        for (_, partial) in partials {
-            partial.forget()?;
-        }
+        gathered.forget()?;
         Ok(slot)
     }
-
-    fn download(&self, part: &Part) -> PathBuf {
-        self.downloads.join(format!("{}.partial", part.digest.hex()))
-    }
-}
-
-fn verify(path: &std::path::Path, part: &Part) -> Result<(), AgentError> {
-    let (found, size) = hashing::digest_file(path)?;
-    if found == part.digest && size == part.size {
-        return Ok(());
-    }
-    let reason = format!("expected {} of {} bytes, found {found} of {size}", part.digest, part.size);
-    Err(FsError::new("verify", path, std::io::Error::other(reason)).into())
 }

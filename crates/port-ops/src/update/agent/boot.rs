@@ -1,12 +1,13 @@
 //! activate, healthcheck, rollback: what boots next, and what stays.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use port_content::FsError;
 use port_transport::Client;
 use port_update::machine::{Effect, Event, Phase};
-use port_update::slots::SlotName;
+use port_update::slots::{SlotError, SlotName};
 use port_update::{Class, Version};
 use serde::Serialize;
 
@@ -80,6 +81,10 @@ pub async fn healthcheck(agent: &mut Agent, checks: &HealthChecks) -> Result<Boo
         agent.turn_back()?;
         return agent.boot_report(agent.journal.phase() == Phase::RollingBack);
     }
+    if agent.journal.phase() == Phase::Degraded {
+        // Whatever is done now may be the last: it is for an operator to do.
+        return Err(AgentError::Degraded);
+    }
     match ask(checks).await {
         Ok(()) => agent.well(checks)?,
         Err(reason) => return agent.unwell(checks, reason),
@@ -92,9 +97,47 @@ pub async fn healthcheck(agent: &mut Agent, checks: &HealthChecks) -> Result<Boo
 /// # Errors
 /// [`AgentError`]; what boots next is as it was.
 pub fn rollback(agent: &mut Agent) -> Result<BootReport, AgentError> {
+    if agent.journal.phase().rests() {
+        // What runs is kept: it stays, unless there is something whole to go back to.
+        agent.slots.way_back()?;
+    }
     agent.journal.apply(&Event::Rollback, agent.now.seconds)?;
     agent.turn_back()?;
     agent.boot_report(agent.journal.phase() == Phase::RollingBack)
+}
+
+/// Boots this machine anew, to go on with a trial or on the way back.
+///
+/// # Errors
+/// [`AgentError`]; the boot was not asked for.
+pub async fn reboot(agent: &mut Agent, program: &Path) -> Result<BootReport, AgentError> {
+    if matches!(agent.journal.phase(), Phase::Armed | Phase::Rebooting) {
+        agent.journal.apply(&Event::Reboot, agent.now.seconds)?;
+        if agent.journal.phase() == Phase::RollingBack {
+            // It was tried often enough.
+            agent.turn_back()?;
+        }
+    }
+    let report = agent.boot_report(true)?;
+    // CRASH: what boots next was flushed before; the boot may come before this returns.
+    let status = tokio::process::Command::new(program).stdin(Stdio::null()).status().await;
+    let status = status.map_err(|error| FsError::new("start", program, error))?;
+    if status.success() {
+        return Ok(report);
+    }
+    let reason = std::io::Error::other(format!("it ended with {status}: expected success"));
+    Err(FsError::new("reboot with", program, reason).into())
+}
+
+/// An operator says that what runs is good, after no slot was: it is kept, and updates go on.
+///
+/// # Errors
+/// [`AgentError`] where nothing was degraded.
+pub fn repair(agent: &mut Agent) -> Result<BootReport, AgentError> {
+    // CRASH: the record first: a kill before the boot loader knows leaves an idle agent whose next health check tells it.
+    agent.journal.apply(&Event::Repaired, agent.now.seconds)?;
+    agent.slots.keep_running()?;
+    agent.boot_report(false)
 }
 
 impl Agent {
@@ -116,7 +159,7 @@ impl Agent {
     }
 
     /// What runs and is not on trial stays.
-    fn keep(&mut self) -> Result<(), port_update::slots::SlotError> {
+    fn keep(&mut self) -> Result<(), SlotError> {
         let boot = self.slots.look()?.boot;
         let tries_itself = boot.trial.is_none_or(|trial| trial.slot == boot.running);
         if tries_itself { self.slots.keep_running() } else { Ok(()) }
@@ -143,8 +186,15 @@ impl Agent {
 
     /// From rolling back to the boot that ends it, or to its end where that boot already was.
     fn turn_back(&mut self) -> Result<(), AgentError> {
-        self.slots.turn_back()?;
         let now = self.now.seconds;
+        if let Err(error) = self.slots.turn_back() {
+            if matches!(error, SlotError::NothingThere { .. } | SlotError::Content { .. }) {
+                let words = crate::error::chain(&error);
+                self.journal.remember(|record| record.last_error = Some(words))?;
+                self.journal.apply(&Event::SlotsLost, now)?;
+            }
+            return Err(error.into());
+        }
         self.journal.apply(&Event::TurnedBack, now)?;
         let evidence = self.slots.look()?;
         if let Some(event) = self.journal.record().news(&evidence, self.now.boot_id.as_deref()) {

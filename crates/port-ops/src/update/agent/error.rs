@@ -39,12 +39,27 @@ pub enum AgentError {
         /// As published.
         found: String,
     },
+    /// A file that is not what its document says.
+    #[error("`{url}` is {found}: expected {expected}, as {part} of the release")]
+    OtherBytes {
+        /// Which part.
+        part: &'static str,
+        /// Where it came from.
+        url: String,
+        /// By the document.
+        expected: String,
+        /// As it came.
+        found: String,
+    },
     /// What runs did not get well.
     #[error("not well: {reason}")]
     Unhealthy {
         /// What is wrong.
         reason: String,
     },
+    /// No slot is good.
+    #[error("degraded: no slot is known to be good, and nothing is done without an operator")]
+    Degraded,
     /// The slots.
     #[error(transparent)]
     Slots(#[from] SlotError),
@@ -59,6 +74,12 @@ pub enum AgentError {
 impl From<TrustError> for AgentError {
     fn from(error: TrustError) -> Self {
         Self::Trust(Box::new(error))
+    }
+}
+
+impl From<CopyError> for AgentError {
+    fn from(error: CopyError) -> Self {
+        Self::Update(error.into())
     }
 }
 
@@ -77,7 +98,8 @@ impl AgentError {
             Self::Release(_) => Class::Signature,
             Self::Refused { class, .. } => *class,
             Self::Parts { .. } => Class::MixAndMatch,
-            Self::Unhealthy { .. } => Class::Unhealthy,
+            Self::OtherBytes { .. } => Class::Oversize,
+            Self::Unhealthy { .. } | Self::Degraded => Class::Unhealthy,
             Self::Slots(error) => error.class(),
             Self::Files(error) | Self::Journal(JournalError::Files(error)) => files(error),
             Self::Journal(JournalError::Busy { .. } | JournalError::Illegal(_)) => return None,
@@ -95,10 +117,7 @@ impl AgentError {
 }
 
 fn files(error: &FsError) -> Class {
-    match error.source.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Class::DiskFull,
-        _ => Class::Io,
-    }
+    if is_full(&error.source) { Class::DiskFull } else { Class::Io }
 }
 
 fn update(error: &UpdateError) -> Class {
@@ -113,6 +132,8 @@ fn update(error: &UpdateError) -> Class {
             Class::MixAndMatch
         }
         UpdateError::NoSuchTag { .. } | UpdateError::Gone { .. } => Class::Network,
+        UpdateError::Media(error) => media(error),
+        UpdateError::Web(error) => web(&error.failure),
         _ => Class::Gate,
     }
 }
@@ -124,6 +145,31 @@ fn registry(error: &RegistryError) -> Class {
         (Kind::Local, _) => Class::Io,
         _ => Class::Network,
     }
+}
+
+fn media(error: &CopyError) -> Class {
+    match error {
+        CopyError::Registry(error) => registry(error),
+        CopyError::Files(error) => files(error),
+        CopyError::Mismatch { .. } => Class::Oversize,
+        CopyError::NotFound { .. } | CopyError::NoLayout { .. } => Class::Io,
+        _ => Class::MixAndMatch,
+    }
+}
+
+fn web(failure: &port_transport::Failure) -> Class {
+    use port_transport::Failure as F;
+    match failure {
+        F::TooLarge { .. } => Class::Oversize,
+        F::Files(error) => files(error),
+        F::Write { source } if is_full(source) => Class::DiskFull,
+        F::Write { .. } => Class::Io,
+        _ => Class::Network,
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
 fn trust(error: &TrustError) -> Class {

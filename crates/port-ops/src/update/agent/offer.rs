@@ -10,39 +10,58 @@ use port_update::gates::{Decision, Device, Force, Memory, Moment, UnsignedReleas
 use port_update::machine::Target;
 use port_update::release::{BootSet, PREDICATE, Part, ReleaseStatement, Role};
 
-use super::{AgentError, Followed, Profile, Trust};
+use super::bytes::Bytes;
+use super::media::Medium;
+use super::origin::signed_name;
+use super::{AgentError, Profile, Trust};
 use crate::copy::Side;
 use crate::trust::{TrustError, gather, read_public_key};
-use crate::update::fetch::{self, Pinned};
-use crate::update::{FetchRequest, UpdateError};
+use crate::update::fetch::{self, Pinned, Wanted};
+use crate::update::{RepositoryPlace, UpdateError};
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct Offer {
     pub(super) target: Target,
     pub(super) set: BootSet,
-    said: Said,
+    pub(super) said: Said,
+    /// Where its bytes lie.
+    pub(super) bytes: Bytes,
+    pub(super) is_signed: bool,
 }
 
 #[derive(Debug)]
-enum Said {
+pub(super) enum Said {
     Signed(Box<ReleaseStatement>),
     Unsigned(Box<UnsignedRelease>),
 }
 
 impl Offer {
-    /// Asks the place.
-    pub(super) async fn ask(followed: &Followed, profile: &Profile) -> Result<Self, AgentError> {
-        let architecture = profile.architecture;
-        let request = FetchRequest { place: followed.place.clone(), tag: followed.tag.clone(), architecture };
-        let repository = followed.registry.repository(&followed.place)?;
-        let pinned = fetch::resolve(&repository, &request).await?;
-        if let Trust::Anybody = followed.trust {
-            return unsigned(&pinned, architecture);
+    /// What a tag of a registry or of a medium leads to. `place` is what its releases were signed for.
+    pub(super) async fn of_side(
+        side: Side,
+        medium: Option<Medium>,
+        wanted: &Wanted<'_>,
+        place: Option<&RepositoryPlace>,
+        (trust, profile): (&Trust, &Profile),
+    ) -> Result<Self, AgentError> {
+        let pinned = fetch::resolve(&side, wanted).await?;
+        let statement = match trust {
+            Trust::Anybody => None,
+            _ => {
+                let name = place.map(signed_name);
+                Some(statement(trust, &side, &pinned.root.digest, name.as_ref()).await?)
+            }
+        };
+        let bytes = match (side, medium) {
+            (Side::Registry(repository), _) => {
+                Bytes::Registry { repository, root_index: pinned.release.root_index.clone() }
+            }
+            (side, medium) => Bytes::Layout { side, _medium: medium },
+        };
+        match statement {
+            Some(statement) => signed(&pinned, statement, profile, bytes),
+            None => unsigned(&pinned, profile.architecture, bytes),
         }
-        let side = Side::Registry(repository);
-        let statement = statement(followed, &side, &pinned.root.digest).await?;
-        signed(&pinned, statement, profile)
     }
 
     /// What becomes of it here.
@@ -50,6 +69,19 @@ impl Offer {
         match &self.said {
             Said::Signed(release) => decide(release, &self.target.digest, known, now, force),
             Said::Unsigned(release) => decide_unsigned(release, &self.target.digest, known, now, force),
+        }
+    }
+
+    /// Whether somebody whom this machine believes said what it is.
+    pub(super) fn is_signed(&self) -> bool {
+        self.is_signed
+    }
+
+    /// What it withdraws.
+    pub(super) fn denies(&self) -> &[Digest] {
+        match &self.said {
+            Said::Signed(release) => &release.denies,
+            Said::Unsigned(_) => &[],
         }
     }
 
@@ -63,35 +95,36 @@ impl Offer {
 }
 
 async fn statement(
-    followed: &Followed,
+    trust: &Trust,
     side: &Side,
     subject: &Digest,
+    name: Option<&SignedName>,
 ) -> Result<ReleaseStatement, AgentError> {
-    let place = &followed.place;
-    let name = SignedName::new(&place.registry.to_string(), &place.repository.to_string());
     let found = gather::candidates(side, subject, &[PREDICATE.to_owned()]).await.map_err(TrustError::from)?;
     let judge = |requirement: &Requirement, policy: &str| {
-        let question = Question { subject, name: Some(&name), policy, about: About::Statement(PREDICATE) };
+        let question = Question { subject, name, policy, about: About::Statement(PREDICATE) };
         verify(&question, requirement, &found)
     };
-    let judgements = match &followed.trust {
-        Trust::Key(path) => {
+    let judgements = match (trust, name) {
+        (Trust::Key(path), _) => {
             let key = read_public_key(path)?;
             let file = path.display().to_string();
             vec![judge(&Requirement::one_key(&file, key), "the update configuration")]
         }
-        Trust::Policies(policies) => policies.statements(&name, &judge),
-        Trust::Anybody => Vec::new(),
+        (Trust::Policies(policies), Some(name)) => policies.statements(name, &judge),
+        // Policies are about names.
+        (Trust::Policies(_), None) | (Trust::Anybody, _) => Vec::new(),
     };
-    agreed(judgements, &name)
+    let shown = name.map_or_else(|| side.to_string(), ToString::to_string);
+    agreed(judgements, &shown)
 }
 
 /// The one statement that every policy takes.
-fn agreed(judgements: Vec<Judgement>, name: &SignedName) -> Result<ReleaseStatement, AgentError> {
+fn agreed(judgements: Vec<Judgement>, name: &str) -> Result<ReleaseStatement, AgentError> {
     let mut agreed: Option<ReleaseStatement> = None;
     for judgement in judgements {
         let Some(statement) = judgement.statement else {
-            let (name, verdict) = (name.to_string(), Box::new(judgement.verdict));
+            let (name, verdict) = (name.to_owned(), Box::new(judgement.verdict));
             return Err(TrustError::NotTrusted { name, verdict }.into());
         };
         let release = ReleaseStatement::of(&statement)?;
@@ -107,7 +140,12 @@ fn agreed(judgements: Vec<Judgement>, name: &SignedName) -> Result<ReleaseStatem
     })
 }
 
-fn signed(pinned: &Pinned, release: ReleaseStatement, profile: &Profile) -> Result<Offer, AgentError> {
+fn signed(
+    pinned: &Pinned,
+    release: ReleaseStatement,
+    profile: &Profile,
+    bytes: Bytes,
+) -> Result<Offer, AgentError> {
     let target = Target {
         digest: pinned.root.digest.clone(),
         version: release.version.clone(),
@@ -115,42 +153,58 @@ fn signed(pinned: &Pinned, release: ReleaseStatement, profile: &Profile) -> Resu
         security_epoch: release.security_epoch,
     };
     // What is for other machines is for the gates to say; the parts are looked at where there are any for this one.
-    let published = parts(&pinned.release);
+    let published = boot_set(profile.architecture, &pinned.release);
     let set = match release.boot_set(profile.architecture, &profile.variant) {
         Some(set) => {
             same_parts(set, &published)?;
             set.clone()
         }
-        None => boot_set(profile.architecture, published),
+        None => published,
     };
-    Ok(Offer { target, set, said: Said::Signed(Box::new(release)) })
+    Ok(Offer { target, set, said: Said::Signed(Box::new(release)), bytes, is_signed: true })
 }
 
 /// T3: a kernel of one release beside the initramfs of another.
-fn same_parts(set: &BootSet, published: &[Part]) -> Result<(), AgentError> {
+fn same_parts(set: &BootSet, published: &BootSet) -> Result<(), AgentError> {
     for role in [Role::Kernel, Role::Initramfs, Role::RootFilesystem] {
         let said = |part: Option<&Part>| {
             part.map_or_else(|| "absent".to_owned(), |part| format!("{} of {} bytes", part.digest, part.size))
         };
-        let (expected, found) = (set.part(role), published.iter().find(|part| part.role == role));
+        let (expected, found) = (set.part(role), published.part(role));
         if expected != found {
             let part = role.file_name();
             return Err(AgentError::Parts { part, expected: said(expected), found: said(found) });
         }
+    }
+    let (expected, found) = (&set.boot_arguments, &published.boot_arguments);
+    if expected != found {
+        let said = |arguments: &Option<String>| {
+            arguments.as_ref().map_or_else(|| "absent".to_owned(), |arguments| format!("`{arguments}`"))
+        };
+        let (expected, found) = (said(expected), said(found));
+        return Err(AgentError::Parts { part: "the line of boot arguments", expected, found });
     }
     Ok(())
 }
 
 pub(in crate::update) fn parts(release: &Release) -> Vec<Part> {
     let part = |role, blob: &Descriptor| Part { role, digest: blob.digest.clone(), size: blob.size };
-    vec![part(Role::Kernel, &release.kernel), part(Role::Initramfs, &release.initramfs)]
+    let mut parts = vec![part(Role::Kernel, &release.kernel), part(Role::Initramfs, &release.initramfs)];
+    parts.extend(release.root_filesystem.as_ref().map(|blob| part(Role::RootFilesystem, blob)));
+    parts
 }
 
-fn boot_set(architecture: Architecture, parts: Vec<Part>) -> BootSet {
-    BootSet { architecture, variant: String::new(), parts, boot_arguments: None }
+/// What a published release's kernel is started with.
+pub(in crate::update) fn arguments(release: &Release) -> Option<String> {
+    Some(release.boot_arguments.clone()).filter(|arguments| !arguments.is_empty())
 }
 
-fn unsigned(pinned: &Pinned, architecture: Architecture) -> Result<Offer, AgentError> {
+fn boot_set(architecture: Architecture, release: &Release) -> BootSet {
+    let (variant, parts) = (String::new(), parts(release));
+    BootSet { architecture, variant, parts, boot_arguments: arguments(release) }
+}
+
+fn unsigned(pinned: &Pinned, architecture: Architecture, bytes: Bytes) -> Result<Offer, AgentError> {
     let said = &pinned.release.metadata;
     let field = |field, found: &str| UpdateError::Field {
         field,
@@ -170,6 +224,6 @@ fn unsigned(pinned: &Pinned, architecture: Architecture) -> Result<Offer, AgentE
         min_compatible_version,
     };
     let target = Target { digest: pinned.root.digest.clone(), version, sequence: None, security_epoch: 0 };
-    let set = boot_set(architecture, parts(&pinned.release));
-    Ok(Offer { target, set, said: Said::Unsigned(Box::new(release)) })
+    let set = boot_set(architecture, &pinned.release);
+    Ok(Offer { target, set, said: Said::Unsigned(Box::new(release)), bytes, is_signed: false })
 }
