@@ -204,6 +204,8 @@ fn bind(mount: &Mount) -> Result<String, DriverError> {
 /// What a command passes through in the workload, at its start and when it is executed later.
 fn gate(plan: &Plan, rules: &Rules, request: &Request) -> Vec<String> {
     let mut gate = vec![LAUNCHER.to_owned()];
+    // The supervisor connects it when its first process is there.
+    gate.extend((plan.network.mode == NetworkMode::Bridge).then(|| "--await-network".to_owned()));
     if let Some(wanted) = &plan.security.capabilities {
         let held = CAPABILITIES.iter().enumerate().filter(|(_, name)| wanted.contains(*name));
         let mask = held.fold(0_u64, |mask, (number, _)| mask | 1 << number);

@@ -7,12 +7,16 @@
 //! ```
 //!
 //! The overlay is there even where nothing may be written: what makes a container makes mount points in its root, and the
-//! root that it was made from stays as it is.
+//! root that it was made from stays as it is. Only an image needs the program `mount`, which finds it a loop device.
 
+use std::ffi::CString;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use port_content::fs;
+use port_content::{FsError, fs};
+use rustix::fs::{Mode as RawMode, OFlags};
+use rustix::mount::{MountFlags, mount as mount_at, mount_bind};
 use tokio::process::Command;
 
 use crate::error::DriverError;
@@ -32,12 +36,11 @@ pub(crate) async fn mount_root(room: &Room, job: &Job) -> Result<(), DriverError
         fs::create_dir_all(&directory.join(name))?;
     }
     fs::create_dir_all(Path::new(NSPAWN_STATE))?;
-    mount(directory, "make room for nspawn", &["-t", "tmpfs", "-o", "mode=0755", "port", NSPAWN_STATE])
-        .await?;
+    memory(Path::new(NSPAWN_STATE))?;
     match &job.lower {
         Lower::Directory(path) => {
-            let step = format!("mount the directory `{}`", path.display());
-            mount(directory, &step, &["--bind", "--", &text(path)?, "lower"]).await?;
+            mount_bind(path, directory.join("lower"))
+                .map_err(|error| FsError::new("mount the directory", path, error.into()))?;
         }
         Lower::Image(path) => {
             let step = format!("mount the image `{}`", path.display());
@@ -47,7 +50,7 @@ pub(crate) async fn mount_root(room: &Room, job: &Job) -> Result<(), DriverError
     let upper = match job.layer {
         Layer::Kept => "layer",
         Layer::Memory => {
-            mount(directory, "mount memory", &["-t", "tmpfs", "-o", "mode=0755", "port", "memory"]).await?;
+            memory(&directory.join("memory"))?;
             "memory"
         }
     };
@@ -55,9 +58,31 @@ pub(crate) async fn mount_root(room: &Room, job: &Job) -> Result<(), DriverError
         fs::create_dir_all(&directory.join(upper).join(name))?;
     }
     add_mount_points(directory, &directory.join(upper).join("upper"))?;
-    // Relative, so that no path of the host can hold a `,` or `:` that would mean something here.
-    let options = format!("lowerdir=lower,upperdir={upper}/upper,workdir={upper}/work");
-    mount(directory, "mount the writable layer", &["-t", "overlay", "-o", &options, "port", "root"]).await
+    overlay(directory, upper)
+}
+
+fn memory(target: &Path) -> Result<(), DriverError> {
+    let mounted = mount_at("port", target, "tmpfs", MountFlags::empty(), c"mode=0755");
+    Ok(mounted.map_err(|error| FsError::new("mount memory at", target, error.into()))?)
+}
+
+/// Of open directories, so that no path of the host can hold a `,` or `:` that would mean something here.
+fn overlay(directory: &Path, upper: &str) -> Result<(), DriverError> {
+    let open = |name: &str| {
+        let path = directory.join(name);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&path, flags, RawMode::empty());
+        opened.map_err(|error| FsError::new("open", &path, error.into()))
+    };
+    let places = [open("lower")?, open(&format!("{upper}/upper"))?, open(&format!("{upper}/work"))?];
+    let names = ["lowerdir", "upperdir", "workdir"].iter().zip(&places);
+    let options: Vec<String> =
+        names.map(|(name, place)| format!("{name}=/proc/self/fd/{}", place.as_raw_fd())).collect();
+    let (target, options) = (directory.join("root"), options.join(",").into_bytes());
+    let failed = |error: std::io::Error| FsError::new("mount the writable layer at", &target, error);
+    let options = CString::new(options).map_err(|error| failed(error.into()))?;
+    let mounted = mount_at("port", &target, "overlay", MountFlags::empty(), options.as_c_str());
+    Ok(mounted.map_err(|error| failed(error.into()))?)
 }
 
 /// The kernel's file systems need places, which a read-only root would not take any more. Made beside the root, one name each, so

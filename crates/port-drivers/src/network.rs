@@ -112,15 +112,14 @@ pub(crate) async fn connect(
 impl Connection {
     /// Configures the workload's side, as soon as its first process is there.
     pub(crate) async fn configure(&self, init: u32) -> Result<(), DriverError> {
-        let mut lines = vec![
-            format!("address add {}/{PREFIX} dev {INSIDE}", self.address),
-            format!("link set {INSIDE} up"),
-            format!("route add default via {HOST}"),
-        ];
+        let mut lines = vec![format!("link set {INSIDE} up")];
         if self.has_six {
             lines.push(format!("address add {}/{PREFIX_SIX} dev {INSIDE} nodad", six(self.address)));
             lines.push(format!("route add default via {HOST_SIX}"));
         }
+        lines.push(format!("address add {}/{PREFIX} dev {INSIDE}", self.address));
+        // The last of all: the launcher waits for it.
+        lines.push(format!("route add default via {HOST}"));
         let arguments = ["-t", &init.to_string(), "-n", "--", "ip", "-batch", "-"];
         fed("connect the workload", "nsenter", &arguments, &lines).await
     }

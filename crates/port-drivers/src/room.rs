@@ -65,7 +65,7 @@ impl Rooms {
         let unknown = || DriverError::Unknown { name: name.to_owned(), rooms: self.0.clone() };
         let plain = !name.is_empty() && !name.starts_with('.') && !name.contains('/');
         let room = self.room(name);
-        if plain && fs::exists(&room.job_file()) { Ok(room) } else { Err(unknown()) }
+        if plain && is_written(&room.job_file()) { Ok(room) } else { Err(unknown()) }
     }
 
     /// Every room, by name.
@@ -79,7 +79,7 @@ impl Rooms {
         let mut rooms = Vec::new();
         for directory in fs::read_dir(&self.0)? {
             let name = directory.file_name().map(|name| name.to_string_lossy().into_owned());
-            if let Some(name) = name.filter(|_| fs::exists(&directory.join("job.json"))) {
+            if let Some(name) = name.filter(|_| is_written(&directory.join("job.json"))) {
                 rooms.push(Room { name, directory });
             }
         }
@@ -118,6 +118,16 @@ impl Room {
         self.directory.join("record.json")
     }
 
+    /// What a supervisor without anybody's standard error says there.
+    pub(crate) fn last_words(&self) -> PathBuf {
+        self.directory.join("supervisor.log")
+    }
+
+    /// Whether somebody has the room.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self.take(), Ok(None))
+    }
+
     /// Takes the room, for as long as the lock is held; none where somebody has it.
     pub(crate) fn take(&self) -> Result<Option<Lock>, DriverError> {
         Ok(lock::try_lock(&self.directory.join("lock"), Mode::Exclusive)?)
@@ -145,14 +155,12 @@ impl Room {
             Err(error) if !error.is_not_found() => return Err(error.into()),
             _ => {}
         }
-        let path = self.job_file();
-        Ok(atomic::write(&path, &encoded(&path, job)?)?)
+        write(&self.job_file(), job)
     }
 
     /// The record; none before the supervisor wrote one.
     pub(crate) fn record(&self) -> Result<Option<Record>, DriverError> {
-        // An empty one is what a power cut left: it says as little as none.
-        if fs::try_metadata(&self.record_file())?.is_none_or(|found| found.len() == 0) {
+        if !is_written(&self.record_file()) {
             return Ok(None);
         }
         let record: Record = read(&self.record_file())?;
@@ -160,12 +168,8 @@ impl Room {
         Ok(Some(record))
     }
 
-    /// Not flushed: it is about processes, and what ends them without a word ends them all.
     pub(crate) fn write_record(&self, record: &Record) -> Result<(), DriverError> {
-        let path = self.record_file();
-        let mut file = atomic::AtomicFile::create(&path)?;
-        file.file().write_all(&encoded(&path, record)?).context("write", &path)?;
-        Ok(file.commit_unflushed()?)
+        write(&self.record_file(), record)
     }
 
     /// What the workload is now. Whoever finds one whose supervisor was killed writes that down and clears away what is
@@ -212,10 +216,19 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T, DriverError> {
     serde_json::from_slice(&bytes).map_err(wrong)
 }
 
-fn encoded<T: serde::Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, DriverError> {
+/// Not flushed: it is about processes, and what ends them without a word ends them all.
+fn write<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), DriverError> {
     let wrong =
         |error: serde_json::Error| DriverError::State { path: path.to_owned(), reason: error.to_string() };
-    serde_json::to_vec_pretty(value).map_err(wrong)
+    let bytes = serde_json::to_vec_pretty(value).map_err(wrong)?;
+    let mut file = atomic::AtomicFile::create(path)?;
+    file.file().write_all(&bytes).context("write", path)?;
+    Ok(file.commit_unflushed()?)
+}
+
+/// An empty file is what a power cut left: it says as little as none.
+fn is_written(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.len() > 0)
 }
 
 fn same_version(found: u32, path: &Path) -> Result<(), DriverError> {
@@ -260,6 +273,8 @@ mod tests {
         room.write_record(&record).unwrap();
         let error = room.state().unwrap_err().to_string();
         assert!(error.contains("expected version 1, found 2"), "{error}");
+        atomic::write(&room.job_file(), b"").unwrap();
+        assert!(rooms.all().unwrap().is_empty(), "a power cut left it");
         for name in ["web", "", "..", "a/b"] {
             assert!(matches!(rooms.known(name), Err(DriverError::Unknown { .. })), "{name}");
         }

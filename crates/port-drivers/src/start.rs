@@ -1,23 +1,25 @@
 //! Starting a supervisor, and stopping one: what a command does that is not the supervisor itself.
 //!
 //! ```text
-//! setsid ─► unshare (own mounts; the host's still come in) ─► [setpriv: dies with who is attached] ─► port … supervise
+//! keeper ─► unshare (own mounts; the host's still come in) ─► [setpriv: dies with who is attached] ─► port … supervise
 //! ```
 //!
-//! Each becomes the next, so the process id is the supervisor's from the beginning.
+//! Each becomes the next, so the process id is the supervisor's from the beginning; but where systemd keeps it (`keeper.rs`), which
+//! starts the second one itself.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use port_content::fs;
 use port_content::lock::Lock;
 use rustix::process::Signal;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::error::DriverError;
 use crate::inside;
 use crate::job::Job;
+use crate::keeper::{self, Keeper};
 use crate::record::{Record, Status};
 use crate::room::{Room, State};
 
@@ -25,6 +27,8 @@ use crate::room::{Room, State};
 const INTERVAL: Duration = Duration::from_millis(5);
 /// How long a killed workload may take to be gone.
 const KILL_TIME: Duration = Duration::from_secs(10);
+/// How long a supervisor may take to have its room.
+const APPEAR_TIME: Duration = Duration::from_secs(10);
 /// What is shown of a supervisor's last words.
 const LAST_WORDS: u64 = 64 << 10;
 
@@ -52,6 +56,7 @@ pub struct Starter {
 #[derive(Debug)]
 pub struct Started {
     room: Room,
+    keeper: Box<dyn Keeper>,
     child: Child,
     // Held until the supervisor has the room: two starts of one name must not both begin.
     claim: Option<Lock>,
@@ -73,7 +78,11 @@ pub fn start(
         return Err(running());
     }
     room.write_job(job)?;
-    let mut command = Command::new("setsid");
+    let keeper = match attachment {
+        Attachment::Attached => keeper::alone(),
+        Attachment::Detached => keeper::of_host(&starter.path),
+    };
+    let mut command = keeper.command(room, &starter.path);
     command.args(["unshare", "--mount", "--propagation", "slave", "--"]);
     if attachment == Attachment::Attached {
         command.args(["setpriv", "--pdeathsig", "TERM", "--"]);
@@ -83,11 +92,12 @@ pub fn start(
     if attachment == Attachment::Attached {
         command.arg("--attached");
     } else {
-        let words = fs::create_scratch(&last_words(room))?;
+        let words = fs::create_scratch(&room.last_words())?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words).current_dir("/");
     }
-    let child = command.spawn().map_err(|source| DriverError::Spawn { program: "setsid".into(), source })?;
-    Ok(Started { room: room.clone(), child, claim: Some(claim) })
+    let spawned = command.spawn();
+    let child = spawned.map_err(|source| DriverError::Spawn { program: keeper.program().into(), source })?;
+    Ok(Started { room: room.clone(), keeper, child, claim: Some(claim) })
 }
 
 impl Started {
@@ -96,6 +106,7 @@ impl Started {
     /// # Errors
     /// It never did.
     pub async fn running(&mut self) -> Result<Record, DriverError> {
+        let mut waited = None;
         loop {
             let ended = self.child.try_wait().map_err(DriverError::process("look after the supervisor"))?;
             let record = self.room.record()?;
@@ -109,8 +120,8 @@ impl Started {
                 }
                 _ => {}
             }
-            if let Some(status) = ended {
-                let words = fs::read_to_string(&last_words(&self.room), LAST_WORDS).unwrap_or_default();
+            if let Some(status) = ended.filter(|status| !self.is_elsewhere(*status, &mut waited)) {
+                let words = fs::read_to_string(&self.room.last_words(), LAST_WORDS).unwrap_or_default();
                 let reason = format!("its supervisor ended with {status}: {}", words.trim());
                 return Err(self.not_started(reason));
             }
@@ -139,13 +150,17 @@ impl Started {
         }
     }
 
+    /// Whether who started the supervisor did so and left, and it is there, or may come to be there yet.
+    fn is_elsewhere(&self, status: ExitStatus, waited: &mut Option<Instant>) -> bool {
+        if self.keeper.becomes() || !status.success() {
+            return false;
+        }
+        waited.get_or_insert_with(Instant::now).elapsed() < APPEAR_TIME || self.room.is_taken()
+    }
+
     fn not_started(&self, reason: String) -> DriverError {
         DriverError::NotStarted { name: self.room.name().to_owned(), reason }
     }
-}
-
-fn last_words(room: &Room) -> PathBuf {
-    room.directory().join("supervisor.log")
 }
 
 /// How a workload was stopped.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It runs in a mount namespace of its own (`start.rs`). What it starts dies with it, killed or not: the kernel sends the
-//! signal (`setpriv --pdeathsig`), and nspawn's own takes the container along.
+//! signal (`setpriv --pdeathsig`), and a guard takes what is in the container along (`guard.rs`).
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 use crate::control_group;
 use crate::error::DriverError;
 use crate::exec::joining;
+use crate::guard::Guard;
 use crate::inside;
 use crate::job::Job;
 use crate::log::LogWriter;
@@ -167,7 +168,7 @@ async fn watch(
     connection: Option<&Connection>,
 ) -> Result<ExitStatus, DriverError> {
     let nspawn = child.id().unwrap_or_default();
-    let mut asked = false;
+    let (mut asked, mut guard) = (false, None);
     loop {
         let starts = record.init.is_none();
         tokio::select! {
@@ -185,6 +186,7 @@ async fn watch(
             record.init = Some(init);
             record.status = Status::Running;
             room.write_record(record)?;
+            guard.get_or_insert(Guard::over(init).await?);
         }
         // Asked once, and not before the command is there to be asked.
         if asked && let Some(main) = record.init.and_then(inside::main_of) {

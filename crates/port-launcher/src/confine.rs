@@ -10,6 +10,7 @@ use rustix::thread::{
     CapabilitySet, capability_is_in_bounding_set, remove_capability_from_bounding_set, set_no_new_privs,
 };
 
+use crate::network;
 use crate::options::Options;
 
 /// Rights up to the devices' own controls. A kernel that knows fewer applies those it knows.
@@ -24,6 +25,8 @@ pub(crate) enum ConfineError {
     Capability { number: u32, source: rustix::io::Errno },
     #[error("cannot refuse new privileges")]
     NoNewPrivileges(#[source] rustix::io::Errno),
+    #[error("expected a default route within ten seconds, found none: the workload was not connected")]
+    NoNetwork,
     #[error("cannot list `/`")]
     Root(#[source] std::io::Error),
     #[error("cannot apply the Landlock rules")]
@@ -33,6 +36,9 @@ pub(crate) enum ConfineError {
 }
 
 pub(crate) fn confine(options: &Options) -> Result<(), ConfineError> {
+    if options.await_network {
+        network::await_way()?;
+    }
     if let Some(kept) = options.capabilities {
         drop_capabilities(kept)?;
     }

@@ -13,6 +13,7 @@
 )]
 
 mod confine;
+mod network;
 mod options;
 
 use std::io::Write as _;

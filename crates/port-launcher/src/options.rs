@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use lexopt::{Arg, Parser, ValueExt as _};
 
 pub(crate) const USAGE: &str = "\
-usage: port-launcher [--capabilities MASK] [--no-new-privileges] [--read PATH]... [--write PATH]... [--write-all]
+usage: port-launcher [--await-network] [--capabilities MASK] [--no-new-privileges] [--read PATH]... [--write PATH]... [--write-all]
                      [--best-effort] -- COMMAND [ARGUMENT]...
 
+  --await-network       wait for a default route first
   --capabilities MASK   keep at most these capabilities: a hexadecimal mask as in /proc/self/status
   --no-new-privileges   no program that is started gains rights
   --read PATH           with Landlock: allow reading and executing below PATH
@@ -31,6 +32,7 @@ pub(crate) enum Invocation {
 /// How to confine.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
+    pub(crate) await_network: bool,
     pub(crate) capabilities: Option<u64>,
     pub(crate) no_new_privileges: bool,
     pub(crate) read: Vec<PathBuf>,
@@ -44,6 +46,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Invocation, lexopt::Error> {
     let mut options = Options::default();
     while let Some(argument) = parser.next()? {
         match argument {
+            Arg::Long("await-network") => options.await_network = true,
             Arg::Long("capabilities") => {
                 let mask = |text: &str| u64::from_str_radix(text, 16);
                 options.capabilities = Some(parser.value()?.parse_with(mask)?);
@@ -79,6 +82,7 @@ mod tests {
         let words = [
             "--read",
             "/usr",
+            "--await-network",
             "--capabilities",
             "a80425fb",
             "--no-new-privileges",
@@ -87,6 +91,7 @@ mod tests {
             "--write",
         ];
         let expected = Options {
+            await_network: true,
             capabilities: Some(0xa804_25fb),
             no_new_privileges: true,
             read: vec!["/usr".into()],

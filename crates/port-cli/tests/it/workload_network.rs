@@ -65,7 +65,7 @@ fn v_36_v_38_a_published_port_answers_by_both_versions_and_leaves_nothing() {
         page '[::1]:8080'
         page 10.209.0.7
         page '[fd50:6f72:7430::7]'
-        # Workloads reach each other.
+        # Workloads reach each other, from their first moment on.
         port run second.toml -- wget -q -O - http://10.209.0.7/index.html
         port stop web
         state > after
@@ -107,7 +107,8 @@ fn v_35_workloads_reach_beyond_a_host_that_forwards() {
         r#"
         # A neighbour that knows no way back to the bridge: only the host's own address is answered.
         unshare --net sleep 600 & beyond=$!; helpers=$beyond
-        until_it_says ip link add up0 type veth peer name eth0 netns $beyond
+        until_it_says sh -c "[ \$(readlink /proc/$beyond/ns/net) != $(readlink /proc/self/ns/net) ]"
+        ip link add up0 type veth peer name eth0 netns $beyond
         ip address add 192.0.2.1/24 dev up0
         ip link set up0 up
         there="nsenter --net -t $beyond"
@@ -122,7 +123,7 @@ fn v_35_workloads_reach_beyond_a_host_that_forwards() {
         # Killed, not stopped: the kernel takes back what it gave.
         kill -KILL "$(number supervisor)"
         until_it_says sh -c '! "$PORT" workload list --workloads rooms | grep running'
-        until_it_says sh -c '! ip -o link | grep vb-'
+        until_it_says sh -c '! ip -o link | grep -q vb-'
         port list | grep -c 'supervisor was killed'
         state > after
         cmp before after && echo as before

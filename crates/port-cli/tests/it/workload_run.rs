@@ -198,6 +198,29 @@ fn v_28_v_34_a_limit_is_felt_inside_and_its_group_goes() {
     nothing_is_left(&project);
 }
 
+#[test]
+fn v_28_v_29_more_memory_than_the_limit_is_not_had() {
+    let Some(project) = project() else { return };
+    manifest(&project, "small", "[resources]\nmemory_limit = \"32M\"\n");
+    let ran = run(&project, "small", "dd if=/dev/zero of=/dev/null bs=128M count=1; echo ended with $?");
+    if ran.stderr.contains("expected the `memory` controller") {
+        return skip::because("this host has no memory controller");
+    }
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "ended with 137\n"), "{ran}");
+    assert!(!group_of("small"), "its control group is gone");
+}
+
+#[test]
+fn v_12_vu_21_vu_22_a_stack_of_manifests_runs_as_one() {
+    let Some(project) = project() else { return };
+    project.write("base/company.toml", "[workload]\nmode = \"container\"\n[network]\nmode = \"none\"\n");
+    project.write("base/team.toml", "extends = \"company.toml\"\n[security]\ncapabilities = [\"CHOWN\"]\n");
+    project.write("base/app.toml", "extends = \"team.toml\"\n[storage]\nrootfs = \"../root\"\n");
+    project.write("web.toml", "extends = \"base/app.toml\"\n[workload]\nname = \"web\"\n");
+    let ran = run(&project, "web", "hostname; grep CapBnd /proc/self/status");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "web\nCapBnd:\t0000000000000001\n"), "{ran}");
+}
+
 fn group_of(name: &str) -> bool {
     let found =
         Command::new("find").args(["/sys/fs/cgroup", "-name", &format!("port-{name}")]).output().unwrap();
@@ -253,7 +276,7 @@ fn a_killed_supervisor_is_noticed_and_leaves_nothing() {
     let Some(project) = project() else { return };
     manifest(&project, "web", "");
     detach(&project, "web", "while :; do sleep 0.05; done");
-    let supervisor = listed(&project)[0]["supervisor"].to_string();
+    let [supervisor, init] = ["supervisor", "init"].map(|key| listed(&project)[0][key].to_string());
     assert!(Command::new("kill").args(["-KILL", &supervisor]).status().unwrap().success());
     while listed(&project)[0]["alive"] == true {
         std::thread::sleep(Duration::from_millis(5));
@@ -267,6 +290,10 @@ fn a_killed_supervisor_is_noticed_and_leaves_nothing() {
         !found.stdout.is_empty()
     };
     while runs() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // nspawn's number 1 names no path.
+    while std::path::Path::new("/proc").join(&init).exists() {
         std::thread::sleep(Duration::from_millis(5));
     }
     nothing_is_left(&project);
