@@ -17,6 +17,7 @@ mod encode;
 mod index;
 mod name;
 mod platform;
+mod sizes;
 
 pub use config::{History, ImageConfig, Nothing, RootFs, Runtime, merge_environment};
 pub use decode::{Decoded, decode};
@@ -27,6 +28,7 @@ pub use platform::{
     architecture_name, checksum, features, kconfig, kernel_version, normalized, platform_name, sort_features,
     substrate_name,
 };
+pub use sizes::{known_size, with_sizes};
 
 use port_model::{Digest, DigestError, Reference};
 

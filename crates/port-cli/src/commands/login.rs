@@ -8,7 +8,7 @@ use clap::Args;
 use port_ops::Environment;
 use port_ops::login::{self as ops, LoginPlace, LoginReport, LoginRequest};
 use port_registry::Secret;
-use port_registry::credentials::{FileStyle, LoginTarget, password_from_input};
+use port_registry::credentials::{FileStyle, LoginTarget, password_from_input, split_token};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Global, RegistryFlags};
@@ -27,9 +27,9 @@ pub struct Arguments {
     /// The registry, as `ghcr.io`, or one namespace of it, as `ghcr.io/team`.
     #[arg(value_name = "REGISTRY[/NAMESPACE]")]
     place: LoginPlace,
-    /// Who signs in.
-    #[arg(short, long, value_name = "NAME")]
-    username: String,
+    /// Who signs in; not needed where standard input has a token that says it, as base64 of `user:token`.
+    #[arg(short, long, value_name = "NAME", required_unless_present = "password_stdin")]
+    username: Option<String>,
     /// Read the password or access token from standard input; without it, ask for it on the terminal.
     #[arg(long)]
     password_stdin: bool,
@@ -44,16 +44,16 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8, CommandError> {
     let environment = env_vars::environment(host::architecture()?);
     let target = target(&environment, arguments.authfile)?;
-    let password = if arguments.password_stdin {
-        read_all()?
-    } else {
-        match ask(&arguments.username, &arguments.place, ui).await? {
-            Some(password) => password,
+    let (username, password) = match arguments.username {
+        None => both(&read_all()?)?,
+        Some(username) if arguments.password_stdin => (username, read_all()?),
+        Some(username) => match ask(&username, &arguments.place, ui).await? {
+            Some(password) => (username, password),
             // As a shell says that the user ended it.
             None => return Ok(130),
-        }
+        },
     };
-    let request = LoginRequest { place: arguments.place, username: arguments.username, password };
+    let request = LoginRequest { place: arguments.place, username, password };
     let reporter = progress::reporter(ui, global.progress);
     let access = access(&arguments.registry, global, ui)?;
     let paths = &environment.credential_paths;
@@ -75,6 +75,15 @@ pub fn target(environment: &Environment, authfile: Option<PathBuf>) -> Result<Lo
     };
     let (helper_path, helper_timeout) = (paths.helper_path.clone(), paths.helper_timeout);
     Ok(LoginTarget { file, style, helper_path, helper_timeout })
+}
+
+/// User and token of one text.
+fn both(token: &Secret) -> Result<(String, Secret), CommandError> {
+    split_token(token).ok_or_else(|| {
+        let message =
+            "standard input does not say who signs in: expected base64 of `user:token`, found something else";
+        CommandError::new(Exit::Usage, message).hint("say who with `--username NAME`")
+    })
 }
 
 /// All of standard input.

@@ -52,9 +52,10 @@ fn advice(error: &PackageError) -> (Exit, Vec<String>) {
             Exit::Unreachable,
             "name its socket with `--store containerd:SOCKET`; it lets in only those who may write to the socket",
         ),
-        PackageError::Mismatch { .. } | PackageError::Document { .. } | PackageError::BrokenIndex { .. } => {
-            (Exit::Failed, "remove the package and fetch it again")
-        }
+        PackageError::Mismatch { .. }
+        | PackageError::Document { .. }
+        | PackageError::BrokenIndex { .. }
+        | PackageError::NoIndex { .. } => (Exit::Failed, "remove the package and fetch it again"),
         PackageError::Trust(error) => return trust::advice(error),
         PackageError::Taken { .. } => (Exit::Failed, "use another name, or Port's store (`--store port`)"),
         PackageError::OtherTarget { .. } | PackageError::NotCanonical { .. } => {

@@ -111,6 +111,20 @@ fn a_registry_of_its_own_authority_is_signed_in_to_with_ca_file() {
 }
 
 #[test]
+fn ku_26_a_token_that_has_its_user_in_it_signs_in_by_itself() {
+    let Some(registry) = registry(Security::Plain) else { return };
+    let (project, host) = (empty(), registry.address());
+    let arguments = ["login", host, "--password-stdin", "--plain-http"];
+    let ran = with_input(&project, &arguments, &format!("{ENCODED}\n"));
+    assert!(ran.code == 0 && ran.stdout.starts_with(&format!("signed in to {host} as {USER},")), "{ran}");
+    assert_eq!(config(&project, CONFIG)["auths"][host]["auth"], ENCODED);
+    for other in [PASSWORD, "bm8gdXNlcg==", "OnBhc3N3b3Jk", "dXNlcjo="] {
+        let ran = with_input(&project, &arguments, other);
+        assert!(ran.code == 2 && ran.stderr.contains("base64 of `user:token`"), "{other}: {ran}");
+    }
+}
+
+#[test]
 fn podman_reads_what_a_login_stores_for_a_namespace() {
     let Some(registry) = registry(Security::Plain) else { return };
     let (project, host) = (empty(), registry.address());

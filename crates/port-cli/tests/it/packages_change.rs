@@ -117,6 +117,41 @@ fn what_is_damaged_can_be_removed_and_packed_again() {
 }
 
 #[test]
+fn a_name_that_leads_to_no_index_is_told_and_can_be_removed() {
+    let project = project();
+    pack(&project, "hello", &[]);
+    let place = project.path().join(KRAFT).join("indexes/unikraft.org/odd/latest");
+    fs::create_dir_all(place.parent().unwrap()).unwrap();
+    let own = place.display().to_string();
+    for (target, is_in_the_way) in [("/nonexistent/index", false), (own.as_str(), true), ("/dev/zero", true)]
+    {
+        std::os::unix::fs::symlink(target, &place).unwrap();
+        let before = blobs(&project);
+        let ran = project.port(&["packages", "list"]);
+        assert!(ran.code == 0 && ran.stderr.contains("odd/latest`"), "{target}: {ran}");
+        assert_eq!(project.port(&["packages", "info", "odd"]).code, if is_in_the_way { 1 } else { 5 });
+        packages(&project, &["remove", "odd"]);
+        assert!(fs::symlink_metadata(&place).is_err() && blobs(&project) == before, "{target}");
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+    }
+    assert_eq!(project.port(&["packages", "remove", "odd"]).code, 5, "there is nothing any more");
+}
+
+#[test]
+fn what_a_kill_left_half_written_goes_after_a_day() {
+    let project = project();
+    pack(&project, "hello", &[]);
+    let digests = project.path().join(KRAFT).join("digests/sha256");
+    let (old, new) = (digests.join(".incoming.abcdef.tmp"), digests.join(".incoming.ghijkl.tmp"));
+    fs::write(&old, "half").unwrap();
+    fs::write(&new, "half").unwrap();
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    fs::File::open(&old).unwrap().set_modified(long_ago).unwrap();
+    packages(&project, &["retag", "hello", "hello:2"]);
+    assert!(!old.exists() && new.exists(), "the new one may be somebody's");
+}
+
+#[test]
 fn what_is_damaged_in_port_s_store_can_be_removed_and_packed_again() {
     let (project, flag) = (project(), ["--store", "port"]);
     let packed = pack(&project, "hello", &flag);

@@ -13,7 +13,7 @@ fn port(project: &Project, words: &[&str], variables: &[(&str, &str)]) -> Ran {
 }
 
 #[test]
-fn ku_24_ku_25_kraft_s_variables_sign_in_and_come_before_docker_s_and_podman_s_files() {
+fn ku_24_ku_25_ku_26_kraft_s_variables_sign_in_and_come_before_docker_s_and_podman_s_files() {
     let registry = [Software::DockerRegistry, Software::Distribution]
         .into_iter()
         .find_map(|software| Registry::start(software, Access::Basic, Security::Plain));
@@ -34,6 +34,11 @@ fn ku_24_ku_25_kraft_s_variables_sign_in_and_come_before_docker_s_and_podman_s_f
     let ran = port(&here, &push, &[(&user, USER)]);
     assert!(ran.code == 2 && ran.stderr.contains(&token), "{ran}");
     assert_eq!(port(&here, &push, &[(&user, USER), (&token, PASSWORD)]).code, 0);
+    // A token that has its user in it needs no other variable (Ku-26); one that has not is half an entry.
+    let both = base64(&format!("{USER}:{PASSWORD}"));
+    assert_eq!(port(&here, &push, &[(&token, &both)]).code, 0);
+    let ran = port(&here, &push, &[(&token, &base64("no user"))]);
+    assert!(ran.code == 2 && ran.stderr.contains(&user), "{ran}");
     // The host as it is written, before a file with other words.
     let auths = serde_json::json!({ "auths": { &host: { "auth": "d3Jvbmc6d3Jvbmc=" } } });
     here.write(".docker/config.json", auths.to_string());

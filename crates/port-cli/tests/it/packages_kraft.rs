@@ -139,3 +139,67 @@ fn ku_15_what_kraft_packed_is_listed_unpacked_tagged_and_published_as_it_is() {
     let again = json(&pack_with(&project, "hello", &words));
     assert_eq!(again["replaced"], serde_json::json!([before["manifests"][0]["digest"]]));
 }
+
+/// An index as kraft leaves it that found these manifests again: the digest's length is their size.
+fn as_kraft_merges(index: &Value) -> Vec<u8> {
+    let mut index = index.clone();
+    let entries = index["manifests"].as_array_mut().unwrap();
+    let found_again = entries.len() - 1;
+    entries[..found_again].iter_mut().for_each(|entry| entry["size"] = 32.into());
+    serde_json::to_vec(&index).unwrap()
+}
+
+fn sizes(index: &Value) -> Vec<u64> {
+    index["manifests"].as_array().unwrap().iter().map(|entry| entry["size"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn ku_10_a_package_of_several_targets_that_kraft_merged_is_read_and_gets_right_sizes() {
+    let project = project();
+    pack(&project, "hello", &[]);
+    let fc = ["--kernel", "other", "--architecture", "x86_64", "--platform", "fc"];
+    json(&pack_with(&project, "hello", &fc));
+    let right = index_of(&project, "unikraft.org/hello/latest");
+    let link = project.path().join(KRAFT).join("indexes/unikraft.org/hello/latest");
+    fs::write(&link, as_kraft_merges(&right)).unwrap();
+    let list = packages(&project, &["list"]);
+    assert!(list.as_array().unwrap().iter().all(|row| row["bytes"].is_u64()), "{list}");
+    packages(&project, &["unpack", "hello", "out", "--platform", "qemu"]);
+    assert_eq!(project.read("out/unikraft/bin/kernel"), b"the kernel");
+    packages(&project, &["retag", "hello", "hello:2"]);
+    let xen = ["--kernel", "other", "--architecture", "x86_64", "--platform", "xen"];
+    json(&pack_with(&project, "hello", &xen));
+    let after = index_of(&project, "unikraft.org/hello/latest");
+    assert_eq!(sizes(&after)[..2], sizes(&right), "{after}");
+    // Others still need it: nothing was taken for damaged and left, and nothing went that is needed.
+    packages(&project, &["remove", "hello"]);
+    packages(&project, &["unpack", "hello:2", "out2", "--platform", "qemu"]);
+}
+
+#[test]
+fn ku_10_a_package_that_kraft_merged_and_published_is_pulled_and_mended_by_the_next_push() {
+    let (here, registry, there) = (project(), Registry::start(), project());
+    let name = format!("{}/team/hello:1", registry.host());
+    pack(&here, &name, &[]);
+    let fc = ["--kernel", "other", "--architecture", "x86_64", "--platform", "fc"];
+    json(&pack_with(&here, &name, &fc));
+    packages(&here, &["push", &name, "--plain-http"]);
+    let remote = || serde_json::from_slice::<Value>(&registry.manifest("team/hello", "1").unwrap()).unwrap();
+    let right = remote();
+    registry.add_manifest("team/hello", "1", text(&right["mediaType"]), &as_kraft_merges(&right));
+    assert_eq!(sizes(&remote())[0], 32);
+    let pulled = packages(&there, &["pull", &name, "--plain-http"]);
+    assert_eq!(pulled["targets"].as_array().unwrap().len(), 2);
+    // Once more, with the manifests here.
+    packages(&there, &["pull", &name, "--plain-http"]);
+    let place = format!("{}/team/hello/1", registry.host().replace(':', "/"));
+    assert_eq!(sizes(&index_of(&there, &place)), sizes(&right));
+    packages(&there, &["push", &name, "--plain-http"]);
+    assert_eq!(remote(), right, "its manifests are the same");
+    // Another wrong size is none of kraft's.
+    let mut lying = right.clone();
+    lying["manifests"][0]["size"] = 33.into();
+    registry.add_manifest("team/hello", "1", text(&right["mediaType"]), &serde_json::to_vec(&lying).unwrap());
+    let ran = project().port(&["packages", "pull", &name, "--plain-http"]);
+    assert!(ran.code == 1 && ran.stderr.contains("expected 33 bytes"), "{ran}");
+}

@@ -30,6 +30,18 @@ impl Entry {
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
+
+    /// The same entry with another size; all else stays to the byte.
+    pub fn with_size(&self, size: u64) -> Self {
+        let descriptor = Descriptor { size, ..self.descriptor.clone() };
+        // It was read as an object.
+        let Ok(mut fields) = serde_json::from_str::<RawObject>(self.text.get()) else {
+            return Self::new(descriptor);
+        };
+        fields.set("size", raw(&size));
+        // NOTE: not in Go's escapes, which would change what others wrote.
+        Self { descriptor, text: from_json(crate::oci::to_bytes(&fields)) }
+    }
 }
 
 impl PartialEq for Entry {

@@ -2,13 +2,13 @@
 //! (acceptance K-46, K-47, Ku-24, Ku-25).
 //!
 //! An entry is for one registry: `KRAFTKIT_AUTH_<host>_USER` and `…_TOKEN`, with the host as it is written or, for shells, in
-//! capitals and with `_` for everything that a variable's name cannot have. Certificates are checked whatever
+//! capitals and with `_` for everything that a variable's name cannot have. The token alone does where it is base64 of `user:token`. Certificates are checked whatever
 //! `…_VERIFY_SSL` says (C-13).
 
 use std::sync::Arc;
 
 use port_model::Reporter;
-use port_registry::credentials::{BasicEnvError, CredentialFiles, Variable, basic_env};
+use port_registry::credentials::{BasicEnvError, CredentialFiles, Variable, basic_env, split_token};
 use port_registry::{CredentialSource, RegistryHost, Secret};
 
 use super::Packages;
@@ -29,7 +29,13 @@ pub(super) fn source(
             Variable { value: (packages.variable)(&name).map(Secret::new), name }
         };
         warn(packages.reporter.as_ref(), &variable("VERIFY_SSL"));
-        let (user, token) = (variable("USER"), variable("TOKEN"));
+        let (mut user, mut token) = (variable("USER"), variable("TOKEN"));
+        // A token that has its user in it (acceptance Ku-26).
+        if user.value.is_none()
+            && let Some((name, secret)) = token.value.as_ref().and_then(split_token)
+        {
+            (user.value, token.value) = (Some(Secret::new(name)), Some(secret));
+        }
         if user.value.is_some() || token.value.is_some() {
             return Ok(Arc::new(basic_env(host, &user, &token)?));
         }

@@ -122,6 +122,15 @@ pub enum PackageError {
         #[source]
         source: Box<StoreError>,
     },
+    /// A name that leads to what is no file.
+    #[error("`{}` leads to no index: expected a link to a file", path.display())]
+    NoIndex {
+        /// Where the name is.
+        path: PathBuf,
+        /// What is there.
+        #[source]
+        source: FsError,
+    },
     /// A manifest for another target than its index says.
     #[error("the manifest {digest} is for {found}: expected {expected} by the index of `{reference}`")]
     OtherTarget {
@@ -254,7 +263,15 @@ pub enum PackageError {
 impl PackageError {
     /// Whether a name was found that leads to no index that can be used.
     pub(super) fn is_of_index(&self) -> bool {
-        matches!(self, Self::Document { .. } | Self::Mismatch { .. } | Self::BrokenIndex { .. })
+        matches!(
+            self,
+            Self::Document { .. } | Self::Mismatch { .. } | Self::BrokenIndex { .. } | Self::NoIndex { .. }
+        )
+    }
+
+    /// Whether there is no such package.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
     }
 }
 

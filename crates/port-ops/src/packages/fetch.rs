@@ -2,7 +2,7 @@
 
 use port_content::limit;
 use port_layout::document::{self, Document};
-use port_layout::kraftkit::Found;
+use port_layout::kraftkit::{self, Found};
 use port_layout::{Blob, Descriptor, IndexDocument, Manifest};
 use port_model::{Digest, Reference};
 use port_registry::{Kind, Partial, Repository, Tag, TagOrDigest};
@@ -60,7 +60,7 @@ pub(super) async fn target(
     reference: &Reference,
     found: &Found,
 ) -> Result<Target, PackageError> {
-    let blob = found.descriptor.blob();
+    let blob = packages.store.blob(&found.descriptor);
     load::check_algorithm("the manifest", &blob.digest)?;
     let bytes = match packages.store.read(&blob).ok().flatten() {
         Some(bytes) => bytes,
@@ -103,8 +103,8 @@ async fn manifest(
         other => other?,
     };
     let size = found.bytes.len() as u64;
-    if size != entry.size {
-        let source = port_content::verify::Mismatch::Size { expected: entry.size, found: size, more: false };
+    if let Some(expected) = kraftkit::known_size(entry).filter(|expected| *expected != size) {
+        let source = port_content::verify::Mismatch::Size { expected, found: size, more: false };
         return Err(PackageError::Mismatch { subject: format!("the manifest {}", entry.digest), source });
     }
     Ok(found.bytes.to_vec())

@@ -42,7 +42,8 @@ impl Target {
                 found: target_name(own),
             });
         }
-        let entry = found.descriptor.clone();
+        // Its own size, which not every entry says.
+        let entry = Descriptor { size: bytes.len() as u64, ..found.descriptor.clone() };
         let documents = Documents { config, manifest: bytes, entry: entry.clone() };
         Ok(Self { entry, decoded, manifest, documents })
     }
@@ -137,7 +138,7 @@ pub(super) fn try_load(
     found: &Found,
 ) -> Result<Option<Target>, PackageError> {
     let Some(manifest) = store.manifest(&found.descriptor)? else { return Ok(None) };
-    let Some(bytes) = store.read(&found.descriptor.blob())? else { return Ok(None) };
+    let Some(bytes) = store.read(&store.blob(&found.descriptor))? else { return Ok(None) };
     let Some(config) = store.read(&manifest.config.blob())? else { return Ok(None) };
     Target::read(reference, found, (manifest, bytes), config).map(Some)
 }

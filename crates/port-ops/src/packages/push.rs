@@ -11,7 +11,7 @@ use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_layout::kraftkit::{self, PackageConflict};
 use port_layout::media_types::OCI_INDEX;
-use port_layout::{Blob, Descriptor, IndexDocument, Strategy};
+use port_layout::{Blob, Descriptor, IndexDocument, Strategy, index::Entry};
 use port_model::{Digest, Reference};
 use port_registry::{
     BlobSource, BlobUpload, Condition, Kind, MergeError, Pushed, Repository, RepositoryName, TagOrDigest,
@@ -248,12 +248,21 @@ fn merged(
 ) -> Result<Vec<u8>, PackageError> {
     let mut index = IndexDocument::read(&existing.bytes, Some(&existing.media_type))
         .map_err(|source| PackageError::Document { subject: format!("the published `{name}`"), source })?;
+    let size = |digest: &Digest| {
+        Some(targets.iter().find(|target| target.entry.digest == *digest)?.entry.size)
+    };
     if targets.iter().all(|target| index.contains(&target.entry.digest)) {
-        return Ok(existing.bytes.to_vec());
+        let is_right = |entry: &Entry| {
+            kraftkit::known_size(entry.descriptor()).is_some() || size(&entry.descriptor().digest).is_none()
+        };
+        if index.entries().iter().all(is_right) {
+            return Ok(existing.bytes.to_vec());
+        }
+        return Ok(kraftkit::with_sizes(index, size).to_bytes());
     }
     for target in targets {
         let package = target.package(name);
         index = kraftkit::merge(Some(&index), &package, &target.documents, Strategy::Merge)?.index;
     }
-    Ok(index.to_bytes())
+    Ok(kraftkit::with_sizes(index, size).to_bytes())
 }

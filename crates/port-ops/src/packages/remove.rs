@@ -29,7 +29,9 @@ pub fn remove(packages: &Packages, selection: &Selection) -> Result<RemoveReport
     let store = &packages.store;
     let _change = store.change()?;
     let named = match store.get(&selection.name()) {
-        Err(error) if error.is_of_index() && selection.is_whole() => return broken(packages, selection),
+        Err(error) if (error.is_of_index() || error.is_absence()) && selection.is_whole() => {
+            return broken(packages, selection, error);
+        }
         other => other?,
     };
     let removed: Vec<Digest> = if selection.is_whole() {
@@ -57,8 +59,14 @@ pub fn remove(packages: &Packages, selection: &Selection) -> Result<RemoveReport
 }
 
 /// A name that leads to no index can be removed too, or it would be in the way for ever.
-fn broken(packages: &Packages, selection: &Selection) -> Result<RemoveReport, PackageError> {
-    packages.store.forget_broken(&selection.name())?;
+fn broken(
+    packages: &Packages,
+    selection: &Selection,
+    error: PackageError,
+) -> Result<RemoveReport, PackageError> {
+    if !packages.store.forget_broken(&selection.name())? {
+        return Err(error);
+    }
     let reference = selection.name().to_string();
     packages
         .reporter

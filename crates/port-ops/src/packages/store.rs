@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use port_content::hashing::{self, Hasher};
 use port_content::verify;
 use port_layout::document::{self, Document};
+use port_layout::kraftkit;
 use port_layout::{Blob, Descriptor, DocumentError, IndexDocument, Manifest};
 use port_model::{Digest, Reference};
 use port_registry::Partial;
@@ -153,11 +154,26 @@ impl PackageStore {
     }
 
     pub(super) fn listing(&self) -> Result<Listing, PackageError> {
-        self.form.listing()
+        let mut listing = self.form.listing()?;
+        listing.named = listing.named.into_iter().map(|named| self.with_sizes(named)).collect();
+        Ok(listing)
     }
 
     pub(super) fn find(&self, reference: &Reference) -> Result<Option<Named>, PackageError> {
-        self.form.find(reference)
+        Ok(self.form.find(reference)?.map(|named| self.with_sizes(named)))
+    }
+
+    /// kraft writes wrong sizes of manifests; what lies here has the right ones.
+    fn with_sizes(&self, named: Named) -> Named {
+        let size = |digest: &Digest| Some(self.form.stat(digest).ok()??.size);
+        Named { index: kraftkit::with_sizes(named.index, size), ..named }
+    }
+
+    /// What an index's entry names, with the size of what lies here where the entry says none.
+    pub(super) fn blob(&self, entry: &Descriptor) -> Blob {
+        let here = || Some(self.form.stat(&entry.digest).ok()??.size);
+        let size = kraftkit::known_size(entry).or_else(here).unwrap_or(entry.size);
+        Blob { digest: entry.digest.clone(), size }
     }
 
     /// As [`Self::find`], where it must be there.
@@ -188,8 +204,8 @@ impl PackageStore {
     }
 
     /// Takes a name away whose index cannot be read, as a writer leaves it that was killed; what it led to nobody knows.
-    /// Call it with [`Self::change`] held.
-    pub(super) fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError> {
+    /// Says whether there was one. Call it with [`Self::change`] held.
+    pub(super) fn forget_broken(&self, reference: &Reference) -> Result<bool, PackageError> {
         self.form.forget_broken(reference)
     }
 
@@ -213,7 +229,7 @@ impl PackageStore {
 
     /// The manifest of an index's entry; `None` where it is not here.
     pub(super) fn manifest(&self, entry: &Descriptor) -> Result<Option<Manifest>, PackageError> {
-        let Some(bytes) = self.read(&entry.blob())? else { return Ok(None) };
+        let Some(bytes) = self.read(&self.blob(entry))? else { return Ok(None) };
         let subject = || format!("the manifest {}", entry.digest);
         match document::read(&bytes, Some(&entry.media_type)) {
             Ok(Document::Manifest(manifest)) => Ok(Some(*manifest)),

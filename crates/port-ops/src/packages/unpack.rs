@@ -14,6 +14,7 @@ mod halt;
 mod layer;
 mod places;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,7 @@ pub struct UnpackReport {
     pub kernel: PathBuf,
     /// The kernel with debug information, if the package has one.
     pub kernel_dbg: Option<PathBuf>,
-    /// The initrd, where a file that is not empty is there.
+    /// The initrd, where the package has one that is not empty.
     pub initrd: Option<PathBuf>,
     /// The config's command.
     pub command: Vec<String>,
@@ -93,29 +94,42 @@ pub(super) fn unpack_target(
     for layer in &layers {
         entries::each(layer, &budget, &mut |path, entry| places.take(layer.digest(), path, kind(entry)))?;
     }
-    let (mut files, mut bytes, budget) = (0, 0, Budget::of(reference, &layers));
+    let (mut written, budget) = (Written::new(), Budget::of(reference, &layers));
     for layer in &layers {
         entries::each(layer, &budget, &mut |path, entry| {
             let place = directory.join(path);
             halt.unless(&place, || match kind(entry) {
                 Kind::Directory => Ok(fs::create_dir_all(&place)?),
                 Kind::File => {
-                    bytes += write(&place, entry)?;
-                    files += 1;
+                    let bytes = write(&place, entry)?;
+                    written.insert(place.clone(), bytes);
                     Ok(())
                 }
             })
         })?;
     }
-    Ok(report(reference, target, directory, (files, bytes)))
+    for path in [KERNEL_DBG_PATH, INITRD_PATH].map(|path| below(directory, path)) {
+        if !written.contains_key(&path) && fs::exists(&path) {
+            let path = path.display();
+            packages
+                .reporter
+                .note(format!("warning: `{path}` was there before, and is no part of this package"));
+        }
+    }
+    Ok(report(reference, target, directory, &written))
 }
 
-fn report(reference: &str, target: &Target, directory: &Path, (files, bytes): (u64, u64)) -> UnpackReport {
-    let at = |path: &str| directory.join(path.trim_start_matches('/'));
-    let filled = |path: PathBuf| {
-        let is_filled = fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() > 0);
-        is_filled.then_some(path)
-    };
+/// The files that were written, and their sizes.
+type Written = BTreeMap<PathBuf, u64>;
+
+fn below(directory: &Path, path: &str) -> PathBuf {
+    directory.join(path.trim_start_matches('/'))
+}
+
+fn report(reference: &str, target: &Target, directory: &Path, written: &Written) -> UnpackReport {
+    let at = |path: &str| below(directory, path);
+    // What another package left there is none of this one's.
+    let filled = |path: PathBuf| written.get(&path).is_some_and(|bytes| *bytes > 0).then_some(path);
     let config = &target.decoded.package.config;
     UnpackReport {
         reference: reference.to_owned(),
@@ -127,8 +141,8 @@ fn report(reference: &str, target: &Target, directory: &Path, (files, bytes): (u
         initrd: filled(at(INITRD_PATH)),
         command: config.config.cmd.clone(),
         environment: config.config.env.clone(),
-        files,
-        bytes,
+        files: written.len() as u64,
+        bytes: written.values().sum(),
     }
 }
 
@@ -141,13 +155,15 @@ fn kind(entry: &Entry<'_, Content<'_>>) -> Kind {
 fn write(place: &Path, entry: &mut Entry<'_, Content<'_>>) -> Result<u64, PackageError> {
     let mode = entry.header().mode().unwrap_or(0o644) & MODE;
     let size = entry.size();
-    let mut file = AtomicFile::create(place)?.mode(mode);
+    let mut file = AtomicFile::create(place)?;
     let copied = io::copy(&mut entry.take(size), &mut file).context("write", place)?;
     if copied != size {
         let reason = io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends within the file");
         return Err(FsError::new("write", place, reason).into());
     }
-    file.commit()?;
+    fs::set_mode(file.path(), mode)?;
+    // Not flushed, which would take ten thousand files minutes: the store has them, and its copy was.
+    file.commit_unflushed()?;
     Ok(copied)
 }
 

@@ -27,7 +27,7 @@ mod program;
 
 pub use error::CredentialsError;
 pub use files::{CredentialFiles, Found, Lookup, Origin};
-pub use given::{BasicEnvError, ForRegistry, Unusable, Variable, basic_env};
+pub use given::{BasicEnvError, ForRegistry, Unusable, Variable, basic_env, split_token};
 pub use helper::HelperAction;
 pub use login::{LoginTarget, Removed, Stored, login, logout, password_from_input};
 pub use paths::{CredentialPaths, FileStyle, Variables};

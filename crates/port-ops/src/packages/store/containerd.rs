@@ -307,7 +307,8 @@ impl Form for ContainerdStore {
         Ok(self.client.remove_image(&named.place.to_string_lossy())?)
     }
 
-    fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError> {
+    fn forget_broken(&self, reference: &Reference) -> Result<bool, PackageError> {
+        let mut is_gone = false;
         for image in self.images(reference)? {
             match self.named(&image) {
                 Err(PackageError::Document { .. }) => self.client.remove_image(&image.name)?,
@@ -317,10 +318,11 @@ impl Form for ContainerdStore {
                     self.client.label(&image.target.digest, labels::of_no_root())?;
                     self.collect()?;
                 }
-                _ => {}
+                _ => continue,
             }
+            is_gone = true;
         }
-        Ok(())
+        Ok(is_gone)
     }
 
     fn sweep(&self, candidates: &[Digest], store: &PackageStore) -> Result<Swept, PackageError> {

@@ -69,7 +69,7 @@ pub(super) trait Form: Send + Sync {
     ) -> Result<Digest, PackageError>;
     fn forget(&self, named: &Named) -> Result<(), PackageError>;
     /// Takes away a name whose index cannot be read.
-    fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError>;
+    fn forget_broken(&self, reference: &Reference) -> Result<bool, PackageError>;
     /// Removes those of these blobs that nothing leads to.
     fn sweep(&self, candidates: &[Digest], store: &PackageStore) -> Result<Swept, PackageError>;
 }

@@ -11,6 +11,7 @@
 //! place: an index counts as it is read, every other blob is compared with its name before it is used.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use port_content::atomic::{self, AtomicFile};
@@ -59,6 +60,11 @@ impl KraftDirectory {
         self.root.join("digests").join(digest.algorithm().as_str()).join(digest.hex())
     }
 
+    /// What every new blob is called until its digest is known.
+    fn incoming(&self) -> PathBuf {
+        self.root.join("digests/sha256/incoming")
+    }
+
     fn indexes(&self) -> PathBuf {
         self.root.join("indexes")
     }
@@ -80,6 +86,9 @@ impl KraftDirectory {
             Err(error) if error.is_not_found() => return Ok(None),
             // A directory of longer names.
             Err(_) if fs::metadata(place).is_ok_and(|found| found.is_dir()) => return Ok(None),
+            Err(source) if leads_nowhere(place) => {
+                return Err(PackageError::NoIndex { path: place.to_owned(), source });
+            }
             other => other?,
         };
         let subject = || format!("`{}`", place.display());
@@ -154,6 +163,22 @@ impl KraftDirectory {
     }
 }
 
+/// Whether there is a link in a circle, or to what is no file: no index will ever be read there.
+fn leads_nowhere(place: &Path) -> bool {
+    match (fs::symlink_metadata(place), fs::metadata(place)) {
+        (Ok(_), Ok(found)) => !found.is_file(),
+        // Not where somebody else may read it.
+        (Ok(link), Err(error)) => link.is_symlink() && error.source.kind() != ErrorKind::PermissionDenied,
+        (Err(_), _) => false,
+    }
+}
+
+/// Whether a link is there whose index is not.
+fn is_dangling(place: &Path) -> bool {
+    let is_link = fs::symlink_metadata(place).is_ok_and(|found| found.is_symlink());
+    is_link && fs::metadata(place).is_err_and(|error| error.is_not_found())
+}
+
 /// `unikraft.org/hello/latest`; every part was checked, so it stays below.
 fn parts(reference: &Reference) -> PathBuf {
     let name = format!("{}/{}:{}", reference.registry(), reference.repository(), reference.version());
@@ -197,7 +222,7 @@ impl Form for KraftDirectory {
 
     fn add(&self, _: &str, write: Write<'_>) -> Result<Blob, PackageError> {
         self.ensure()?;
-        let place = self.root.join("digests/sha256/incoming");
+        let place = self.incoming();
         let mut file = AtomicFile::create(&place)?;
         write(file.file()).context("write", &place)?;
         let (digest, size) = hashing::digest_file(file.path())?;
@@ -222,6 +247,8 @@ impl Form for KraftDirectory {
     fn change(&self) -> Result<Change, PackageError> {
         self.ensure()?;
         let lock = lock::lock(&self.root.join(".port/lock"), Mode::Exclusive)?;
+        // What a kill left of a blob that was being written.
+        atomic::sweep_beside(&self.incoming())?;
         Ok(Change { _lock: lock, _operation: None })
     }
 
@@ -230,7 +257,16 @@ impl Form for KraftDirectory {
         self.walk(&self.indexes(), 0, &mut places)?;
         for place in places {
             match self.read(&place) {
-                Ok(named) => listing.named.extend(named),
+                Ok(Some(named)) => listing.named.push(named),
+                // Twice, since others put another index there.
+                Ok(None) if is_dangling(&place) => match self.read(&place) {
+                    Ok(None) if is_dangling(&place) => {
+                        listing.unreadable.push((place, "the index that it leads to is gone".to_owned()));
+                    }
+                    Ok(named) => listing.named.extend(named),
+                    Err(error) => listing.unreadable.push((place, error.to_string())),
+                },
+                Ok(None) => {}
                 Err(error) => listing.unreadable.push((place, error.to_string())),
             }
         }
@@ -264,6 +300,8 @@ impl Form for KraftDirectory {
         let depth = parts(name).components().filter(|part| matches!(part, Component::Normal(_))).count();
         // From the link's own directory to the digests, so that the whole can be moved.
         let target = format!("{}digests/sha256/{}", "../".repeat(depth), blob.digest.hex());
+        // What a kill left of this name.
+        atomic::sweep_beside(&place)?;
         atomic::symlink(Path::new(&target), &place)?;
         if let Some(short) = before.filter(|before| before.place != place) {
             self.unlink(&short.place)?;
@@ -275,13 +313,15 @@ impl Form for KraftDirectory {
         self.unlink(&named.place)
     }
 
-    fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError> {
+    fn forget_broken(&self, reference: &Reference) -> Result<bool, PackageError> {
+        let mut is_gone = false;
         for place in [Some(self.place(reference)), self.short_place(reference)].into_iter().flatten() {
-            if self.read(&place).is_err() {
+            if is_dangling(&place) || self.read(&place).is_err_and(|error| error.is_of_index()) {
                 self.unlink(&place)?;
+                is_gone = true;
             }
         }
-        Ok(())
+        Ok(is_gone)
     }
 
     fn sweep(&self, candidates: &[Digest], store: &PackageStore) -> Result<Swept, PackageError> {

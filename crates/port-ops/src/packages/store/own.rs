@@ -154,9 +154,12 @@ impl Form for OwnStore {
         Ok(())
     }
 
-    fn forget_broken(&self, reference: &Reference) -> Result<(), PackageError> {
+    fn forget_broken(&self, reference: &Reference) -> Result<bool, PackageError> {
+        if !self.find(reference).is_err_and(|error| error.is_of_index()) {
+            return Ok(false);
+        }
         self.store.untag(&reference.to_string())?;
-        Ok(())
+        Ok(true)
     }
 
     fn sweep(&self, _: &[Digest], _: &PackageStore) -> Result<Swept, PackageError> {

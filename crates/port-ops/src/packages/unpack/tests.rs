@@ -394,3 +394,18 @@ fn ku_6_a_layer_of_another_kind_is_refused_by_its_type() {
     let error = fixture.unpack().unwrap_err().to_string();
     assert!(error.contains("expected a target that fits, found qemu/x86_64 ("), "{error}");
 }
+
+#[test]
+fn k_80_an_initrd_that_another_package_left_is_none_of_this_one_s() {
+    let fixture = package(&[archive(&[raw("unikraft/bin/kernel", EntryType::Regular, "", b"kernel")])]);
+    let stale = fixture.target().join("unikraft/bin/initrd");
+    port_content::atomic::write(&stale, b"another's").unwrap();
+    let report = fixture.unpack().unwrap();
+    assert_eq!((report.initrd, report.files, report.bytes), (None, 1, 6));
+    assert_eq!(fs::read(&stale, 100).unwrap(), b"another's", "it is not taken away");
+    let both = package(&[archive(&[
+        raw("unikraft/bin/kernel", EntryType::Regular, "", b"kernel"),
+        raw("unikraft/bin/initrd", EntryType::Regular, "", b""),
+    ])]);
+    assert_eq!(both.unpack().unwrap().initrd, None, "an empty one is none");
+}
