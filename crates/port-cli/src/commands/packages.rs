@@ -24,6 +24,7 @@ use crate::commands::{access, policies};
 use crate::error::CommandError;
 use crate::ui::{Ui, one_line};
 use crate::{env_vars, host, progress};
+pub(super) use pack::environment_of;
 use place::Place;
 
 /// Where an upload that was killed is remembered: used where it is there, never made here.

@@ -13,7 +13,11 @@ impl From<PackageRunError> for CommandError {
             PackageRunError::NoDriver { .. } => {
                 (Exit::Failed, vec!["`port packages info` says what a package is packed for".to_owned()])
             }
-            PackageRunError::Arguments { .. } => (Exit::Usage, vec![]),
+            PackageRunError::GivenUp { .. } => {
+                let hint = "KVM of this host cannot run this guest, as inside another virtual machine; QEMU can emulate what is packed for `qemu`";
+                (Exit::Failed, vec![hint.to_owned()])
+            }
+            PackageRunError::Arguments { .. } | PackageRunError::NoNetwork { .. } => (Exit::Usage, vec![]),
             PackageRunError::Unready { .. } => (Exit::Bug, vec![]),
             PackageRunError::Files(_) | PackageRunError::Vmm { .. } | PackageRunError::Stuck { .. } => {
                 (Exit::Failed, vec![])

@@ -66,6 +66,10 @@ fn ku_32_a_package_boots_under_qemu_with_what_it_was_packed_with() {
         "its arguments are replaced, its environment stays"
     );
     assert_eq!(memory_mib(&ran), 128);
+    project.write("longer", "another initrd");
+    let ran = run(&project, "hello", &["--env", "A=c", "--env", "B=d", "--initrd", "longer"]);
+    assert_eq!(seen(&ran), "env.vars=[ \"A=c\" \"B=d\" ] -- /app \"two words\"", "by key");
+    assert!(ran.stdout.contains(" bytes 14 crc32 "), "its initrd is replaced: {ran}");
     let report = json(&run(&project, "hello", &["--format", "json"]));
     assert_eq!(report["run"]["machine"], "unikraft.org/hello:latest");
     assert_eq!((&report["run"]["exit_code"], &report["run"]["ending"]), (&0.into(), &"guest".into()));
@@ -153,7 +157,16 @@ fn ku_32_what_does_not_fit_is_refused_and_says_what_would() {
         ("fc", &["--platform", "fc", "--", "a\"b"], 2, "the arguments of `unikraft.org/fc:latest` cannot be"),
         ("both", &["--platform", "qemu", "--memory-mib", "1"], 2, "1 MiB of memory are too little"),
     ];
-    for (name, more, code, expected) in cases {
+    let kraft_s: [(&str, &[&str], i32, &str); 7] = [
+        ("fc", &["--network", "tap:vp0"], 2, "`firecracker` gives a package's machine no network card"),
+        ("fc", &["--port", "80:80"], 2, "`80:80`: a package's machine has no published ports"),
+        ("fc", &["-v", "/srv:/srv"], 2, "`/srv:/srv`: a package's machine has no volumes"),
+        ("fc", &["--network", "bridge:virbr0"], 2, "expected `tap:DEVICE`"),
+        ("fc", &["--ip", "10.0.0.2/8"], 2, "--network"),
+        ("fc", &["--network", "tap:vp0", "--ip", "10.0.0.2"], 2, "expected `ADDRESS/PREFIX[:GATEWAY]`"),
+        ("fc", &["--network", "tap:vp0", "--mac", "03:00:00:00:00:00"], 2, "six pairs"),
+    ];
+    for (name, more, code, expected) in cases.into_iter().chain(kraft_s) {
         let ran = run(&project, name, more);
         assert!(ran.code == code && ran.stderr.contains(expected), "{name} {more:?}: {ran}");
         assert_eq!(ran.stdout, "");
@@ -221,6 +234,7 @@ fn a_machine_and_a_package_are_told_apart() {
         (&["run"][..], "<MACHINE>"),
         (&["run", "machine", "--package", "hello"], "cannot be used with"),
         (&["run", "machine", "--architecture", "x86_64"], "expected `--package` with these flags"),
+        (&["run", "machine", "--env", "A=b"], "expected `--package` with these flags"),
         (&["run", "machine", "--store", "port"], "expected `--package` with these flags"),
         (&["run", "machine", "--memory-mib", "64"], "a machine's is `memory_mib` in its table"),
         (&["run", "machine", "--substrate", "qemu"], "expected `--package` with these flags"),

@@ -7,10 +7,12 @@
 //!
 //! Invariants: a package runs on what its platform names and on nothing that is merely similar; its boot arguments are
 //! those that kraft would give it, and its reader's words are the words that were given; what was unpacked is gone with the
-//! machine. Not here: networks and volumes.
+//! machine. Not here: volumes, and the making of network devices.
 
 mod arguments;
+mod end;
 mod files;
+mod network;
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -29,6 +31,7 @@ use super::{RUN_ROOT, RunReport, report};
 use crate::packages::{self, Halt, PackageError, Packages, Selection};
 pub use arguments::ArgumentError;
 use files::Files;
+pub use network::{Mac, NetworkAddress, NetworkError, PackageNetwork, TapDevice};
 
 /// What kraft's machines have, in MiB.
 pub const DEFAULT_MEMORY_MIB: u32 = 64;
@@ -52,6 +55,12 @@ pub enum PackageRunError {
         architecture: String,
         /// What would do.
         expected: &'static str,
+    },
+    /// A network card, of a VMM that is given none yet.
+    #[error("`{substrate}` gives a package's machine no network card: expected qemu")]
+    NoNetwork {
+        /// What was to run it.
+        substrate: Substrate,
     },
     /// Boot arguments that the kernel would not read as written.
     #[error("the arguments of `{reference}` cannot be passed on")]
@@ -89,6 +98,16 @@ pub enum PackageRunError {
         /// What the VMM said.
         messages: Tail,
     },
+    /// KVM could not run the guest any further, whatever the VMM's exit status is.
+    #[error("`{substrate}` could not run `{reference}` any further: {reason}")]
+    GivenUp {
+        /// What ran it.
+        substrate: Substrate,
+        /// The package.
+        reference: String,
+        /// As the VMM says it.
+        reason: String,
+    },
     /// The VMM did not end by itself.
     #[error(
         "`{substrate}` did not end within {seconds} seconds after the console of `{reference}` did{messages}"
@@ -122,6 +141,12 @@ pub struct Request {
     pub memory_mib: u32,
     /// In place of the package's own command, where there are any.
     pub arguments: Vec<String>,
+    /// Entries of the environment, in place of the package's own of the same keys.
+    pub environment: Vec<String>,
+    /// In place of the package's own initrd.
+    pub initrd: Option<PathBuf>,
+    /// A network card; none where nobody asks for one.
+    pub network: Option<PackageNetwork>,
 }
 
 /// A package that is ready to boot.
@@ -187,8 +212,13 @@ async fn prepare(
     let target = packages::resolve(packages, &request.selection, &usual(request.substrate)).await?;
     let (reference, config) = (target.reference(), target.config());
     let (architecture, substrate) = fit(&reference, &config.platform, request.substrate)?;
+    if request.network.is_some() && substrate != Substrate::Qemu {
+        return Err(PackageRunError::NoNetwork { substrate });
+    }
     let command = if request.arguments.is_empty() { &config.config.cmd } else { &request.arguments };
-    let cmdline = arguments::boot(substrate, &config.config.env, command)
+    let environment = kraftkit::merge_environment(&config.config.env, &request.environment);
+    let address = request.network.as_ref().and_then(PackageNetwork::argument);
+    let cmdline = arguments::boot(substrate, address, &environment, command)
         .map_err(|source| PackageRunError::Arguments { reference: reference.clone(), source })?;
     let unpacked = target.unpack(packages, &directory, &halt).await?;
     let spec = MachineSpec {
@@ -197,11 +227,11 @@ async fn prepare(
         memory_mib: request.memory_mib,
         kernel: unpacked.kernel,
         family: KernelFamily::Other,
-        initrd: unpacked.initrd,
+        initrd: request.initrd.clone().or(unpacked.initrd),
         cmdline,
         disks: Vec::new(),
         shares: Vec::new(),
-        network: None,
+        network: request.network.as_ref().map(PackageNetwork::tap),
         agent: None,
         console: Console::Stream,
     };
@@ -302,6 +332,11 @@ pub async fn finish(
         return Err(PackageRunError::Stuck { substrate, reference, seconds, messages });
     };
     let status = status?;
+    if substrate == Substrate::Firecracker
+        && let Some(reason) = end::given_up(&machine.run_directory())
+    {
+        return Err(PackageRunError::GivenUp { substrate, reference, reason });
+    }
     if !status.success() {
         let messages = machine.vmm_messages().await;
         return Err(PackageRunError::Vmm { substrate, reference, status, messages });
@@ -313,7 +348,15 @@ pub async fn finish(
 impl Request {
     /// A package with the memory of kraft's machines and its own command.
     pub fn new(selection: Selection) -> Self {
-        Self { selection, substrate: None, memory_mib: DEFAULT_MEMORY_MIB, arguments: Vec::new() }
+        Self {
+            selection,
+            substrate: None,
+            memory_mib: DEFAULT_MEMORY_MIB,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            initrd: None,
+            network: None,
+        }
     }
 }
 

@@ -78,13 +78,18 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), Co
         architecture: arguments.architecture,
         platform: arguments.platform,
         command: arguments.cmd,
-        environment: arguments.env.iter().map(|entry| variable(entry)).collect::<Result<_, _>>()?,
+        environment: environment_of(&arguments.env)?,
         from: arguments.from,
         strategy: arguments.strategy,
         push: arguments.push,
     };
     let report = ops::pack(&packages, &request).await?;
     ui.report(&report, || text(&report))
+}
+
+/// All entries, with their values.
+pub fn environment_of(entries: &[String]) -> Result<Vec<String>, CommandError> {
+    entries.iter().map(|entry| variable(entry)).collect()
 }
 
 /// `KEY=value`, the value from the environment where there is none.
