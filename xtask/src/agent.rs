@@ -98,7 +98,10 @@ fn put(file: &Path, place: &Path) -> Outcome {
 pub(crate) fn build_for_host() -> Outcome<Agents> {
     let agent = build_native(std::env::consts::ARCH)?;
     println!("agent: {}", shown(&agent));
-    Ok(Agents { variables: vec![(NATIVE_VARIABLE.to_owned(), agent)] })
+    let launcher = build_static(LAUNCHER, std::env::consts::ARCH)?;
+    Ok(Agents {
+        variables: vec![(NATIVE_VARIABLE.to_owned(), agent), (LAUNCHER_VARIABLE.to_owned(), launcher)],
+    })
 }
 
 /// `PORT_TEST_GUEST_AGENT_X86_64`, `PORT_TEST_GUEST_AGENT_AARCH64`.

@@ -13,6 +13,7 @@ mod sample;
 mod server;
 mod transfer;
 mod wire;
+mod workload;
 
 use crate::failure::{Failure, Outcome};
 
@@ -55,6 +56,7 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
         (Some("transfer"), None) => {
             transfer::run(if quick { 1 } else { at_least(pairs.unwrap_or(ROUNDS), 1)? })
         }
+        (Some("workload"), None) => workload::run(at_least(pairs.unwrap_or(LEAST_PAIRS), LEAST_PAIRS)?),
         (Some(other), Some(_)) => Err(Failure::new(format!("`bench {other}` takes no --size"))),
         (other, None) => Err(unknown(other.unwrap_or(""))),
         (None, Some(_)) => Err(unknown("")),
@@ -63,6 +65,6 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
 
 fn unknown(what: &str) -> Failure {
     Failure::new(format!(
-        "expected `bench base-images`, `bench boot`, `bench build`, `bench registry` or `bench transfer`, found `{what}`"
+        "expected `bench base-images`, `bench boot`, `bench build`, `bench registry`, `bench transfer` or `bench workload`, found `{what}`"
     ))
 }

@@ -22,7 +22,7 @@ const ALLOWED_SHARE: f64 = 0.05;
 const PATIENCE: [&str; 4] = ["timeout", "--foreground", "--kill-after=5", "180"];
 
 /// The bare side, from `port run --dry-run`.
-struct Bare {
+pub(super) struct Bare {
     words: Vec<String>,
     /// Where sockets of the command line would lie; made for a run, gone after it.
     run_directory: Option<PathBuf>,
@@ -31,19 +31,7 @@ struct Bare {
 pub(super) fn run(count: usize) -> Outcome {
     let agents = agent::build_for_host()?;
     let port = generate::port("release")?;
-    for artifact in ["demo-kernel", "demo-guest"] {
-        process::run(port_command(&port, &agents).args(["artifacts", "build", "--artifact", artifact]))?;
-    }
-    let said = process::read(port_command(&port, &agents).args([
-        "--format",
-        "json",
-        "run",
-        "demo",
-        "--dry-run",
-        "--",
-        "true",
-    ]))?;
-    let bare = Bare::parse(&said)?;
+    let bare = Bare::of(&port, &agents)?;
     println!("bare: {}", bare.words.join(" "));
 
     let pairs = pairs::measure(
@@ -96,6 +84,15 @@ fn patient() -> Command {
 }
 
 impl Bare {
+    /// Of the demo's machine, which is built where it is not there.
+    pub(super) fn of(port: &Path, agents: &Agents) -> Outcome<Self> {
+        for artifact in ["demo-kernel", "demo-guest"] {
+            process::run(port_command(port, agents).args(["artifacts", "build", "--artifact", artifact]))?;
+        }
+        let words = ["--format", "json", "run", "demo", "--dry-run", "--", "true"];
+        Self::parse(&process::read(port_command(port, agents).args(words))?)
+    }
+
     /// `{"command": ["qemu-system-…", …]}`, and `"run_directory"` where the command line names files in one.
     fn parse(json: &str) -> Outcome<Self> {
         let wrong = |what: &str| {
@@ -115,7 +112,7 @@ impl Bare {
         Ok(Self { words, run_directory })
     }
 
-    fn time(&self) -> Outcome<f64> {
+    pub(super) fn time(&self) -> Outcome<f64> {
         if let Some(directory) = &self.run_directory {
             std::fs::create_dir_all(directory).map_err(|error| Failure::io("create", directory, &error))?;
         }
