@@ -47,6 +47,15 @@ pub(crate) enum ModuleSource {
     Image { reader: ImageReader, path: String, release: String, index: ModuleIndex },
 }
 
+/// What is asked for besides what every guest needs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Extras<'a> {
+    /// Further devices, as in [`DEVICES`].
+    pub(crate) devices: &'static [(&'static str, Feature)],
+    /// Modules by name, all of which must be there.
+    pub(crate) named: &'a [String],
+}
+
 /// A list of modules in load order, under the name by which the initrd knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LoadList {
@@ -160,12 +169,23 @@ impl ModuleSource {
 
     /// What an initrd for a root of `format` needs; without disk, bus or file system there is no boot.
     pub(crate) fn select(&self, kernel: &str, format: ImageFormat) -> Result<Selection, BuildError> {
+        self.select_with(kernel, format, Extras::default())
+    }
+
+    /// The same with more: modules for further devices, and modules that somebody named.
+    pub(crate) fn select_with(
+        &self,
+        kernel: &str,
+        format: ImageFormat,
+        more: Extras<'_>,
+    ) -> Result<Selection, BuildError> {
         let root = root_feature(format);
         let wish = Wanted::feature;
         let (mmio, pci) =
             (wish(Feature::VirtioMmio, Need::Optional), wish(Feature::VirtioPci, Need::Optional));
         let disk = [Feature::VirtioBlk, root].map(|feature| wish(feature, Need::Required));
-        let base: Vec<Wanted> = std::iter::once(mmio).chain(disk).collect();
+        let named = more.named.iter().map(|name| Wanted::module(name, Need::Required));
+        let base: Vec<Wanted> = std::iter::once(mmio).chain(disk).chain(named).collect();
         self.check_boots(kernel, &base.iter().chain([&pci]).cloned().collect::<Vec<_>>())?;
         let mut lists = vec![
             LoadList { name: "pci", modules: self.plan(std::slice::from_ref(&pci)).names() },
@@ -174,6 +194,7 @@ impl ModuleSource {
         let mut wanted = base;
         wanted.insert(0, pci);
         let extras = std::iter::once(("overlay", Feature::Overlay)).chain(DEVICES.iter().copied());
+        let extras = extras.chain(more.devices.iter().copied());
         for (name, feature) in extras {
             let wish = wish(feature, Need::Optional);
             lists.push(LoadList { name, modules: self.plan(std::slice::from_ref(&wish)).names() });

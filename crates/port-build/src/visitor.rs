@@ -12,13 +12,14 @@ use std::path::Path;
 
 use port_config::{ImageFormat, Recipe};
 use port_content::atomic::AtomicFile;
+use port_content::fs;
 use port_image::{Attributes, ImageError, Tree};
-use port_kernel::facts;
+use port_kernel::{Feature, facts};
 use port_model::Architecture;
 
 use crate::environment::Context;
 use crate::error::BuildError;
-use crate::modules::{self, ModuleSource, Selection};
+use crate::modules::{self, Extras, ModuleSource, Selection};
 use crate::programs::{self, Found, Library};
 use crate::{busybox, initrd};
 
@@ -26,6 +27,8 @@ use crate::{busybox, initrd};
 const INIT: &str = concat!(include_str!("../guest/initrd-init"), include_str!("../guest/initrd-visit"));
 /// The first program there.
 const VISIT_INIT: &str = include_str!("../guest/visit-init");
+/// What machines share directories of their host with, by the virtio device number as sysfs writes it.
+const SHARES: &[(&str, Feature)] = &[("0x0009", Feature::NineP), ("0x001a", Feature::VirtioFs)];
 /// What the script needs besides.
 const COPY: &str = "/bin/cp";
 
@@ -40,6 +43,10 @@ pub struct VisitedRoot<'a> {
     pub format: ImageFormat,
     /// What both run on.
     pub architecture: Architecture,
+    /// A directory with directories of modules by release, for a kernel that the root has none for.
+    pub modules: Option<&'a Path>,
+    /// Modules that are loaded besides those that the machine needs; each must be there.
+    pub named: &'a [String],
 }
 
 /// Writes the initrd for a root, uncompressed: it is read once.
@@ -107,14 +114,26 @@ fn modules(context: &Context<'_>, root: &VisitedRoot<'_>) -> Result<Selection, B
     let name = root.kernel.display().to_string();
     let findings = facts::scan(root.kernel)?;
     let release = findings.banner.map(|banner| banner.release);
+    let extras = Extras { devices: SHARES, named: root.named };
     let known = release.as_deref().unwrap_or("of unknown release");
-    if findings.config.as_ref().is_some_and(|config| modules::is_built_in(known, config, root.format)) {
+    let wants_more = !root.named.is_empty();
+    if !wants_more
+        && findings.config.as_ref().is_some_and(|config| modules::is_built_in(known, config, root.format))
+    {
         return Ok(Selection::default());
     }
     if let Some(release) = &release
         && let Some(source) = ModuleSource::image(root.rootfs, root.format, release)?
     {
-        return source.select(&name, root.format);
+        return source.select_with(&name, root.format, extras);
+    }
+    let beside = release.as_ref().and_then(|release| Some((root.modules?.join(release), release)));
+    if let Some((directory, release)) = beside.filter(|(path, _)| fs::exists(&path.join("modules.dep"))) {
+        return ModuleSource::directory(&directory, Some(release))?.select_with(&name, root.format, extras);
+    }
+    if wants_more {
+        let missing = root.named.iter().map(|module| format!("`{module}`")).collect();
+        return Err(BuildError::NoModule { kernel: name, missing });
     }
     match &findings.config {
         Some(config) => modules::check_built_in(&name, known, config, root.format)?,

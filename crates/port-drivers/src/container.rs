@@ -9,7 +9,7 @@
 //! and no fewer.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -19,16 +19,16 @@ use port_workload::{Access, Mode, Mount, NetworkMode, Plan, Profile, Protocol, S
 
 use crate::driver::{Driver, Host, Request};
 use crate::error::DriverError;
-use crate::job::{Bridge, Job, Layer, Port, Transport, VERSION};
+use crate::job::{Body, Bridge, Job, Layer, Port, Transport, VERSION};
 use crate::landlock::Rules;
 use crate::network::{BRIDGE, on_bridge};
 use crate::room::NAME_SERVERS;
 use crate::seccomp;
 
 /// Where the launcher is in a workload.
-const LAUNCHER: &str = "/run/port-launcher";
+pub(crate) const LAUNCHER: &str = "/run/port-launcher";
 /// What a shell on any root looks in.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs containers.
 #[derive(Debug, Clone, Copy)]
@@ -40,50 +40,76 @@ impl Driver for ContainerDriver {
     }
 
     fn prepare(&self, plan: &Plan, request: &Request, host: &Host) -> Result<Job, DriverError> {
-        let nspawn = find(host, plan)?;
-        let network = network(plan)?;
-        let mut unkept = Vec::new();
-        let rules = Rules::new(&plan.security.landlock, &plan.mounts)?;
-        if host.launcher.is_none() {
-            unkept.push(format!(
-                "`security.landlock_profile`: expected `port-launcher-{}` beside `port`, found none",
-                std::env::consts::ARCH
-            ));
-        }
-        if !unkept.is_empty() && !request.best_effort {
-            return Err(DriverError::Unkept { reasons: unkept });
-        }
-        let gate = host.launcher.as_ref().map(|_| gate(plan, &rules, request)).unwrap_or_default();
-        let filter = seccomp::filter(&plan.security.seccomp, host.launcher.is_some())?;
-        let mut program = vec![nspawn];
-        program.extend(options(plan, request, host)?);
-        program.extend(filter.lists.iter().map(|list| format!("--system-call-filter={list}")));
-        program.push("--".to_owned());
-        program.extend(gate.iter().cloned());
-        program.extend(command(request));
-        Ok(Job {
-            version: VERSION,
-            name: plan.name.clone(),
-            mode: self.mode().to_string(),
-            command: command(request),
-            lower: request.lower.clone(),
-            layer: layer(plan),
-            limits: plan.limits.control_group().into_iter().map(Into::into).collect(),
-            network,
-            name_servers: name_servers(plan),
-            best_effort: request.best_effort,
-            warnings: unkept,
-            program,
-            environment: environment(&plan.security.seccomp),
-            gate,
-        })
+        let mut job = nspawned(self.mode(), plan, request, host)?;
+        job.program.extend(["--pipe", "--as-pid2", "--"].map(str::to_owned));
+        job.program.extend(job.gate.iter().cloned());
+        job.program.extend(command(request));
+        job.command = command(request);
+        Ok(job)
     }
 }
 
-fn find(host: &Host, plan: &Plan) -> Result<String, DriverError> {
-    if host.user != 0 {
-        return Err(DriverError::NotRoot { name: plan.name.clone(), user: host.user });
+/// What every container of nspawn has, up to the options that say how its first program is started.
+pub(crate) fn nspawned(mode: Mode, plan: &Plan, request: &Request, host: &Host) -> Result<Job, DriverError> {
+    let nspawn = find(host, plan)?;
+    let mut job = job(mode, plan, request, host)?;
+    let filter = seccomp::filter(&plan.security.seccomp, host.launcher.is_some())?;
+    job.program.push(nspawn);
+    job.program.extend(options(plan, request, host)?);
+    job.program.extend(filter.lists.iter().map(|list| format!("--system-call-filter={list}")));
+    Ok(job)
+}
+
+/// What every mode has whose programs run on the host's kernel; nothing is started yet.
+pub(crate) fn job(mode: Mode, plan: &Plan, request: &Request, host: &Host) -> Result<Job, DriverError> {
+    needs_root(host, plan)?;
+    let network = network(plan)?;
+    let rules = Rules::new(&plan.security.landlock, &plan.mounts)?;
+    let unkept: Vec<String> = host.launcher.is_none().then(without_launcher).into_iter().collect();
+    kept(&unkept, request)?;
+    Ok(Job {
+        version: VERSION,
+        name: plan.name.clone(),
+        mode: mode.to_string(),
+        command: Vec::new(),
+        lower: request.lower.clone(),
+        layer: layer(plan),
+        limits: plan.limits.control_group().into_iter().map(Into::into).collect(),
+        network,
+        name_servers: name_servers(plan),
+        best_effort: request.best_effort,
+        warnings: unkept,
+        program: Vec::new(),
+        environment: environment(&plan.security.seccomp),
+        gate: host.launcher.as_ref().map(|_| gate(plan, &rules, request)).unwrap_or_default(),
+        body: Body::Container,
+    })
+}
+
+/// Refuses what cannot be kept, unless that was allowed.
+pub(crate) fn kept(unkept: &[String], request: &Request) -> Result<(), DriverError> {
+    if unkept.is_empty() || request.best_effort {
+        return Ok(());
     }
+    Err(DriverError::Unkept { reasons: unkept.to_vec() })
+}
+
+/// Why rules about files are not kept.
+pub(crate) fn without_launcher() -> String {
+    let arch = std::env::consts::ARCH;
+    format!("`security.landlock_profile`: expected `port-launcher-{arch}` beside `port`, found none")
+}
+
+/// Mounts, namespaces and control groups are root's.
+pub(crate) fn needs_root(host: &Host, plan: &Plan) -> Result<(), DriverError> {
+    if host.user == 0 {
+        return Ok(());
+    }
+    Err(DriverError::NotRoot { name: plan.name.clone(), user: host.user })
+}
+
+fn find(host: &Host, plan: &Plan) -> Result<String, DriverError> {
+    needs_root(host, plan)?;
     let place = "on PATH (Debian: the package systemd-container)";
     let missing = || DriverError::Missing { program: "systemd-nspawn".to_owned(), place };
     let found = host.search.find("systemd-nspawn").ok_or_else(missing)?;
@@ -91,7 +117,7 @@ fn find(host: &Host, plan: &Plan) -> Result<String, DriverError> {
 }
 
 /// The workload's place on the bridge; none where its network is the host's or none at all.
-fn network(plan: &Plan) -> Result<Option<Bridge>, DriverError> {
+pub(crate) fn network(plan: &Plan) -> Result<Option<Bridge>, DriverError> {
     let unsupported = |key, found: String, expected| DriverError::Unsupported {
         name: plan.name.clone(),
         key,
@@ -128,7 +154,7 @@ fn network(plan: &Plan) -> Result<Option<Bridge>, DriverError> {
 }
 
 /// Those of the manifest, where there is a network to ask them over.
-fn name_servers(plan: &Plan) -> Vec<IpAddr> {
+pub(crate) fn name_servers(plan: &Plan) -> Vec<IpAddr> {
     let connected = plan.network.mode != NetworkMode::None;
     if connected { plan.network.name_servers.clone() } else { Vec::new() }
 }
@@ -143,8 +169,6 @@ fn options(plan: &Plan, request: &Request, host: &Host) -> Result<Vec<String>, D
         word("--keep-unit"),
         word("--link-journal=no"),
         word("--quiet"),
-        word("--pipe"),
-        word("--as-pid2"),
         word("--timezone=off"),
         word("--no-new-privileges=yes"),
     ];
@@ -201,16 +225,20 @@ fn bind(mount: &Mount) -> Result<String, DriverError> {
     Ok(format!("{option}={}:{}", escaped(&mount.host)?, escaped(&mount.container)?))
 }
 
+/// The launcher's options for the capabilities of a plan; none where all are kept.
+pub(crate) fn capability_options(plan: &Plan) -> Vec<String> {
+    let Some(wanted) = &plan.security.capabilities else { return Vec::new() };
+    let held = CAPABILITIES.iter().enumerate().filter(|(_, name)| wanted.contains(*name));
+    let mask = held.fold(0_u64, |mask, (number, _)| mask | 1 << number);
+    vec!["--capabilities".to_owned(), format!("{mask:x}")]
+}
+
 /// What a command passes through in the workload, at its start and when it is executed later.
-fn gate(plan: &Plan, rules: &Rules, request: &Request) -> Vec<String> {
+pub(crate) fn gate(plan: &Plan, rules: &Rules, request: &Request) -> Vec<String> {
     let mut gate = vec![LAUNCHER.to_owned()];
     // The supervisor connects it when its first process is there.
     gate.extend((plan.network.mode == NetworkMode::Bridge).then(|| "--await-network".to_owned()));
-    if let Some(wanted) = &plan.security.capabilities {
-        let held = CAPABILITIES.iter().enumerate().filter(|(_, name)| wanted.contains(*name));
-        let mask = held.fold(0_u64, |mask, (number, _)| mask | 1 << number);
-        gate.extend(["--capabilities".to_owned(), format!("{mask:x}")]);
-    }
+    gate.extend(capability_options(plan));
     gate.push("--no-new-privileges".to_owned());
     gate.extend(request.best_effort.then(|| "--best-effort".to_owned()));
     gate.extend(rules.options());
@@ -218,11 +246,11 @@ fn gate(plan: &Plan, rules: &Rules, request: &Request) -> Vec<String> {
     gate
 }
 
-fn command(request: &Request) -> Vec<String> {
+pub(crate) fn command(request: &Request) -> Vec<String> {
     if request.command.is_empty() { vec!["/bin/sh".to_owned()] } else { request.command.clone() }
 }
 
-fn environment(profile: &Profile<SeccompWord>) -> Vec<(String, String)> {
+pub(crate) fn environment(profile: &Profile<SeccompWord>) -> Vec<(String, String)> {
     let mut environment = vec![("PATH".to_owned(), PATH.to_owned())];
     if *profile == Profile::Known(SeccompWord::Unconfined) {
         environment.push(("SYSTEMD_SECCOMP".to_owned(), "0".to_owned()));
@@ -230,7 +258,7 @@ fn environment(profile: &Profile<SeccompWord>) -> Vec<(String, String)> {
     environment
 }
 
-fn layer(plan: &Plan) -> Layer {
+pub(crate) fn layer(plan: &Plan) -> Layer {
     match (plan.root.read_only, plan.root.writable_layer) {
         (false, WritableLayer::Overlay) => Layer::Kept,
         _ => Layer::Memory,
@@ -238,12 +266,12 @@ fn layer(plan: &Plan) -> Layer {
 }
 
 /// The name as a host name: what a manifest may say and a host name may not becomes `-`.
-fn machine(name: &str) -> String {
+pub(crate) fn machine(name: &str) -> String {
     let mapped: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     mapped.trim_matches('-').to_owned()
 }
 
-fn text(path: &Path) -> Result<&str, DriverError> {
+pub(crate) fn text(path: &Path) -> Result<&str, DriverError> {
     path.to_str().ok_or_else(|| DriverError::State {
         path: path.to_owned(),
         reason: "expected a path in UTF-8".to_owned(),

@@ -6,8 +6,11 @@ use port_runtime::SearchPath;
 use port_workload::{Launch, Mode, Plan};
 
 use crate::container::ContainerDriver;
+use crate::emulated::EmulatedDriver;
 use crate::error::DriverError;
 use crate::job::{Job, Lower};
+use crate::machine::{MachineDriver, MachineFiles};
+use crate::native::NativeDriver;
 
 /// Turns plans of one mode into jobs.
 ///
@@ -34,6 +37,8 @@ pub struct Request {
     pub command: Vec<String>,
     /// The workload's room.
     pub room: PathBuf,
+    /// The files of its machine, where its mode is one; they need not be there yet.
+    pub machine: Option<MachineFiles>,
     /// Whether what the host cannot keep becomes a warning.
     pub best_effort: bool,
 }
@@ -47,23 +52,16 @@ pub struct Host {
     pub search: SearchPath,
     /// `port-launcher`, static, where it is there.
     pub launcher: Option<PathBuf>,
+    /// The release of its kernel.
+    pub kernel_release: String,
 }
 
 /// The driver of a plan's mode.
-///
-/// # Errors
-/// A mode that none runs yet, by name (acceptance C-48).
-pub fn driver_for(plan: &Plan) -> Result<Box<dyn Driver>, DriverError> {
-    let mode = match &plan.launch {
-        Launch::Container => return Ok(Box::new(ContainerDriver)),
-        Launch::HybridNative { .. } => Mode::HybridNative,
-        Launch::HybridKvm { .. } => Mode::HybridKvm,
-        Launch::HybridEmulated => Mode::HybridEmulated,
-    };
-    Err(DriverError::Unsupported {
-        name: plan.name.clone(),
-        key: "workload.mode",
-        found: mode.to_string(),
-        expected: "`container`, the only mode that runs so far",
-    })
+pub fn driver_for(plan: &Plan) -> Box<dyn Driver> {
+    match &plan.launch {
+        Launch::Container => Box::new(ContainerDriver),
+        Launch::HybridNative { .. } => Box::new(NativeDriver),
+        Launch::HybridKvm { .. } => Box::new(MachineDriver),
+        Launch::HybridEmulated => Box::new(EmulatedDriver),
+    }
 }

@@ -22,7 +22,7 @@ pub enum DriverError {
         expected: &'static str,
     },
     /// Mounts, namespaces of containers and control groups are root's.
-    #[error("cannot run `{name}`: a container needs root, found user {user}")]
+    #[error("cannot run `{name}`: workloads need root, found user {user}")]
     NotRoot {
         /// The workload.
         name: String,
@@ -134,6 +134,23 @@ pub enum DriverError {
         /// What was expected and found.
         reason: String,
     },
+    /// A machine, or its agent.
+    #[error(transparent)]
+    Machine(Box<port_runtime::RuntimeError>),
+    /// What makes a workload ready failed inside.
+    #[error("cannot {step}: {said}")]
+    Inside {
+        /// What was done, as an infinitive.
+        step: &'static str,
+        /// What was said there.
+        said: String,
+    },
+    /// A root with a link where a place of its own must be.
+    #[error("`{}` of the root is a link: expected a directory, which leads nowhere else", place.display())]
+    Linked {
+        /// The place.
+        place: PathBuf,
+    },
     /// Files.
     #[error(transparent)]
     Files(#[from] FsError),
@@ -143,6 +160,18 @@ fn said(message: &str) -> String {
     match message.trim() {
         "" => String::new(),
         message => format!(": {message}"),
+    }
+}
+
+impl From<port_runtime::RuntimeError> for DriverError {
+    fn from(error: port_runtime::RuntimeError) -> Self {
+        Self::Machine(Box::new(error))
+    }
+}
+
+impl From<port_runtime::AgentError> for DriverError {
+    fn from(error: port_runtime::AgentError) -> Self {
+        Self::Machine(Box::new(error.into()))
     }
 }
 

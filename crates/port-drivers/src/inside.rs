@@ -18,6 +18,24 @@ pub(crate) fn main_of(init: u32) -> Option<u32> {
     children(init).into_iter().find(|child| number_inside(*child) == Some(2))
 }
 
+/// The process in a workload that `nsenter` started, which waits for it outside.
+pub(crate) fn entered_by(nsenter: u32) -> Option<u32> {
+    children(nsenter).into_iter().next()
+}
+
+/// Whether number 1 of a container is what was asked for, and not what still makes the container.
+pub(crate) fn is_booted(init: u32) -> bool {
+    let name = fs::read_to_string(&PathBuf::from(format!("/proc/{init}/comm")), LARGEST).unwrap_or_default();
+    let name = name.trim();
+    !name.is_empty() && name != "systemd-nspawn" && !name.starts_with("(sd-")
+}
+
+/// What the launcher runs, where it is number 1.
+pub(crate) fn launched_by(init: u32) -> Option<u32> {
+    let name = fs::read_to_string(&PathBuf::from(format!("/proc/{init}/comm")), LARGEST).ok()?;
+    children(init).into_iter().next().filter(|_| name.starts_with("port-launcher"))
+}
+
 /// Sends a signal. A process that is gone needs none.
 pub(crate) fn signal(process: u32, signal: Signal) {
     if let Some(id) = Pid::from_raw(process.cast_signed()) {

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine::MachineJob;
+
 /// The version of jobs and records. Another one is refused: whoever started a workload stops it.
 pub(crate) const VERSION: u32 = 1;
 
@@ -43,6 +45,51 @@ pub struct Job {
     pub environment: Vec<(String, String)>,
     /// What a command that is executed later passes through.
     pub gate: Vec<String>,
+    /// What is made of all this.
+    pub body: Body,
+}
+
+/// What kind of thing runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// A container whose command is its number 2.
+    Container,
+    /// A container with an init of its own.
+    Booted {
+        /// What runs beside the init, and ends the workload; none where the init is all.
+        command: Option<Vec<String>>,
+    },
+    /// A machine with its own kernel.
+    Machine(Box<MachineJob>),
+    /// Programs of another architecture, in namespaces that a user of no rights owns.
+    Emulated {
+        /// What it sees of the host.
+        volumes: Vec<Volume>,
+        /// The launcher, which is number 1.
+        launcher: PathBuf,
+        /// Whether its root takes writes.
+        writable: bool,
+    },
+}
+
+/// A directory or file of the host in a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    /// On the host.
+    pub host: PathBuf,
+    /// In the workload.
+    pub container: PathBuf,
+    /// Whether it may be written to.
+    pub writable: bool,
+}
+
+impl From<&port_workload::Mount> for Volume {
+    fn from(mount: &port_workload::Mount) -> Self {
+        let writable = mount.access == port_workload::Access::ReadWrite;
+        Self { host: mount.host.clone(), container: mount.container.clone(), writable }
+    }
 }
 
 /// What a root is mounted from.

@@ -99,14 +99,14 @@ fn add_mount_points(directory: &Path, upper: &Path) -> Result<(), DriverError> {
     Ok(())
 }
 
-fn text(path: &Path) -> Result<String, DriverError> {
+pub(crate) fn text(path: &Path) -> Result<String, DriverError> {
     path.to_str().map(str::to_owned).ok_or_else(|| DriverError::State {
         path: path.to_owned(),
         reason: "expected a path in UTF-8".to_owned(),
     })
 }
 
-async fn mount(directory: &Path, step: &str, arguments: &[&str]) -> Result<(), DriverError> {
+pub(crate) async fn mount(directory: &Path, step: &str, arguments: &[&str]) -> Result<(), DriverError> {
     let mut command = Command::new("mount");
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
     let output =

@@ -14,6 +14,8 @@
 mod forward;
 mod way_out;
 
+mod links;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use port_runtime::AgentDoor;
 use serde::{Deserialize, Serialize};
 
 /// What the supervisor knows.
@@ -19,6 +20,9 @@ pub struct Record {
     pub groups: Vec<PathBuf>,
     /// Its address on the bridge.
     pub address: Option<Ipv4Addr>,
+    /// How the agent of its machine is reached, where it is one.
+    #[serde(default)]
+    pub agent: Option<AgentDoor>,
     /// What could not be kept, where that was allowed.
     pub warnings: Vec<String>,
     /// How far it is.
@@ -48,8 +52,8 @@ pub enum Status {
 impl Record {
     pub(crate) fn starting(supervisor: u32, warnings: Vec<String>) -> Self {
         let version = crate::job::VERSION;
-        let (init, groups, address) = (None, Vec::new(), None);
-        Self { version, supervisor, init, groups, address, warnings, status: Status::Starting }
+        let (init, groups, address, agent) = (None, Vec::new(), None, None);
+        Self { version, supervisor, init, groups, address, agent, warnings, status: Status::Starting }
     }
 }
 

@@ -188,7 +188,7 @@ impl Room {
             control_group::remove(&record.groups);
             record.status = Status::Failed { reason };
             let was_connected = record.address.is_some();
-            (record.init, record.address) = (None, None);
+            (record.init, record.address, record.agent) = (None, None, None);
             self.write_record(&record)?;
             if was_connected {
                 network::disconnect(self)?;

@@ -62,21 +62,38 @@ pub struct Started {
     claim: Option<Lock>,
 }
 
+/// A room that nobody else starts anything in.
+#[derive(Debug)]
+pub struct Claim {
+    room: Room,
+    lock: Lock,
+}
+
+/// Claims a room. What lies in it may be changed, since nothing of it runs.
+///
+/// # Errors
+/// The name runs already, or is being started.
+pub fn claim(room: &Room) -> Result<Claim, DriverError> {
+    let running = || DriverError::Running { name: room.name().to_owned() };
+    let lock = room.claim_start()?.ok_or_else(running)?;
+    if let State::Alive(_) = room.state()? {
+        return Err(running());
+    }
+    Ok(Claim { room: room.clone(), lock })
+}
+
 /// Starts a supervisor for a job.
 ///
 /// # Errors
-/// The name runs already, or the process cannot be started.
+/// The process cannot be started.
 pub fn start(
-    room: &Room,
+    claim: Claim,
     job: &Job,
     starter: &Starter,
     attachment: Attachment,
 ) -> Result<Started, DriverError> {
-    let running = || DriverError::Running { name: room.name().to_owned() };
-    let claim = room.claim_start()?.ok_or_else(running)?;
-    if let State::Alive(_) = room.state()? {
-        return Err(running());
-    }
+    let Claim { room, lock } = claim;
+    let room = &room;
     room.write_job(job)?;
     let keeper = match attachment {
         Attachment::Attached => keeper::alone(),
@@ -97,7 +114,7 @@ pub fn start(
     }
     let spawned = command.spawn();
     let child = spawned.map_err(|source| DriverError::Spawn { program: keeper.program().into(), source })?;
-    Ok(Started { room: room.clone(), keeper, child, claim: Some(claim) })
+    Ok(Started { room: room.clone(), keeper, child, claim: Some(lock) })
 }
 
 impl Started {

@@ -7,30 +7,33 @@
 //!                                            └─ SIGQUIT: kill it ───┘
 //! ```
 //!
+//! A workload of a machine has no processes here but its VMM (`machine/run.rs`); the others are watched in `life.rs`.
+//!
 //! It runs in a mount namespace of its own (`start.rs`). What it starts dies with it, killed or not: the kernel sends the
 //! signal (`setpriv --pdeathsig`), and a guard takes what is in the container along (`guard.rs`).
 
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Signal;
-use std::os::unix::process::ExitStatusExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::control_group;
+use crate::emulated;
 use crate::error::DriverError;
 use crate::exec::joining;
-use crate::guard::Guard;
-use crate::inside;
-use crate::job::Job;
+use crate::job::{Body, Job};
+use crate::life::Life;
 use crate::log::LogWriter;
+use crate::machine::{self, Streams};
 use crate::mounts::mount_root;
-use crate::network::{self, Connection};
+use crate::native;
+use crate::network;
 use crate::record::{Record, Status};
 use crate::room::{NAME_SERVERS, Room};
 
@@ -39,7 +42,7 @@ const INTERVAL: Duration = Duration::from_millis(5);
 /// The last process of a group is gone a moment after it ended.
 const GROUP_ATTEMPTS: u32 = 200;
 /// How a shell says that a signal ended a command.
-const BY_SIGNAL: i32 = 128;
+pub(crate) const BY_SIGNAL: i32 = 128;
 
 /// Somebody who watches: takes what the workload writes, as it writes it.
 pub type Watcher = Box<dyn AsyncWrite + Send + Unpin>;
@@ -59,7 +62,7 @@ pub async fn supervise(room: &Room, watchers: Option<[Watcher; 2]>) -> Result<Re
     if job.network.is_some() {
         network::disconnect(room)?;
     }
-    (record.init, record.address) = (None, None);
+    (record.init, record.address, record.agent) = (None, None, None);
     record.status = match ended {
         Ok(code) => Status::Exited { code },
         Err(error) => Status::Failed { reason: error.chain() },
@@ -87,21 +90,63 @@ async fn run(
         None => None,
     };
     write_name_servers(room, job)?;
+    if let Body::Machine(machine) = &job.body {
+        let (streams, pumps) = piped(room, watchers)?;
+        let ended =
+            machine::run(room, job, machine, record, &mut signals, streams, connection.as_ref()).await;
+        finished(pumps).await?;
+        return ended;
+    }
     mount_root(room, job).await?;
-    let mut child = spawn(job, &record.groups, watchers.is_some())?;
-    let pumps = pumps(room, &mut child, watchers)?;
-    let status = watch(room, record, &mut child, &mut signals, connection.as_ref()).await?;
+    if let Body::Booted { .. } = &job.body {
+        native::name_system(room)?;
+    }
+    if let Body::Emulated { volumes, launcher, writable } = &job.body {
+        emulated::prepare_root(room, job, volumes, launcher, *writable).await?;
+    }
+    // Beside a command of its own, an init's console is for the log alone.
+    let (console, mut beside) = match &job.body {
+        Body::Booted { command: Some(_) } => (None, Some(watchers)),
+        _ => (watchers, None),
+    };
+    let mut child = spawn(job, &record.groups, console.is_some())?;
+    let pumps = pumps(room, &mut child, console)?;
+    let mut life = Life { room, job, record, child: &mut child, signals: &mut signals };
+    let status = life.watch(connection.as_ref(), &mut beside).await?;
+    finished(pumps).await?;
+    Ok(status)
+}
+
+/// The streams of a workload that is no process of this host, and what reads them.
+fn piped(room: &Room, watchers: Option<[Watcher; 2]>) -> Result<(Streams, Vec<Pump>), DriverError> {
+    let log = Arc::new(Mutex::new(LogWriter::open(&room.log_file())?));
+    let stdin: Box<dyn AsyncRead + Send + Unpin> =
+        if watchers.is_some() { Box::new(tokio::io::stdin()) } else { Box::new(tokio::io::empty()) };
+    let [first, second] = watchers.map_or([None, None], |watchers| watchers.map(Some));
+    let failed = || DriverError::process("make the workload's pipes");
+    let mut pumps = Vec::new();
+    let mut pipe = |watcher| {
+        let (reader, writer) = std::io::pipe().map_err(failed())?;
+        let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(failed())?;
+        pumps.push(tokio::spawn(pump(reader, Arc::clone(&log), watcher)));
+        Ok::<_, DriverError>(writer)
+    };
+    let (stdout, stderr) = (pipe(first)?, pipe(second)?);
+    Ok((Streams { stdin, stdout, stderr }, pumps))
+}
+
+/// A log that could not be written is said where a workload's end is.
+pub(crate) async fn finished(pumps: Vec<Pump>) -> Result<(), DriverError> {
     for pump in pumps {
-        // A log that could not be written is said where a workload's end is.
         pump.await.unwrap_or(Ok(()))?;
     }
-    Ok(status.code().unwrap_or_else(|| BY_SIGNAL + status.signal().unwrap_or_default()))
+    Ok(())
 }
 
 /// The signals that tell a supervisor what to do. Listened to before anything is started, so that none is missed.
-struct Signals {
-    ask: unix::Signal,
-    kill: unix::Signal,
+pub(crate) struct Signals {
+    pub(crate) ask: unix::Signal,
+    pub(crate) kill: unix::Signal,
 }
 
 impl Signals {
@@ -121,9 +166,13 @@ fn spawn(job: &Job, groups: &[std::path::PathBuf], attached: bool) -> Result<Chi
     command.spawn().map_err(|source| DriverError::Spawn { program: "/bin/sh".into(), source })
 }
 
-type Pump = JoinHandle<Result<(), DriverError>>;
+pub(crate) type Pump = JoinHandle<Result<(), DriverError>>;
 
-fn pumps(room: &Room, child: &mut Child, watchers: Option<[Watcher; 2]>) -> Result<Vec<Pump>, DriverError> {
+pub(crate) fn pumps(
+    room: &Room,
+    child: &mut Child,
+    watchers: Option<[Watcher; 2]>,
+) -> Result<Vec<Pump>, DriverError> {
     let log = Arc::new(Mutex::new(LogWriter::open(&room.log_file())?));
     let [first, second] = watchers.map_or([None, None], |watchers| watchers.map(Some));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -159,43 +208,6 @@ async fn pump(
     }
 }
 
-/// Waits for the end, and does what signals ask meanwhile.
-async fn watch(
-    room: &Room,
-    record: &mut Record,
-    child: &mut Child,
-    signals: &mut Signals,
-    connection: Option<&Connection>,
-) -> Result<ExitStatus, DriverError> {
-    let nspawn = child.id().unwrap_or_default();
-    let (mut asked, mut guard) = (false, None);
-    loop {
-        let starts = record.init.is_none();
-        tokio::select! {
-            status = child.wait() => return status.map_err(DriverError::process("wait for the workload")),
-            _ = signals.ask.recv() => asked = true,
-            _ = signals.kill.recv() => kill(record.init, nspawn),
-            () = tokio::time::sleep(INTERVAL), if starts || asked => {}
-        }
-        // The command is there when all that nspawn makes for it is.
-        if starts && let Some(init) = inside::init_of(nspawn).filter(|init| inside::main_of(*init).is_some())
-        {
-            if let Some(connection) = connection {
-                connection.configure(init).await?;
-            }
-            record.init = Some(init);
-            record.status = Status::Running;
-            room.write_record(record)?;
-            guard.get_or_insert(Guard::over(init).await?);
-        }
-        // Asked once, and not before the command is there to be asked.
-        if asked && let Some(main) = record.init.and_then(inside::main_of) {
-            inside::signal(main, Signal::TERM);
-            asked = false;
-        }
-    }
-}
-
 /// For the bind mount that the driver asked for.
 fn write_name_servers(room: &Room, job: &Job) -> Result<(), DriverError> {
     if job.name_servers.is_empty() {
@@ -203,14 +215,6 @@ fn write_name_servers(room: &Room, job: &Job) -> Result<(), DriverError> {
     }
     let lines: String = job.name_servers.iter().map(|server| format!("nameserver {server}\n")).collect();
     Ok(port_content::atomic::write(&room.directory().join(NAME_SERVERS), lines.as_bytes())?)
-}
-
-/// Number 1 takes all others of its namespace along.
-fn kill(init: Option<u32>, nspawn: u32) {
-    match init {
-        Some(init) => inside::signal(init, Signal::KILL),
-        None => inside::signal(nspawn, Signal::KILL),
-    }
 }
 
 async fn remove_groups(groups: &[std::path::PathBuf]) {

@@ -13,8 +13,10 @@
 )]
 
 mod confine;
+mod init;
 mod network;
 mod options;
+mod root;
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -28,10 +30,7 @@ const NOT_THERE: u8 = 127;
 
 fn main() -> ExitCode {
     match options::parse(lexopt::Parser::from_env()) {
-        Ok(Invocation::Launch(options)) => match confine::confine(&options) {
-            Ok(()) => become_command(&options.command),
-            Err(error) => failed(CANNOT_START, &chain(&error)),
-        },
+        Ok(Invocation::Launch(options)) => launch(&options),
         Ok(Invocation::Tell(text)) => {
             // Nobody is left to be told that nobody listens.
             let _ = writeln!(std::io::stdout(), "{text}");
@@ -41,13 +40,31 @@ fn main() -> ExitCode {
     }
 }
 
+fn launch(options: &options::Options) -> ExitCode {
+    if let Some(directory) = &options.root
+        && let Err(error) = root::enter(directory)
+    {
+        let message = format!("cannot make `{}` the root: {error}", directory.display());
+        return failed(CANNOT_START, &message);
+    }
+    match confine::confine(options) {
+        Ok(()) if options.init => init::run(&options.command),
+        Ok(()) => become_command(&options.command),
+        Err(error) => failed(CANNOT_START, &chain(&error)),
+    }
+}
+
+fn cannot_start(program: &std::ffi::OsStr, error: &std::io::Error) -> ExitCode {
+    let code = if error.kind() == std::io::ErrorKind::NotFound { NOT_THERE } else { CANNOT_START };
+    failed(code, &format!("cannot start `{}`: {error}", program.to_string_lossy()))
+}
+
 fn become_command(command: &[std::ffi::OsString]) -> ExitCode {
     let Some((program, arguments)) = command.split_first() else {
         return failed(2, "expected a command behind `--`, found none");
     };
     let error = Command::new(program).args(arguments).exec();
-    let code = if error.kind() == std::io::ErrorKind::NotFound { NOT_THERE } else { CANNOT_START };
-    failed(code, &format!("cannot start `{}`: {error}", program.to_string_lossy()))
+    cannot_start(program, &error)
 }
 
 fn failed(code: u8, message: &str) -> ExitCode {

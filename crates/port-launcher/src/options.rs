@@ -7,7 +7,7 @@ use lexopt::{Arg, Parser, ValueExt as _};
 
 pub(crate) const USAGE: &str = "\
 usage: port-launcher [--await-network] [--capabilities MASK] [--no-new-privileges] [--read PATH]... [--write PATH]... [--write-all]
-                     [--best-effort] -- COMMAND [ARGUMENT]...
+                     [--best-effort] [--root DIRECTORY] [--init] -- COMMAND [ARGUMENT]...
 
   --await-network       wait for a default route first
   --capabilities MASK   keep at most these capabilities: a hexadecimal mask as in /proc/self/status
@@ -16,6 +16,8 @@ usage: port-launcher [--await-network] [--capabilities MASK] [--no-new-privilege
   --write PATH          with Landlock: allow everything but making devices below PATH
   --write-all           the same for every entry of / but /proc and /sys
   --best-effort         go on where the kernel knows no Landlock
+  --root DIRECTORY      make DIRECTORY the root first, and let the one before go
+  --init                start the command instead of becoming it, reap all processes, end with its status
   --help, --version
 
 Without --read, --write and --write-all there are no Landlock rules. Paths that are not there are left out.";
@@ -39,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) write: Vec<PathBuf>,
     pub(crate) write_all: bool,
     pub(crate) best_effort: bool,
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) init: bool,
     pub(crate) command: Vec<OsString>,
 }
 
@@ -55,6 +59,8 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Invocation, lexopt::Error> {
             Arg::Long("read") => options.read.push(parser.value()?.into()),
             Arg::Long("write") => options.write.push(parser.value()?.into()),
             Arg::Long("write-all") => options.write_all = true,
+            Arg::Long("root") => options.root = Some(parser.value()?.into()),
+            Arg::Long("init") => options.init = true,
             Arg::Long("best-effort") => options.best_effort = true,
             Arg::Long("help") => return Ok(Invocation::Tell(USAGE.to_owned())),
             Arg::Long("version") => {
@@ -86,6 +92,9 @@ mod tests {
             "--capabilities",
             "a80425fb",
             "--no-new-privileges",
+            "--root",
+            "/srv/root",
+            "--init",
             "--",
             "/bin/sh",
             "--write",
@@ -95,6 +104,8 @@ mod tests {
             capabilities: Some(0xa804_25fb),
             no_new_privileges: true,
             read: vec!["/usr".into()],
+            root: Some("/srv/root".into()),
+            init: true,
             command: vec!["/bin/sh".into(), "--write".into()],
             ..Options::default()
         };

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use port_model::{Architecture, ProtectionMode, Substrate, Variant};
 use port_runtime::agent::OnOutput;
 use port_runtime::{
-    AgentError, Console, Driver as _, Ending, GuestCommand, Machine, QemuDriver, RuntimeError, SearchPath,
+    Confinement,    AgentError, Console, Driver as _, Ending, GuestCommand, Machine, QemuDriver, RuntimeError, SearchPath,
     accelerator, can_run, doctor, host,
 };
 use serde::Serialize;
@@ -207,6 +207,7 @@ pub(crate) fn driver(workspace: &Workspace) -> QemuDriver {
         search: SearchPath::new(workspace.environment.path.iter().cloned()),
         run_root: RUN_ROOT.into(),
         verdicts: Some(workspace.work_directory().join("accelerator")),
+        confinement: Confinement::default(),
     }
 }
 

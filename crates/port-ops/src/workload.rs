@@ -11,6 +11,7 @@
 
 mod base;
 mod error;
+mod machine;
 mod roots;
 mod run;
 

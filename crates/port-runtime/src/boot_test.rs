@@ -22,7 +22,8 @@ use crate::error::{RuntimeError, Tail, channel_error};
 use crate::machine_spec::{Console, KernelFamily, MachineSpec};
 use crate::search_path::SearchPath;
 use crate::{
-    CloudHypervisorDriver, FirecrackerDriver, QemuDriver, cloud_hypervisor, firecracker, host, qemu,
+    CloudHypervisorDriver, Confinement, FirecrackerDriver, QemuDriver, cloud_hypervisor, firecracker, host,
+    qemu,
 };
 
 /// Where the probe kernel is at home.
@@ -95,12 +96,20 @@ pub async fn run(place: &Place, kernel: &Path) -> Result<Vec<BootTest>, RuntimeE
     let expected = Expected { cmdline: spec.cmdline.to_string(), crc32: checksum::of(&initrd) };
     let (search, run_root) = (place.search.clone(), place.run_root.clone());
     let kvm_only = Some(Accelerator::Kvm);
-    let qemu =
-        QemuDriver { search: search.clone(), run_root: run_root.clone(), verdicts: place.verdicts.clone() };
+    let qemu = QemuDriver {
+        search: search.clone(),
+        run_root: run_root.clone(),
+        verdicts: place.verdicts.clone(),
+        confinement: Confinement::default(),
+    };
     let verdict = accelerator::verdict(ARCHITECTURE, &search, place.verdicts.as_deref()).await;
     let emulates = verdict.ok().map(|verdict| verdict.accelerator);
-    let firecracker = FirecrackerDriver { search: search.clone(), run_root: run_root.clone() };
-    let cloud_hypervisor = CloudHypervisorDriver { search, run_root };
+    let firecracker = FirecrackerDriver {
+        search: search.clone(),
+        run_root: run_root.clone(),
+        confinement: Confinement::default(),
+    };
+    let cloud_hypervisor = CloudHypervisorDriver { search, run_root, confinement: Confinement::default() };
     let drivers: [(&str, Option<Accelerator>, &dyn Driver); 3] = [
         (qemu::program_name(ARCHITECTURE), emulates, &qemu),
         (firecracker::PROGRAM, kvm_only, &firecracker),

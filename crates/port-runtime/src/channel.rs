@@ -49,6 +49,7 @@ impl Offers {
             (ChannelKind::KernelVsock, DeviceAccess::Denied) => {
                 format!("this user may not open {VHOST_VSOCK}")
             }
+            (ChannelKind::VmmVsock, _) => "QEMU has no such socket".to_owned(),
             (ChannelKind::HelperVsock, _) if self.helper.is_none() => format!("`{HELPER}` was not found"),
             _ => return Ok(wanted),
         };

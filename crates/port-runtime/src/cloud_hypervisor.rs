@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 
+use crate::confinement::Confinement;
 use crate::driver::{Driver, Machine};
 use crate::error::RuntimeError;
-use crate::kvm_vmm::KvmVmm;
+use crate::kvm_vmm::{KvmVmm, vsock_socket};
 use crate::machine_spec::MachineSpec;
 use crate::search_path::SearchPath;
 
@@ -25,6 +26,8 @@ pub struct CloudHypervisorDriver {
     pub search: SearchPath,
     /// Where run directories are made.
     pub run_root: PathBuf,
+    /// What the VMM is started through.
+    pub confinement: Confinement,
 }
 
 #[async_trait]
@@ -36,11 +39,18 @@ impl Driver for CloudHypervisorDriver {
     async fn boot(&self, spec: &MachineSpec) -> Result<Machine, RuntimeError> {
         let requested = Instant::now();
         let purpose = "machines of the substrate `cloud-hypervisor`";
-        let vmm = KvmVmm { program: PROGRAM, purpose, search: &self.search, run_root: &self.run_root };
+        let vmm = KvmVmm {
+            program: PROGRAM,
+            purpose,
+            search: &self.search,
+            run_root: &self.run_root,
+            confinement: &self.confinement,
+        };
         check_paths(spec)?;
         let program = vmm.check(spec)?;
         let directory = vmm.directory()?;
-        vmm.start(spec, &program, &render(spec), directory, requested)
+        let arguments = render(spec, &vsock_socket(directory.path()));
+        vmm.start(spec, &program, &arguments, directory, requested)
     }
 }
 

@@ -60,7 +60,9 @@ impl AgentDoor {
         let (directory, port) = (machine.run_directory(), agent.control_port);
         Some(match machine.channel()? {
             ChannelKind::KernelVsock => Self::KernelVsock { cid: agent.vsock_cid, port },
-            ChannelKind::HelperVsock => Self::VsockSocket { socket: directory.join("agent.sock"), port },
+            ChannelKind::HelperVsock | ChannelKind::VmmVsock => {
+                Self::VsockSocket { socket: directory.join("agent.sock"), port }
+            }
             ChannelKind::VirtioSerial => {
                 let first = directory.join("agent.sock");
                 Self::Serial { sockets: (1..=agent.side_ports).map(|n| side_socket(&first, n)).collect() }

@@ -7,9 +7,10 @@ use std::time::Instant;
 use async_trait::async_trait;
 use port_content::atomic;
 
+use crate::confinement::Confinement;
 use crate::driver::{Driver, Machine};
 use crate::error::RuntimeError;
-use crate::kvm_vmm::KvmVmm;
+use crate::kvm_vmm::{KvmVmm, vsock_socket};
 use crate::machine_spec::MachineSpec;
 use crate::search_path::SearchPath;
 
@@ -27,6 +28,8 @@ pub struct FirecrackerDriver {
     pub search: SearchPath,
     /// Where run directories are made.
     pub run_root: PathBuf,
+    /// What the VMM is started through.
+    pub confinement: Confinement,
 }
 
 #[async_trait]
@@ -38,11 +41,17 @@ impl Driver for FirecrackerDriver {
     async fn boot(&self, spec: &MachineSpec) -> Result<Machine, RuntimeError> {
         let requested = Instant::now();
         let purpose = "machines of the substrate `firecracker`";
-        let vmm = KvmVmm { program: PROGRAM, purpose, search: &self.search, run_root: &self.run_root };
+        let vmm = KvmVmm {
+            program: PROGRAM,
+            purpose,
+            search: &self.search,
+            run_root: &self.run_root,
+            confinement: &self.confinement,
+        };
         let program = vmm.check(spec)?;
         let directory = vmm.directory()?;
         let (configuration, log) = (directory.path().join("machine.json"), directory.path().join("vmm.log"));
-        atomic::write(&configuration, render(spec).as_bytes())?;
+        atomic::write(&configuration, render(spec, &vsock_socket(directory.path())).as_bytes())?;
         // Its own words would come on the guest's console; Firecracker wants the file to be there.
         atomic::write(&log, b"")?;
         let arguments: [OsString; 7] = [

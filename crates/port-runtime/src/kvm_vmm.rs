@@ -7,11 +7,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::agent::AgentClient;
+use crate::confinement::Confinement;
 use crate::console;
 use crate::driver::Machine;
 use crate::error::RuntimeError;
 use crate::host::{self, DeviceAccess};
-use crate::machine_spec::{DiskAccess, MachineSpec};
+use crate::machine_spec::{ChannelKind, DiskAccess, MachineSpec};
 use crate::process_group::ProcessGroup;
 use crate::run_directory::RunDirectory;
 use crate::search_path::SearchPath;
@@ -29,6 +31,7 @@ pub(crate) struct KvmVmm<'a> {
     pub(crate) purpose: &'static str,
     pub(crate) search: &'a SearchPath,
     pub(crate) run_root: &'a Path,
+    pub(crate) confinement: &'a Confinement,
 }
 
 impl KvmVmm<'_> {
@@ -63,7 +66,8 @@ impl KvmVmm<'_> {
         requested: Instant,
     ) -> Result<Machine, RuntimeError> {
         let group = ProcessGroup::start(directory.path(), self.search.to_value())?;
-        let mut child = group.spawn_on_pipes(program, arguments)?;
+        let (first, words) = self.confinement.around(directory.path(), program, arguments.to_vec());
+        let mut child = group.spawn_on_pipes(&first, &words)?;
         let timings = Timings::new(requested, Instant::now());
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             let source = std::io::ErrorKind::BrokenPipe.into();
@@ -76,11 +80,22 @@ impl KvmVmm<'_> {
             _group: group,
             control: None,
             console,
-            agent: None,
+            agent: agent(spec, directory.path()),
             timings,
             _directory: directory,
         })
     }
+}
+
+/// The VMM's end of the guest's vsock.
+pub(crate) fn vsock_socket(run_directory: &Path) -> PathBuf {
+    run_directory.join("agent.sock")
+}
+
+fn agent(spec: &MachineSpec, run_directory: &Path) -> Option<(AgentClient, ChannelKind)> {
+    let port = spec.agent.as_ref()?.control_port;
+    let client = AgentClient::over_vsock_socket(&vsock_socket(run_directory), port);
+    Some((client, ChannelKind::VmmVsock))
 }
 
 /// What these drivers cannot do.
@@ -91,8 +106,17 @@ fn unsupported(spec: &MachineSpec) -> Option<String> {
             "it runs guests of the host's architecture alone: expected {host}, found {guest}"
         ));
     }
-    if spec.agent.is_some() {
-        return Some("this driver has no way to a guest's agent: expected a machine without one".to_owned());
+    if let Some(only) = spec.agent.as_ref().and_then(|agent| agent.only)
+        && only != ChannelKind::VmmVsock
+    {
+        return Some(format!(
+            "it reaches a guest's agent over {} alone, found {only}",
+            ChannelKind::VmmVsock
+        ));
+    }
+    if let Some(share) = spec.shares.first() {
+        let path = share.path.display();
+        return Some(format!("it shares no directories of the host: expected none, found `{path}`"));
     }
     let ephemeral = spec.disks.iter().find(|disk| disk.access == DiskAccess::Ephemeral);
     ephemeral.map(|disk| {
@@ -104,17 +128,25 @@ fn unsupported(spec: &MachineSpec) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine_spec::Share;
     use crate::machine_spec::tests::sample;
 
     #[test]
     fn what_cannot_be_honoured_in_full_is_refused() {
         type Change = fn(&mut MachineSpec);
-        let cases: [(Change, Option<&str>); 3] = [
+        let cases: [(Change, Option<&str>); 5] = [
             (|s| s.agent = None, None),
-            (|_| (), Some("no way to a guest's agent")),
+            (|_| (), None),
+            (
+                |s| s.agent.as_mut().unwrap().only = Some(ChannelKind::VirtioSerial),
+                Some("over vsock (the VMM's socket) alone, found virtio-serial"),
+            ),
+            (
+                |s| s.shares.push(Share { tag: "data".into(), path: "/srv".into() }),
+                Some("expected none, found `/srv`"),
+            ),
             (
                 |s| {
-                    s.agent = None;
                     s.disks[0].access = DiskAccess::Ephemeral;
                 },
                 Some("expected disk `root` to be read-only or writable, found ephemeral"),
@@ -146,6 +178,7 @@ mod tests {
             purpose: "machines with KVM",
             search: &search,
             run_root: directory.path(),
+            confinement: &Confinement::default(),
         };
         let error = vmm.check(&spec).unwrap_err().to_string();
         assert_eq!(error, "`firecracker` was not found: it boots machines with KVM");

@@ -20,6 +20,7 @@ pub mod agent;
 pub mod boot_test;
 mod channel;
 pub mod cloud_hypervisor;
+pub mod confinement;
 mod console;
 pub mod doctor;
 mod door;
@@ -44,11 +45,12 @@ mod vmm_process;
 pub use accelerator::{Accelerator, AcceleratorVerdict};
 pub use agent::{AgentClient, AgentError, GuestCommand};
 pub use cloud_hypervisor::CloudHypervisorDriver;
+pub use confinement::Confinement;
 pub use console::{ConsoleInput, ConsoleStream};
+pub use door::AgentDoor;
 pub use driver::{Driver, Ending, Machine};
 pub use error::{RuntimeError, Tail};
 pub use firecracker::FirecrackerDriver;
-pub use door::AgentDoor;
 pub use machine_spec::{
     AgentChannel, ChannelKind, Console, Disk, DiskAccess, KernelFamily, MachineSpec, Share, Tap,
 };

@@ -139,6 +139,8 @@ pub enum ChannelKind {
     KernelVsock,
     /// A virtio-serial port on a Unix socket: one stream, requests wait for each other.
     VirtioSerial,
+    /// vsock through a socket of the VMM's own, as Firecracker and Cloud Hypervisor have it.
+    VmmVsock,
     /// vsock through the helper process `vhost-device-vsock`: only when insisted on, see `channel`.
     HelperVsock,
 }
@@ -261,6 +263,7 @@ impl std::fmt::Display for ChannelKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::KernelVsock => "vsock (/dev/vhost-vsock)",
+            Self::VmmVsock => "vsock (the VMM's socket)",
             Self::HelperVsock => "vsock (vhost-device-vsock)",
             Self::VirtioSerial => "virtio-serial",
         })

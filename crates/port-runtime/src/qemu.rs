@@ -12,6 +12,7 @@ use tokio::net::UnixListener;
 use crate::accelerator::{self, AcceleratorVerdict};
 use crate::agent::{AgentClient, Link};
 use crate::channel::{self, Offers};
+use crate::confinement::Confinement;
 use crate::console;
 use crate::driver::{Driver, Machine};
 use crate::error::{RuntimeError, channel_error};
@@ -49,6 +50,8 @@ pub struct QemuDriver {
     pub run_root: PathBuf,
     /// The directory where the accelerator's verdicts are kept; `None` probes every time.
     pub verdicts: Option<PathBuf>,
+    /// What the VMM is started through.
+    pub confinement: Confinement,
 }
 
 #[async_trait]
@@ -77,7 +80,8 @@ impl Driver for QemuDriver {
         }
         virtiofs::start(&mut group, virtiofsd.as_deref(), &spec.shares, &sockets.agent).await?;
         let arguments = render(spec, &facts(&verdict, channel, &sockets));
-        let child = group.spawn(&qemu, &arguments)?;
+        let (program, arguments) = self.confinement.around(directory.path(), &qemu, arguments);
+        let child = group.spawn(&program, &arguments)?;
         let spawned = Instant::now();
         let vmm = VmmProcess::new(&qemu, child);
         let timings = Timings::new(requested, spawned);
@@ -174,11 +178,13 @@ async fn link(
             Link::serial(Box::new(stream))
         }
         (ChannelKind::KernelVsock, _) => Link::KernelVsock { cid: agent.vsock_cid, port },
-        (ChannelKind::HelperVsock | ChannelKind::VirtioSerial, _) => Link::HelperVsock {
-            socket: socket.to_owned(),
-            port,
-            dial_interval: channel::HELPER_DIAL_INTERVAL,
-        },
+        (ChannelKind::HelperVsock | ChannelKind::VmmVsock | ChannelKind::VirtioSerial, _) => {
+            Link::HelperVsock {
+                socket: socket.to_owned(),
+                port,
+                dial_interval: channel::HELPER_DIAL_INTERVAL,
+            }
+        }
     };
     Ok(Some((link, kind)))
 }

@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use port_content::fs;
+use serde::{Deserialize, Serialize};
 
 /// The directories of a `PATH`, in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchPath(Vec<PathBuf>);
 
 impl SearchPath {

@@ -17,6 +17,8 @@ fn initrd(world: &World, kernel: &[u8]) -> Result<Tree, BuildError> {
         rootfs: &world.file("rootfs.ext4", b"a root"),
         format: ImageFormat::Ext4,
         architecture: Architecture::X86_64,
+        modules: None,
+        named: &[],
     };
     let output = world.path("initrd.cpio");
     world.visitor(&root, &output)?;

@@ -61,7 +61,7 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<u8, Comman
         Command::Run(arguments) => run::run(arguments, global, ui).await,
         Command::List(arguments) => list::run(&arguments, ui).map(|()| 0),
         Command::Logs(arguments) => logs::run(&arguments, ui).await.map(|()| 0),
-        Command::Exec(arguments) => exec::run(&arguments).await,
+        Command::Exec(arguments) => exec::run(&arguments, ui).await,
         Command::Stop(arguments) => stop::run(&arguments, ui).await.map(|()| 0),
         Command::Remove(arguments) => stop::remove(&arguments, ui).map(|()| 0),
         Command::Supervise(arguments) => supervise::run(&arguments).await.map(|()| 0),

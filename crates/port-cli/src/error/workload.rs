@@ -28,10 +28,17 @@ fn said(error: &WorkloadError) -> (Exit, Vec<String>) {
             (Exit::Failed, vec!["`port store verify` says more, and `--repair` mends it".to_owned()])
         }
         WorkloadError::Root { source, .. } if source.is_not_found() => (Exit::NotFound, vec![]),
+        WorkloadError::Kernel { source, .. } if source.is_not_found() => (Exit::NotFound, vec![]),
+        WorkloadError::NoKernel { .. } => {
+            (Exit::NotFound, vec!["name its file with `kernel.path` in place of `kernel.version`".to_owned()])
+        }
+        WorkloadError::Image { source, .. } => advice(source),
         WorkloadError::Driver(error) => driver(error),
         WorkloadError::Stored { source, .. } => store(source),
         WorkloadError::Read { .. }
         | WorkloadError::Root { .. }
+        | WorkloadError::Kernel { .. }
+        | WorkloadError::NoImage { .. }
         | WorkloadError::NoManifest { .. }
         | WorkloadError::NoRoot { .. } => (Exit::Failed, vec![]),
         WorkloadError::Registry(error) => {
@@ -62,6 +69,7 @@ fn driver(error: &DriverError) -> (Exit, Vec<String>) {
         DriverError::Unknown { .. } => one(Exit::NotFound, "`port workload list` says what is known"),
         DriverError::NotRunning { .. } => one(Exit::Failed, "`port workload logs` says what it wrote"),
         DriverError::Unsupported { .. } | DriverError::Profile(_) => (Exit::Usage, vec![]),
+        DriverError::Machine(error) => super::runtime(error),
         DriverError::Files(error) if error.is_not_found() => (Exit::NotFound, vec![]),
         _ => (Exit::Failed, vec![]),
     }

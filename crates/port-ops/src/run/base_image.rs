@@ -73,6 +73,8 @@ pub async fn plan(
         rootfs: &image.rootfs,
         format: image.format,
         architecture: image.architecture,
+        modules: None,
+        named: &[],
     };
     build::without_target(workspace, async |context| {
         Ok(port_build::visitor_initrd(context, &root, &initrd).await?)

@@ -23,8 +23,8 @@ use port_layout::Platform;
 use port_layout::kraftkit::{self, Query};
 use port_model::{Architecture, Digest, Substrate};
 use port_runtime::{
-    CloudHypervisorDriver, Console, Driver, Ending, FirecrackerDriver, KernelFamily, Machine, MachineSpec,
-    QemuDriver, RuntimeError, SearchPath, Tail, host,
+    CloudHypervisorDriver, Confinement, Console, Driver, Ending, FirecrackerDriver, KernelFamily, Machine,
+    MachineSpec, QemuDriver, RuntimeError, SearchPath, Tail, host,
 };
 
 use super::{RUN_ROOT, RunReport, report};
@@ -293,10 +293,15 @@ pub async fn boot(
     verdicts: Option<PathBuf>,
 ) -> Result<Machine, PackageRunError> {
     let (search, run_root) = (SearchPath::new(path.iter().cloned()), PathBuf::from(RUN_ROOT));
+    let confinement = Confinement::default();
     let machine = match plan.substrate {
-        Substrate::Firecracker => FirecrackerDriver { search, run_root }.boot(&plan.spec).await,
-        Substrate::CloudHypervisor => CloudHypervisorDriver { search, run_root }.boot(&plan.spec).await,
-        Substrate::Qemu | Substrate::Avf => QemuDriver { search, run_root, verdicts }.boot(&plan.spec).await,
+        Substrate::Firecracker => FirecrackerDriver { search, run_root, confinement }.boot(&plan.spec).await,
+        Substrate::CloudHypervisor => {
+            CloudHypervisorDriver { search, run_root, confinement }.boot(&plan.spec).await
+        }
+        Substrate::Qemu | Substrate::Avf => {
+            QemuDriver { search, run_root, verdicts, confinement }.boot(&plan.spec).await
+        }
     };
     Ok(machine?)
 }

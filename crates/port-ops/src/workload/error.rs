@@ -93,6 +93,36 @@ pub enum WorkloadError {
         /// Why.
         source: FsError,
     },
+    /// The kernel of a machine is not there.
+    #[error("the kernel `{}` cannot be used", path.display())]
+    Kernel {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: FsError,
+    },
+    /// No kernel of this version.
+    #[error("no kernel {version} is known here: expected it at {}", Places(places))]
+    NoKernel {
+        /// The version.
+        version: String,
+        /// Where it was looked for.
+        places: Vec<PathBuf>,
+    },
+    /// A root that a machine cannot mount.
+    #[error("`{}` is no root of a machine: expected an image of ext4, squashfs or EROFS", path.display())]
+    NoImage {
+        /// The image.
+        path: PathBuf,
+    },
+    /// An image for a machine cannot be made.
+    #[error("an image for the machine cannot be made of `{}`", path.display())]
+    Image {
+        /// Of what.
+        path: PathBuf,
+        /// Why.
+        source: Box<OpsError>,
+    },
     /// It cannot be run.
     #[error(transparent)]
     Driver(Box<DriverError>),
@@ -113,6 +143,16 @@ impl From<DriverError> for WorkloadError {
 impl From<RegistryError> for WorkloadError {
     fn from(error: RegistryError) -> Self {
         Self::Registry(Box::new(error))
+    }
+}
+
+/// `a` or `b`.
+struct Places<'p>(&'p [PathBuf]);
+
+impl fmt::Display for Places<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let places: Vec<String> = self.0.iter().map(|place| format!("`{}`", place.display())).collect();
+        f.write_str(&places.join(" or "))
     }
 }
 

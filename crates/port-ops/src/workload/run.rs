@@ -10,11 +10,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use port_content::fs;
-use port_drivers::{Attachment, Host, Job, Request, Room, Rooms, Started, Starter, driver_for};
+use port_drivers::{Attachment, Host, Job, Request, Room, Rooms, Started, Starter, Vmm, driver_for};
 use port_runtime::SearchPath;
 use port_workload::{Plan, RootSource, plan};
 
-use super::{ManifestRequest, Placed, RootChoice, Severity, Surroundings, WorkloadError, examine, roots};
+use super::{
+    ManifestRequest, Placed, RootChoice, Severity, Surroundings, WorkloadError, examine, machine, roots,
+};
 
 /// What is run, and how.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub struct RunRequest {
     pub best_effort: bool,
     /// Whether somebody stays with it.
     pub attachment: Attachment,
+    /// What runs its machine, where it is one; the first that is there where nobody says.
+    pub vmm: Option<Vmm>,
 }
 
 /// What a run needs of the host.
@@ -84,20 +88,27 @@ pub async fn run(
     host: &RunSurroundings,
 ) -> Result<RunStarted, WorkloadError> {
     let plan = &planned.plan;
-    let driver = driver_for(plan)?;
+    let driver = driver_for(plan);
     let lower = roots::lower(plan, &request.root, surroundings).await?;
     fs::create_dir_all(&host.rooms).map_err(|source| WorkloadError::Driver(Box::new(source.into())))?;
     let room = Rooms::new(host.rooms.clone()).room(&plan.name);
+    let search = SearchPath::new(host.path.iter().cloned());
+    let machine = machine::plan(plan, &lower, room.directory(), request.vmm, &search)?;
     let asked = Request {
         lower,
         command: request.command.clone(),
+        machine: machine.as_ref().map(|machine| machine.files.clone()),
         room: room.directory().to_owned(),
         best_effort: request.best_effort,
     };
     let job: Job = driver.prepare(plan, &asked, &drivers_host(host))?;
     let path: OsString = SearchPath::new(host.path.iter().cloned()).to_value();
     let starter = Starter { program: host.port.clone(), arguments: host.supervise.clone(), path };
-    let supervisor = port_drivers::start(&room, &job, &starter, request.attachment)?;
+    let claim = port_drivers::claim(&room)?;
+    if let Some(machine) = &machine {
+        machine.make(surroundings).await?;
+    }
+    let supervisor = port_drivers::start(claim, &job, &starter, request.attachment)?;
     Ok(RunStarted { room, supervisor })
 }
 
@@ -128,5 +139,6 @@ fn drivers_host(host: &RunSurroundings) -> Host {
         user: host.user,
         search: SearchPath::new(host.path.iter().cloned()),
         launcher: host.launcher.clone(),
+        kernel_release: port_runtime::host::kernel_release(),
     }
 }

@@ -12,8 +12,8 @@ use port_model::{Architecture, Cmdline};
 
 use crate::machine_spec::{Disk, DiskAccess, KernelFamily, MachineSpec};
 
-/// The arguments, without the program.
-pub fn render(spec: &MachineSpec) -> Vec<OsString> {
+/// The arguments, without the program. The guest's vsock ends at `agent_socket`, which Cloud Hypervisor makes.
+pub fn render(spec: &MachineSpec, agent_socket: &Path) -> Vec<OsString> {
     let mut arguments = vec![OsString::from("--kernel"), spec.kernel.clone().into()];
     if let Some(initrd) = &spec.initrd {
         arguments.extend(["--initramfs".into(), initrd.clone().into()]);
@@ -24,6 +24,14 @@ pub fn render(spec: &MachineSpec) -> Vec<OsString> {
     option("--memory", format!("size={}M", spec.memory_mib));
     option("--serial", "tty".to_owned());
     option("--console", "off".to_owned());
+    if let Some(tap) = &spec.network {
+        option("--net", format!("tap={},mac={}", tap.device, tap.mac));
+    }
+    if let Some(agent) = &spec.agent {
+        let mut value = OsString::from(format!("cid={},socket=", agent.vsock_cid));
+        value.push(quoted(agent_socket));
+        arguments.extend(["--vsock".into(), value]);
+    }
     if !spec.disks.is_empty() {
         // One option with every disk behind it.
         arguments.push("--disk".into());
@@ -67,10 +75,12 @@ fn boot_arguments(spec: &MachineSpec) -> Cmdline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine_spec::Tap;
     use crate::machine_spec::tests::sample;
 
     fn text(spec: &MachineSpec) -> String {
-        let words = render(spec).into_iter().map(|word| word.into_string().unwrap());
+        let words =
+            render(spec, Path::new("/run/agent.sock")).into_iter().map(|word| word.into_string().unwrap());
         words
             .map(|word| if word.starts_with("--") { format!("\n{word}") } else { format!(" {word}") })
             .collect()
@@ -86,8 +96,12 @@ mod tests {
 --memory size=512M
 --serial tty
 --console off
+--net tap=vp-0,mac=02:00:00:00:00:01
+--vsock cid=3,socket=/run/agent.sock
 --disk path=/images/rootfs.ext4,readonly=off,id=root,serial=root";
-        assert_eq!(text(&sample()), expected);
+        let mut spec = sample();
+        spec.network = Some(Tap { device: "vp-0".into(), mac: "02:00:00:00:00:01".into() });
+        assert_eq!(text(&spec), expected);
     }
 
     #[test]

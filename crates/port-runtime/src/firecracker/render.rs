@@ -5,10 +5,12 @@
 //! - It takes unknown keys at the top level without a word, so what is written here is what its own samples have.
 //! - Paths are JSON text: one that is not UTF-8 is shown with replacement characters, and then not found by Firecracker.
 
+use std::path::Path;
+
 use port_model::Cmdline;
 use serde::Serialize;
 
-use crate::machine_spec::{Disk, DiskAccess, KernelFamily, MachineSpec};
+use crate::machine_spec::{Disk, DiskAccess, KernelFamily, MachineSpec, Tap};
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -16,6 +18,23 @@ struct Configuration {
     boot_source: BootSource,
     drives: Vec<Drive>,
     machine_config: MachineConfig,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    network_interfaces: Vec<NetworkInterface>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vsock: Option<Vsock>,
+}
+
+#[derive(Serialize)]
+struct NetworkInterface {
+    iface_id: &'static str,
+    guest_mac: String,
+    host_dev_name: String,
+}
+
+#[derive(Serialize)]
+struct Vsock {
+    guest_cid: u32,
+    uds_path: String,
 }
 
 #[derive(Serialize)]
@@ -40,9 +59,9 @@ struct MachineConfig {
     mem_size_mib: u32,
 }
 
-/// The text of the configuration file.
-pub fn render(spec: &MachineSpec) -> String {
-    let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+/// The text of the configuration file. The guest's vsock ends at `agent_socket`, which Firecracker makes.
+pub fn render(spec: &MachineSpec, agent_socket: &Path) -> String {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
     let configuration = Configuration {
         boot_source: BootSource {
             kernel_image_path: text(&spec.kernel),
@@ -51,9 +70,15 @@ pub fn render(spec: &MachineSpec) -> String {
         },
         drives: spec.disks.iter().map(drive).collect(),
         machine_config: MachineConfig { vcpu_count: spec.vcpus, mem_size_mib: spec.memory_mib },
+        network_interfaces: spec.network.iter().map(interface).collect(),
+        vsock: spec.agent.map(|agent| Vsock { guest_cid: agent.vsock_cid, uds_path: text(agent_socket) }),
     };
     // Numbers and text alone: this cannot fail.
     serde_json::to_string_pretty(&configuration).unwrap_or_default()
+}
+
+fn interface(tap: &Tap) -> NetworkInterface {
+    NetworkInterface { iface_id: "net0", guest_mac: tap.mac.clone(), host_dev_name: tap.device.clone() }
 }
 
 /// The boot arguments say which disk is the root; Firecracker would put another word there.
@@ -90,6 +115,10 @@ mod tests {
     use super::*;
     use crate::machine_spec::tests::sample;
 
+    fn render_it(spec: &MachineSpec) -> String {
+        render(spec, Path::new("/run/agent.sock"))
+    }
+
     #[test]
     fn the_sample_machine_word_for_word() {
         let expected = r#"{
@@ -109,9 +138,22 @@ mod tests {
   "machine-config": {
     "vcpu_count": 2,
     "mem_size_mib": 512
+  },
+  "network-interfaces": [
+    {
+      "iface_id": "net0",
+      "guest_mac": "02:00:00:00:00:01",
+      "host_dev_name": "vp-0"
+    }
+  ],
+  "vsock": {
+    "guest_cid": 3,
+    "uds_path": "/run/agent.sock"
   }
 }"#;
-        assert_eq!(render(&sample()), expected);
+        let mut spec = sample();
+        spec.network = Some(Tap { device: "vp-0".into(), mac: "02:00:00:00:00:01".into() });
+        assert_eq!(render_it(&spec), expected);
     }
 
     #[test]
@@ -119,16 +161,20 @@ mod tests {
         let mut spec = sample();
         spec.cmdline = Cmdline::parse("kernel -- hello \"two words\"").unwrap();
         (spec.family, spec.initrd, spec.disks) = (KernelFamily::Other, None, Vec::new());
-        let found = render(&spec);
+        let found = render_it(&spec);
         assert!(found.contains(r#""boot_args": "kernel -- hello \"two words\"""#), "{found}");
         assert!(found.contains(r#""drives": []"#) && !found.contains("initrd"), "{found}");
         spec.cmdline = Cmdline::parse("kernel --").unwrap();
         assert!(
-            render(&spec).contains(r#""boot_args": "kernel -- ""#),
+            render_it(&spec).contains(r#""boot_args": "kernel -- ""#),
             "the end of its own arguments is seen"
         );
         spec.cmdline = Cmdline::parse("a \"two words\"").unwrap();
         spec.family = KernelFamily::Linux;
-        assert!(render(&spec).contains(r#"words\" console=ttyS0 reboot=k panic=1""#), "{}", render(&spec));
+        assert!(
+            render_it(&spec).contains(r#"words\" console=ttyS0 reboot=k panic=1""#),
+            "{}",
+            render_it(&spec)
+        );
     }
 }

@@ -81,6 +81,8 @@ pub(super) fn channel(
             arguments.with_path("-chardev", "socket,id=vsock,path=", socket, "");
             arguments.option("-device", &format!("vhost-user-vsock-{suffix},chardev=vsock"));
         }
+        // Refused where channels are chosen: it is another VMM's.
+        ChannelKind::VmmVsock => {}
         ChannelKind::VirtioSerial => {
             arguments.option("-device", &format!("virtio-serial-{suffix}"));
             // Before the first port: when the guest sees that one, it has seen these. QEMU listens, for whoever comes.

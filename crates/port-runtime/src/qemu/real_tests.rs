@@ -69,7 +69,11 @@ fn bench(text: &str, then: Then) -> Option<Bench> {
         console: Console::Discard,
     };
     let (run_root, verdicts) = (directory.path().join("run"), Some(directory.path().join("verdicts")));
-    Some(Bench { driver: QemuDriver { search, run_root, verdicts }, spec, directory })
+    Some(Bench {
+        driver: QemuDriver { search, run_root, verdicts, confinement: Confinement::default() },
+        spec,
+        directory,
+    })
 }
 
 impl Bench {

@@ -32,7 +32,11 @@ fn bench(behaviour: &str) -> Bench {
     }
     spec.initrd = None;
     let run_root = directory.path().join("run");
-    Bench { driver: QemuDriver { search, run_root, verdicts: None }, spec, directory }
+    Bench {
+        driver: QemuDriver { search, run_root, verdicts: None, confinement: Confinement::default() },
+        spec,
+        directory,
+    }
 }
 
 impl Bench {

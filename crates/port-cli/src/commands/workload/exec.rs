@@ -3,10 +3,12 @@
 use std::os::unix::process::ExitStatusExt as _;
 
 use clap::Args;
-use port_ops::workload::drivers::exec_command;
+use port_ops::workload::drivers::{Entry, enter};
+use port_runtime::agent::Channel;
 
 use super::rooms;
 use crate::error::{CommandError, Exit};
+use crate::ui::Ui;
 
 /// Arguments of exec.
 #[derive(Debug, Args)]
@@ -22,16 +24,26 @@ pub struct Arguments {
 }
 
 /// Runs the command on this command's own streams; the exit code is its.
-pub(super) async fn run(arguments: &Arguments) -> Result<u8, CommandError> {
+pub(super) async fn run(arguments: &Arguments, ui: Ui) -> Result<u8, CommandError> {
     let room = arguments.rooms.rooms().known(&arguments.name)?;
-    let mut command = exec_command(&room, &arguments.command)?;
-    let failed = |error: std::io::Error| {
-        CommandError::new(
-            Exit::Failed,
-            format!("the command cannot be started in `{}`: {error}", room.name()),
-        )
+    let code = match enter(&room, &arguments.command)? {
+        Entry::Process(mut command) => {
+            let failed = |error: std::io::Error| {
+                CommandError::new(
+                    Exit::Failed,
+                    format!("the command cannot be started in `{}`: {error}", room.name()),
+                )
+            };
+            let status = command.status().await.map_err(failed)?;
+            status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+        }
+        Entry::Visitor(visitor) => {
+            let mut on_output = |channel: Channel, bytes: &[u8]| match channel {
+                Channel::Stderr => ui.raw_stderr(bytes),
+                _ => ui.raw_stdout(bytes),
+            };
+            visitor.run(&mut tokio::io::stdin(), &mut on_output).await?
+        }
     };
-    let status = command.status().await.map_err(failed)?;
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     Ok(u8::try_from(code).unwrap_or(u8::MAX))
 }

@@ -1,7 +1,7 @@
 //! `port workload run`.
 
-use clap::Args;
-use port_ops::workload::drivers::{Attachment, Record, Started, Status};
+use clap::{Args, ValueEnum};
+use port_ops::workload::drivers::{Attachment, Record, Started, Status, Vmm};
 use port_ops::workload::{self as ops, RootChoice, RunRequest, RunStarted, RunSurroundings};
 use rustix::process::Signal;
 use serde::Serialize;
@@ -28,9 +28,33 @@ pub struct Arguments {
     /// Run it even where this host cannot keep all that the manifest asks for, and say what is missing.
     #[arg(long)]
     best_effort: bool,
+    /// What runs the machine of a `hybrid-kvm` workload [default: the first that is there].
+    #[arg(long, value_name = "VMM")]
+    vmm: Option<Monitor>,
     /// What runs in it [default: /bin/sh].
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
+}
+
+/// What runs machines.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Monitor {
+    /// QEMU, with KVM where it works and its translator where not.
+    Qemu,
+    /// Firecracker, with KVM.
+    Firecracker,
+    /// Cloud Hypervisor, with KVM.
+    CloudHypervisor,
+}
+
+impl From<Monitor> for Vmm {
+    fn from(monitor: Monitor) -> Self {
+        match monitor {
+            Monitor::Qemu => Self::Qemu,
+            Monitor::Firecracker => Self::Firecracker,
+            Monitor::CloudHypervisor => Self::CloudHypervisor,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -57,7 +81,8 @@ pub(super) async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result
     let base_image = base.as_ref().map(|ready| ready.bundle.rootfs_path.clone());
     let root = RootChoice { selector: arguments.selectors.into(), base_image };
     let (command, best_effort) = (arguments.command, arguments.best_effort);
-    let request = RunRequest { root, command, best_effort, attachment };
+    let vmm = arguments.vmm.map(Into::into);
+    let request = RunRequest { root, command, best_effort, attachment, vmm };
     let RunStarted { room, mut supervisor } = ops::run(&planned, &request, &surroundings, &host).await?;
     let record = match attachment {
         Attachment::Detached => supervisor.running().await?,
