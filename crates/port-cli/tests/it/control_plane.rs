@@ -1,5 +1,7 @@
 //! `port control-plane serve`, and artifacts that are pushed and pulled through it.
 
+mod bucket;
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
@@ -34,9 +36,12 @@ pub struct Server {
 
 impl Server {
     pub fn start_with(project: &Project, flags: &[&str]) -> Self {
-        let mut command = serve(project);
-        let command = command.args(flags).env("PORT_DEMO_TOKEN", TOKEN).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        Self::of(serve(project).args(flags))
+    }
+
+    /// Starts what is told how to serve.
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.env("PORT_DEMO_TOKEN", TOKEN).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let listening = loop {
             let mut line = String::new();
