@@ -26,7 +26,7 @@ pub struct Project {
     pub sources: SourceSettings,
     /// Kernels and guest images by name; a name is in one class only (acceptance P-25).
     pub artifacts: BTreeMap<String, Artifact>,
-    /// What is said of registries, by host in lower case; each is the one of an artifact's reference.
+    /// What is said of registries, by host in lower case.
     pub registries: BTreeMap<String, RegistrySettings>,
     /// Control planes by name.
     pub control_planes: BTreeMap<String, ControlPlane>,

@@ -44,7 +44,7 @@ fn root_table(root: &Table<'_>, context: &mut Context<'_>) -> Option<Project> {
     let sources = root.maybe("sources", |node| source_settings(node, context));
     let control_planes = control_planes::read(root, context);
     let artifacts = artifacts::read(root, context);
-    let registries = registries::read(root, context, artifacts.as_ref());
+    let registries = registries::read(root, context);
     let machines = machines::read(root, context);
     let base_images = root.maybe("base_images", |node| base_images::read(node, context));
     let hosts = opaque(root, "hosts");

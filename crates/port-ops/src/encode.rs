@@ -195,8 +195,11 @@ impl Encoder<'_> {
             return Ok((known, Some(component.size)));
         }
         self.preflight.ask().await?;
-        // Its manifest is not known yet, but it is another than the one that is published.
-        self.check_conflict(&native::encode(self.bundle, digest_of).manifest).await?;
+        // Its manifest is not known yet, but it is another than the one that is published. Where the encoding was asked for, what is
+        // published was not looked at above, and may be the same.
+        if self.options.parent == ParentChoice::Auto {
+            self.check_conflict(&native::encode(self.bundle, digest_of).manifest).await?;
+        }
         self.note_small_blocks(component, path)?;
         let find = async || parent::find(self.source, &self.options.parent, component.kind).await;
         encoded.parent = find().await?;

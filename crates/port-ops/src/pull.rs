@@ -9,7 +9,7 @@ use port_layout::Descriptor;
 use port_layout::native::{self, Decoded, Stored};
 use port_layout::port_v1::{self, Wanted};
 use port_model::{ArtifactClass, Bundle, Component, ComponentKind, INITRD_FILE_NAME};
-use port_store::Blob;
+use port_store::{Blob, StoreError};
 
 use crate::describe;
 use crate::error::OpsError;
@@ -236,11 +236,21 @@ async fn bring_undescribed(
     Ok(plain(describe::bundle(workspace, target, &files)?, &moved))
 }
 
-/// Writes cache and local paths, companions first, so that the main file never lacks them.
+/// Writes cache and local paths, companions first, so that the main file never lacks them. The local files are what a pull is
+/// for: a cache that is full or cannot be written keeps nobody from them.
 fn restore(workspace: &Workspace, target: Target<'_>, bundle: &Bundle) -> Result<(), OpsError> {
     let store = &workspace.store;
     for component in bundle.components.iter().rev() {
-        store.share(&component.digest, component.size, &target.cache_path(&component.file_name))?;
+        let path = target.cache_path(&component.file_name);
+        if let Err(error) = store.share(&component.digest, component.size, &path) {
+            // Damage of the store is no affair of the cache: the local file would be as wrong.
+            if !matches!(error, StoreError::Outside(_)) {
+                return Err(error.into());
+            }
+            let reason = crate::error::chain(&error);
+            workspace.note(format!("warning: pulled, but not put into the cache: {reason}"));
+            break;
+        }
     }
     for component in bundle.components.iter().rev() {
         let path = target.local_path(component.kind, &component.file_name);

@@ -66,6 +66,9 @@ fn a_parent_may_be_named_or_refused() {
     assert!(text.contains(&against("v1")) && bytes < 2 * CHANGED, "{bytes} {text}");
     let (bytes, text) = said(&publisher, host, 4, &["--parent", "none", "--deltas", "0"]);
     assert!(!text.contains("packing against") && bytes > 2_000_000, "{bytes} {text}");
+    // The same again is what is published, though nobody looked at it before it was packed.
+    let (_, text) = said(&publisher, host, 4, &["--parent", "none", "--deltas", "0"]);
+    assert!(!text.contains("error"), "{text}");
     // From a fresh store the named one is fetched.
     let other = stranger(host);
     let (_, text) = said(&other, host, 5, &["--parent", "v2", "--deltas", "0"]);

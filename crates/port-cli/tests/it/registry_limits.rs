@@ -55,6 +55,22 @@ fn a_cache_that_takes_nothing_takes_nothing_back_of_what_is_published() {
 }
 
 #[test]
+fn a_cache_that_takes_nothing_keeps_nobody_from_what_was_pulled() {
+    let registry = Registry::start();
+    let project = registry_project(registry.host(), ANONYMOUS);
+    let image = noise(1000);
+    project.write(LOCAL_KERNEL, image.clone());
+    assert_eq!(artifacts(&project, "push", "tiny").code, 0);
+    std::fs::remove_file(project.path().join(LOCAL_KERNEL)).unwrap();
+    std::fs::remove_dir_all(project.path().join(".port/cache")).unwrap();
+    project.write(".port/cache", b"");
+    let ran = artifacts(&project, "pull", "tiny");
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(ran.stderr.contains("warning: pulled, but not put into the cache"), "{ran}");
+    assert_eq!(project.read(LOCAL_KERNEL), image);
+}
+
+#[test]
 fn nothing_published_is_one_line_and_a_hint() {
     let registry = Registry::start();
     let there = registry_project(registry.host(), ANONYMOUS);

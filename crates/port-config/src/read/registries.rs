@@ -1,31 +1,26 @@
-//! Reads `[registries]`: the mirrors of registries that artifacts are published in, and whom those trust with credentials.
+//! Reads `[registries]`: the mirrors of registries, and whom those trust with credentials.
 
 use std::collections::BTreeMap;
 
-use port_model::{Reference, suggest};
+use port_model::Reference;
 
 use super::context::Context;
 use super::distribution::registry_config;
-use crate::artifact::Artifact;
 use crate::registries::{MirrorConfig, RegistrySettings, TagsAt};
 use port_document::{Node, Place, Table};
 
 /// Any valid part of a reference, to check the other parts alone.
 const VALID: &str = "x";
 
-/// Reads every registry. `artifacts` is absent where they could not be read; a name is then not called unknown.
-pub(super) fn read(
-    root: &Table<'_>,
-    context: &Context<'_>,
-    artifacts: Option<&BTreeMap<String, Artifact>>,
-) -> Option<BTreeMap<String, RegistrySettings>> {
+/// Reads every registry.
+pub(super) fn read(root: &Table<'_>, context: &Context<'_>) -> Option<BTreeMap<String, RegistrySettings>> {
     let Some(node) = root.optional("registries") else { return Some(BTreeMap::new()) };
     let table = node.table()?;
     let mut seen = Vec::new();
     let read: Vec<Option<(String, RegistrySettings)>> = table
         .named()
         .map(|(key, place, node)| {
-            let host = host(context, &place, key, artifacts);
+            let host = host(context, &place, key);
             let settings = settings(node, key, context);
             let host = host?;
             if seen.contains(&host) {
@@ -39,31 +34,15 @@ pub(super) fn read(
     read.into_iter().collect()
 }
 
-/// The host that a key names, in lower case; an artifact is published there.
-fn host(
-    context: &Context<'_>,
-    place: &Place,
-    key: &str,
-    artifacts: Option<&BTreeMap<String, Artifact>>,
-) -> Option<String> {
-    if let Err(error) = Reference::new(key, VALID, VALID) {
-        context.findings.add(place, error.to_string());
-        return None;
+/// The host that a key names, in lower case. Artifacts need not be published there: a copy or a base image may come from it.
+fn host(context: &Context<'_>, place: &Place, key: &str) -> Option<String> {
+    match Reference::new(key, VALID, VALID) {
+        Ok(_) => Some(key.to_ascii_lowercase()),
+        Err(error) => {
+            context.findings.add(place, error.to_string());
+            None
+        }
     }
-    let host = key.to_ascii_lowercase();
-    let Some(artifacts) = artifacts else { return Some(host) };
-    let mut known: Vec<String> =
-        artifacts.values().map(|artifact| artifact.reference.registry().to_ascii_lowercase()).collect();
-    known.sort_unstable();
-    known.dedup();
-    if known.contains(&host) {
-        return Some(host);
-    }
-    let nearest = suggest::did_you_mean(&host, &known);
-    let found = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    let message = format!("no artifact is published in the registry `{host}`{nearest}");
-    context.findings.add_with_hint(place, message, format!("registries of the artifacts here: {found}"));
-    None
 }
 
 fn settings(node: Node<'_>, origin: &str, context: &Context<'_>) -> Option<RegistrySettings> {

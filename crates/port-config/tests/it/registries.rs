@@ -73,23 +73,25 @@ mirrors = ["m"]"#,
 }
 
 #[test]
+fn a_registry_needs_no_artifact() {
+    let project = parse("[registries.\"Copies.example\"]\nmirrors = [\"m\"]");
+    assert_eq!(project.registries["copies.example"].mirrors.len(), 1);
+}
+
+#[test]
 fn slips_are_found_with_a_suggestion() {
     check(
         r#"
 [artifacts.kernels.k]
 reference = { registry = "ghcr.io", repository = "p/k", version = "v1" }
-[registries."ghrc.io"]
+[registries."other.example"]
 mirrors = ["m"]
 [registries."ghcr.io"]
 mirors = ["m"]
 tags = "mirror"
 mirrors = [{ location = "m", transport = "http" }, { locaton = "m" }]"#,
         r#"
-cannot use `port.toml`: 5 problems
-  port.toml:3:13: `registries."ghrc.io"`: no artifact is published in the registry `ghrc.io` (did you mean `ghcr.io`?)
-      3 | [registries."ghrc.io"]
-        |             ^^^^^^^^^
-        = hint: registries of the artifacts here: ghcr.io
+cannot use `port.toml`: 4 problems
   port.toml:6:1: `registries."ghcr.io".mirors`: unknown key (did you mean `mirrors`?)
       6 | mirors = ["m"]
         | ^^^^^^

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::copy::CopyError;
 use crate::copy::side::from_registry;
 use crate::error::OpsError;
+use crate::packed::deltas::LOOKED_AT;
 use crate::packed::{check_map, local, map_of};
 use crate::workspace::Workspace;
 
@@ -198,7 +199,8 @@ async fn deltas(
     manifest: &Digest,
     component: &Component,
 ) -> Option<Vec<Offer>> {
-    match repository.referrers(manifest, Some(media_types::PACKED_DELTA)).await {
+    // As far as a pull would look: what it does not find there is nothing to choose from.
+    match repository.referrers_within(manifest, Some(media_types::PACKED_DELTA), LOOKED_AT).await {
         Ok(found) => {
             let entries: Vec<_> = found.into_iter().map(from_registry).collect();
             Some(delta::offers(&entries, component))

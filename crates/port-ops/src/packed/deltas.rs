@@ -29,7 +29,7 @@ const WORTH_ASKING: u64 = 128 * 1024;
 
 /// How much of a list of referrers is read for deltas: publishers make a few for each version, and what a registry lists
 /// besides, or instead, is not worth a thousand requests.
-pub(super) const LOOKED_AT: ListLimit = ListLimit { pages: 8, entries: 2000 };
+pub(crate) const LOOKED_AT: ListLimit = ListLimit { pages: 8, entries: 2000 };
 
 /// The smallest delta that starts at a file that lies here, if it takes fewer bytes than `plan`.
 pub(super) async fn cheaper(job: &Job<'_>, plan: &Plan) -> Result<Option<Offer>, OpsError> {
