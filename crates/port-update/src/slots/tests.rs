@@ -6,9 +6,16 @@ use port_model::Architecture;
 use super::grubenv::Block;
 use super::*;
 
+mod power;
+
 /// A machine with a boot loader, in a directory.
 trait Machine {
+    /// How often it may boot in a row with nobody there to say that all is well.
+    const BOOTS: usize = 5;
+
     fn new(root: &Path) -> Self;
+    /// The machine whose disk is there, before it boots.
+    fn found(root: &Path) -> Self;
     /// The slots as the system sees them that runs now.
     fn slots(&self) -> Slots;
     /// What a boot does; returns what runs then.
@@ -19,6 +26,10 @@ struct Directories(PathBuf);
 
 impl Machine for Directories {
     fn new(root: &Path) -> Self {
+        Self(root.to_owned())
+    }
+
+    fn found(root: &Path) -> Self {
         Self(root.to_owned())
     }
 
@@ -44,8 +55,11 @@ impl Grub {
 }
 
 impl Machine for Grub {
+    /// KubeSolo's `grub.cfg` counts every boot, also of what is kept, and asks nothing of the slot that it changes to.
+    const BOOTS: usize = 3;
+
     fn new(root: &Path) -> Self {
-        let machine = Self { root: root.to_owned(), running: SlotName::A };
+        let machine = Self::found(root);
         let mut block = Block::empty();
         for (name, value) in
             [("active_slot", "A"), ("boot_counter", "3"), ("boot_success", "1"), ("kept_by", "others")]
@@ -54,6 +68,10 @@ impl Machine for Grub {
         }
         atomic::write(&machine.block(), &block.to_bytes().unwrap()).unwrap();
         machine
+    }
+
+    fn found(root: &Path) -> Self {
+        Self { root: root.to_owned(), running: SlotName::A }
     }
 
     fn slots(&self) -> Slots {
@@ -89,6 +107,10 @@ impl Machine for Entries {
         fs::create_dir_all(&entries).unwrap();
         atomic::write(&entries.join("port-A.conf"), b"version 1\nlinux /A/vmlinuz\n").unwrap();
         atomic::write(&entries.join("other.conf"), b"title rescue\n").unwrap();
+        Self::found(root)
+    }
+
+    fn found(root: &Path) -> Self {
         Self { root: root.to_owned(), running: SlotName::A }
     }
 
@@ -100,6 +122,9 @@ impl Machine for Entries {
         let mut entries: Vec<(bool, u64, String)> = Vec::new();
         for path in fs::read_dir(&self.root.join("entries")).unwrap() {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if name.starts_with('.') || !name.ends_with(".conf") {
+                continue;
+            }
             let text = fs::read_to_string(&path, 4096).unwrap();
             let Some(version) = text.lines().find_map(|line| line.strip_prefix("version ")) else { continue };
             entries.push((!name.contains("+0"), version.parse().unwrap(), name));
@@ -141,6 +166,10 @@ impl Machine for Hook {
         let program = root.join("hook.sh");
         atomic::write(&program, HOOK.as_bytes()).unwrap();
         fs::set_mode(&program, 0o755).unwrap();
+        Self::found(root)
+    }
+
+    fn found(root: &Path) -> Self {
         Self(root.to_owned())
     }
 
@@ -157,13 +186,27 @@ impl Machine for Hook {
 
 /// A release of two files, and where they lie.
 fn release(root: &Path, number: u64) -> (Target, BootSet, PathBuf) {
-    let from = root.join(format!("release {number}"));
+    for role in [Role::Kernel, Role::Initramfs] {
+        let path = from(root, number).join(role.file_name());
+        atomic::write(&path, content(role, number).as_bytes()).unwrap();
+    }
+    said(root, number)
+}
+
+fn from(root: &Path, number: u64) -> PathBuf {
+    root.join(format!("release {number}"))
+}
+
+fn content(role: Role, number: u64) -> String {
+    format!("{} of {number}", role.file_name())
+}
+
+/// What is said of a release, without its files.
+fn said(root: &Path, number: u64) -> (Target, BootSet, PathBuf) {
     let part = |role: Role| {
-        let text = format!("{} of {number}", role.file_name());
-        atomic::write(&from.join(role.file_name()), text.as_bytes()).unwrap();
+        let text = content(role, number);
         Part { role, digest: digest_of(text.as_bytes()), size: text.len() as u64 }
     };
-    let parts = vec![part(Role::Kernel), part(Role::Initramfs)];
     let target = Target {
         digest: digest_of(format!("manifest {number}").as_bytes()),
         version: format!("v1.{number}.0").parse().unwrap(),
@@ -173,10 +216,10 @@ fn release(root: &Path, number: u64) -> (Target, BootSet, PathBuf) {
     let set = BootSet {
         architecture: Architecture::X86_64,
         variant: String::new(),
-        parts,
+        parts: vec![part(Role::Kernel), part(Role::Initramfs)],
         boot_arguments: Some("quiet".to_owned()),
     };
-    (target, set, from)
+    (target, set, from(root, number))
 }
 
 fn stage(slots: &Slots, (target, set, from): &(Target, BootSet, PathBuf)) -> Result<SlotName, SlotError> {
