@@ -248,9 +248,8 @@ fn merged(
 ) -> Result<Vec<u8>, PackageError> {
     let mut index = IndexDocument::read(&existing.bytes, Some(&existing.media_type))
         .map_err(|source| PackageError::Document { subject: format!("the published `{name}`"), source })?;
-    let size = |digest: &Digest| {
-        Some(targets.iter().find(|target| target.entry.digest == *digest)?.entry.size)
-    };
+    let size =
+        |digest: &Digest| Some(targets.iter().find(|target| target.entry.digest == *digest)?.entry.size);
     if targets.iter().all(|target| index.contains(&target.entry.digest)) {
         let is_right = |entry: &Entry| {
             kraftkit::known_size(entry.descriptor()).is_some() || size(&entry.descriptor().digest).is_none()
