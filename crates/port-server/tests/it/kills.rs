@@ -4,8 +4,9 @@
 //!
 //! `PORT_TEST_KILLS` is how often it is killed.
 
+pub mod bucket;
+
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use port_server::maintenance::verify_all;
 use port_server::storage::Folder;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::client::{header, http};
 use crate::process::{Process, free_address, number};
@@ -45,7 +47,9 @@ struct Promised {
 /// What the clients share.
 struct Load {
     client: Client,
-    base: String,
+    /// Servers on one storage, which are asked by turns.
+    bases: Vec<String>,
+    asked: AtomicU64,
     promised: Mutex<Promised>,
     stop: AtomicBool,
     resumed: AtomicU64,
@@ -82,8 +86,40 @@ fn expect(answer: &Response, status: u16) -> Result<(), Nothing> {
 }
 
 impl Load {
+    fn over(bases: Vec<String>) -> Arc<Self> {
+        Arc::new(Self {
+            client: http(),
+            bases,
+            asked: AtomicU64::new(0),
+            promised: Mutex::default(),
+            stop: AtomicBool::new(false),
+            resumed: AtomicU64::new(0),
+            pulled: AtomicU64::new(0),
+        })
+    }
+
+    /// Pushes and pulls until it is told to stop.
+    fn start(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let mut tasks = Vec::new();
+        for worker in 0..PUSHERS {
+            let load = Arc::clone(self);
+            tasks.push(tokio::spawn(async move { load.push_until_stopped(worker).await }));
+        }
+        let puller = Arc::clone(self);
+        tasks.push(tokio::spawn(async move { puller.pull_until_stopped().await }));
+        tasks
+    }
+
+    /// Whether there is something to look at afterwards.
+    fn went_on(&self) -> bool {
+        let promised = self.promised.lock().unwrap();
+        !promised.tags.is_empty() && !promised.files.is_empty() && self.pulled.load(Ordering::Relaxed) > 0
+    }
+
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base)).bearer_auth(TOKEN)
+        let turn = usize::try_from(self.asked.fetch_add(1, Ordering::Relaxed)).unwrap();
+        let base = &self.bases[turn % self.bases.len()];
+        self.client.request(method, format!("{base}{path}")).bearer_auth(TOKEN)
     }
 
     async fn get(&self, path: &str) -> Result<Vec<u8>, Nothing> {
@@ -207,21 +243,8 @@ async fn a_server_that_is_killed_under_load_loses_nothing_that_was_acknowledged(
     let root = tempfile::tempdir().unwrap();
     let address = free_address();
     let mut server = Process::start(root.path(), address, &[]).await;
-    let load = Arc::new(Load {
-        client: http(),
-        base: server.url(""),
-        promised: Mutex::default(),
-        stop: AtomicBool::new(false),
-        resumed: AtomicU64::new(0),
-        pulled: AtomicU64::new(0),
-    });
-    let mut tasks = Vec::new();
-    for worker in 0..PUSHERS {
-        let load = Arc::clone(&load);
-        tasks.push(tokio::spawn(async move { load.push_until_stopped(worker).await }));
-    }
-    let puller = Arc::clone(&load);
-    tasks.push(tokio::spawn(async move { puller.pull_until_stopped().await }));
+    let load = Load::over(vec![server.url("")]);
+    let tasks = load.start();
     for round in 0..number("PORT_TEST_KILLS", 5) {
         tokio::time::sleep(Duration::from_millis(150 + round * 7919 % 450)).await;
         server.kill();
@@ -237,7 +260,7 @@ async fn a_server_that_is_killed_under_load_loses_nothing_that_was_acknowledged(
     let server = Process::start(root.path(), address, &[]).await;
     check(&load).await;
     drop(server);
-    verify(root.path()).await;
+    verify(Catalog::new(Arc::new(Folder::open(root.path()).unwrap()), Sparse::Refused)).await;
 }
 
 /// Everything that was promised is so.
@@ -274,8 +297,7 @@ async fn check(load: &Load) {
 }
 
 /// Every blob that has a name is right.
-async fn verify(root: &Path) {
-    let catalog = Catalog::new(Arc::new(Folder::open(root).unwrap()), Sparse::Refused);
+async fn verify(catalog: Catalog) {
     let wrong = |digest: &port_model::Digest, verdict: &Verdict| {
         assert!(!matches!(verdict, Verdict::Quarantined { .. }), "{digest}: {verdict:?}");
     };

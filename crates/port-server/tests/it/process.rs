@@ -13,6 +13,7 @@ use port_server::{Limits, Server, open_files};
 
 use crate::client::http;
 use crate::guarded::Guarded;
+use crate::kills::bucket;
 
 const ADDRESS: &str = "PORT_TEST_SERVE_AT";
 const STORAGE: &str = "PORT_TEST_SERVE_FROM";
@@ -35,8 +36,12 @@ async fn serves_when_it_is_told_to() {
     let (Ok(address), Ok(storage)) = (std::env::var(ADDRESS), std::env::var(STORAGE)) else { return };
     open_files::raise();
     let limits = Limits { connections_per_client: 100_000, ..Limits::default() };
-    let guarded = Guarded { limits, ..Guarded::over(Path::new(&storage)) };
-    let server = Server::bind(guarded.settings().await.0, address.parse().unwrap()).await.unwrap();
+    let settings = if storage.starts_with(bucket::SCHEME) {
+        bucket::settings(&storage, limits).await
+    } else {
+        Guarded { limits, ..Guarded::over(Path::new(&storage)) }.settings().await.0
+    };
+    let server = Server::bind(settings, address.parse().unwrap()).await.unwrap();
     tokio::spawn(server.maintenance(HASTY).run());
     server.run(std::future::pending()).await;
 }
@@ -48,7 +53,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Serves the folder at this address, and answers when this returns. What `within` is put before the program.
+    /// Serves the folder, or the bucket behind an endpoint, at this address, and answers when this returns. What `within` is put
+    /// before the program.
     pub async fn start(storage: &Path, address: SocketAddr, within: &[&str]) -> Self {
         let program = std::env::current_exe().unwrap();
         let mut command = match within {
