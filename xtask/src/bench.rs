@@ -11,6 +11,7 @@ mod registry;
 mod report;
 mod sample;
 mod server;
+mod servers;
 mod transfer;
 mod wire;
 mod workload;
@@ -53,6 +54,7 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
         (Some("registry"), size) => {
             registry::run(size.unwrap_or(SIZE_MEBIBYTES).max(1), at_least(pairs.unwrap_or(ROUNDS), 1)?)
         }
+        (Some("server"), None) => servers::run(at_least(pairs.unwrap_or(ROUNDS), 1)?),
         (Some("transfer"), None) => {
             transfer::run(if quick { 1 } else { at_least(pairs.unwrap_or(ROUNDS), 1)? })
         }
@@ -65,6 +67,6 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
 
 fn unknown(what: &str) -> Failure {
     Failure::new(format!(
-        "expected `bench base-images`, `bench boot`, `bench build`, `bench registry`, `bench transfer` or `bench workload`, found `{what}`"
+        "expected `bench base-images`, `bench boot`, `bench build`, `bench registry`, `bench server`, `bench transfer` or `bench workload`, found `{what}`"
     ))
 }

@@ -13,6 +13,7 @@ mod acceptance;
 mod agent;
 mod bench;
 mod ci;
+mod conformance;
 mod demo;
 mod demo_oci;
 mod failure;
@@ -47,6 +48,9 @@ Tasks:
                         there) and deletes the local file
   demo-pull-oci         Pulls it back and compares the digests
   peers [--all]         Other people's registries and clients that the tests run Port against; --all the large ones too
+  conformance [--clone DIRECTORY]
+                        The suite of the OCI distribution specification against the control plane; --clone builds the
+                        suite from a clone of distribution-spec, where Go's module proxy does not hand it out
   agent                 The static guest agent and the probe kernel, beside `port` (target/release, target/debug), where
                         `port` looks
   setup                 Only the set-up: system packages, the guest agents and the probe kernel
@@ -66,6 +70,8 @@ Tasks:
   bench registry [--size MIB] [--pairs N]
                             Push and pull of one blob beside oras, crane, regctl and skopeo (goal: never slower than
                             the fastest, under 64 MiB of memory)
+  bench server [--pairs N]  The control plane beside distribution, zot and Debian's registry (goals: 1.5 times the requests
+                            for manifests, blobs at line rate, half the memory)
   bench transfer [--pairs N | --quick]
                             Root file systems of Debian packages and their updates, beside the same and casync (goals:
                             a third of the fastest one's time, 7 % of the bytes for an update; --quick: one round)
@@ -98,6 +104,7 @@ fn run(mut arguments: lexopt::Parser) -> Outcome {
     };
     match task.as_str() {
         "bench" => return bench::run(arguments),
+        "conformance" => return conformance::run(arguments),
         "fuzz" => return fuzz::run(arguments),
         "generate" => return generate::run(arguments),
         "peers" => return peers::run(arguments),

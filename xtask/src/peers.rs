@@ -38,6 +38,12 @@ enum Weight {
     Heavy,
 }
 
+/// The suite of the distribution specification.
+pub(crate) const CONFORMANCE: &str = "conformance";
+
+/// What Go calls the version of a program that was built from a clone.
+const OF_A_CLONE: &str = "(devel)";
+
 /// Every version that is pinned, in one place.
 const GO_PEERS: &[GoPeer] = &[
     GoPeer {
@@ -65,10 +71,28 @@ const GO_PEERS: &[GoPeer] = &[
         weight: Weight::Light,
     },
     GoPeer {
+        name: CONFORMANCE,
+        module: "github.com/opencontainers/distribution-spec/conformance",
+        // The module has no releases of its own: the commit of 16 July 2026.
+        version: "v0.0.0-20260716174315-967efdc079b9",
+        program: "",
+        tags: "",
+        weight: Weight::Light,
+    },
+    GoPeer {
         name: "distribution",
         module: "github.com/distribution/distribution/v3",
         version: "v3.0.0",
         program: "cmd/registry",
+        tags: "",
+        weight: Weight::Heavy,
+    },
+    GoPeer {
+        // Its conditional writes are real since v1.8.0: of many that make one object, one does.
+        name: "versitygw",
+        module: "github.com/versity/versitygw",
+        version: "v1.8.0",
+        program: "cmd/versitygw",
         tags: "",
         weight: Weight::Heavy,
     },
@@ -126,6 +150,17 @@ pub(crate) fn set_up(setup: Setup) {
     go_peers(Weight::Light, setup, PATIENCE_OF_TESTS);
 }
 
+/// The suite, from a clone of distribution-spec, for those whose module proxy does not hand it out.
+pub(crate) fn conformance_from(clone: &Path) -> Outcome {
+    usable_go()?;
+    let built = directory().join("module").join(CONFORMANCE).join(CONFORMANCE);
+    let mut command = process::program("go");
+    command.args(["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"]).arg(&built).arg(".");
+    command.current_dir(clone.join("conformance")).env("CGO_ENABLED", "0");
+    process::read(&mut command)?;
+    install(&built, &program(CONFORMANCE))
+}
+
 /// Builds what is missing. A peer that cannot be had costs its tests and nothing else, so no failure leaves here.
 fn go_peers(heaviest: Weight, setup: Setup, patience: Duration) {
     let wanted = GO_PEERS.iter().filter(|peer| peer.weight == Weight::Light || heaviest == Weight::Heavy);
@@ -135,6 +170,9 @@ fn go_peers(heaviest: Weight, setup: Setup, patience: Duration) {
         match (built_from(peer), &go, setup) {
             (Some(found), _, _) if found == peer.version => {
                 println!("peer: {}: {} {found}", peer.name, peer.module);
+            }
+            (Some(found), _, _) if found == OF_A_CLONE => {
+                println!("peer: {}: {}, built from a clone", peer.name, peer.module);
             }
             (_, Err(failure), _) if program(peer.name).is_file() => {
                 println!(
@@ -233,7 +271,7 @@ fn build(peer: &GoPeer, deadline: Instant) -> Outcome {
     let mut command = process::program("timeout");
     command.arg(left.to_string()).args(["go", "build", "-mod=mod", "-trimpath", "-buildvcs=false"]);
     command.args(["-ldflags=-s -w", &format!("-tags={}", peer.tags), "-o"]).arg(&built);
-    command.arg(format!("{}/{}", peer.module, peer.program));
+    command.arg(format!("{}/{}", peer.module, peer.program).trim_end_matches('/'));
     // No C compiler is asked for.
     command.current_dir(&module).env("CGO_ENABLED", "0");
     process::read(&mut command).map_err(|failure| shortened(&failure))?;
@@ -320,11 +358,19 @@ mod tests {
     }
 
     #[test]
-    fn every_peer_is_pinned_to_a_release() {
+    fn every_peer_is_pinned_to_a_release_or_a_commit() {
         for peer in GO_PEERS {
-            let numbers: Vec<_> = peer.version.strip_prefix('v').unwrap().split('.').collect();
+            let version = peer.version.strip_prefix('v').unwrap();
+            // A module without releases: its commit, as Go writes one.
+            let (release, commit) = version.split_once('-').unwrap_or((version, ""));
+            let numbers: Vec<_> = release.split('.').collect();
             assert_eq!(numbers.len(), 3, "{}", peer.name);
             assert!(numbers.iter().all(|number| number.parse::<u32>().is_ok()), "{}", peer.name);
+            assert!(
+                commit.is_empty() || commit.len() == "20260716174315-967efdc079b9".len(),
+                "{}",
+                peer.name
+            );
             assert!(manifest(peer).contains(&format!("require {} {}\n", peer.module, peer.version)));
         }
     }

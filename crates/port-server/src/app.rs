@@ -151,7 +151,9 @@ impl App {
         };
         let own = || distribution::site(head, self.site.scheme);
         let Some(site) = self.site.public_url.clone().or_else(own) else { return answer };
-        answer.set("www-authenticate", distribution::bearer(head, &site, issuer.audience()))
+        let source = answer.extensions().get::<distribution::Source>();
+        let challenge = distribution::bearer(head, &site, issuer.audience(), source);
+        answer.set("www-authenticate", challenge)
     }
 
     /// Clients look at `/v2/` to learn whether tokens are asked for at all. Where everybody may read they would never show theirs, if

@@ -16,7 +16,7 @@ mod uploads;
 
 use hyper::{Method, StatusCode};
 
-pub(crate) use challenge::{bearer, site};
+pub(crate) use challenge::{Source, bearer, site};
 pub(crate) use refusal::Refusal;
 use route::Route;
 

@@ -124,6 +124,11 @@ impl Principal {
             && self.narrowed.as_ref().is_none_or(|narrowed| narrowed.has(action, repository))
     }
 
+    /// Whether it could, with a token that was asked for this as well.
+    pub(crate) fn may_ask_for(&self, action: Action, repository: &RepositoryName) -> bool {
+        self.is_granted(action, repository) && !self.may(action, repository)
+    }
+
     /// Whether it is told that there is such a repository.
     pub fn may_see(&self, repository: &RepositoryName) -> bool {
         let shown = self
@@ -185,6 +190,7 @@ mod tests {
         assert!(principal.may(Action::Pull, &a) && principal.may_see(&a));
         assert!(!principal.may(Action::Push, &a), "asking does not grant");
         assert!(!principal.may(Action::Pull, &b) && !principal.may_see(&b), "it was not asked for");
+        assert!(principal.may_ask_for(Action::Pull, &b) && !principal.may_ask_for(Action::Push, &b));
         assert!(!principal.may_everywhere(Action::Pull));
     }
 }

@@ -4,7 +4,7 @@
 //! waiting for a head: at most HEAD bytes ──► request ──► any number of bytes (its body has its own limits) ──► answer ──► …
 //! ```
 //!
-//! hyper reads up to half a megabyte ahead, which makes bodies fast; without this, that much could be a head.
+//! hyper reads far ahead, which makes bodies fast; without this, that much could be a head.
 
 use std::io;
 use std::pin::Pin;

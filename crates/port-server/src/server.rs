@@ -40,7 +40,8 @@ use crate::storage::Storage;
 use crate::tls::{Looked, Tls};
 
 /// How much of a connection is read ahead, in bytes: bodies come in pieces of up to this.
-const READ_AHEAD: usize = 512 * 1024;
+/// As much of an answer waits for a client that is slower than the storage.
+const READ_AHEAD: usize = 128 * 1024;
 
 /// What a server is made of.
 pub struct Settings {
@@ -218,11 +219,12 @@ async fn serve(
     let service = service_fn(move |request: Request<Incoming>| {
         let (app, budget) = (Arc::clone(&app), Arc::clone(&budget));
         budget.lift();
-        async move {
+        // In a place of its own: a connection that waits for a request has no room for one.
+        Box::pin(async move {
             let answer = app.handle(remote, request).await;
             budget.restore();
             Ok::<_, Infallible>(answer)
-        }
+        })
     });
     let connection = http1::Builder::new()
         // NOTE: without a timer the limit on heads is silently none.

@@ -11,7 +11,7 @@ use crate::{demo, process, workspace};
 const BLOCK: usize = 1 << 20;
 const CONFIG: &str = "{}";
 /// Of [`CONFIG`].
-const CONFIG_DIGEST: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+pub(super) const CONFIG_DIGEST: &str = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
 /// A file and its name.
 #[derive(Debug, Clone)]
@@ -54,6 +54,11 @@ impl Sample {
             _ => {}
         }
         std::fs::hard_link(&self.path, path).map_err(|error| Failure::io("create", path, &error))
+    }
+
+    /// Its SHA-256 in hexadecimal.
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
     }
 
     /// Where an OCI layout has it.

@@ -76,7 +76,7 @@ impl Drop for Server {
 }
 
 /// An address that was free a moment ago.
-fn free_address() -> Outcome<SocketAddr> {
+pub(super) fn free_address() -> Outcome<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     listener.map_err(|error| Failure::new(format!("cannot listen on loopback: {error}")))
 }

@@ -5,10 +5,21 @@ use hyper::Method;
 
 use super::route::{Route, route};
 use crate::http::Head;
+use crate::name::RepositoryName;
 
-/// The value of `WWW-Authenticate` for a request to `/v2/`. `site` is where this server is reached.
-pub(crate) fn bearer(head: &Head, site: &str, service: &str) -> String {
-    let scope = scope(head).map(|scope| format!(",scope=\"{scope}\"")).unwrap_or_default();
+/// A repository that a blob would be mounted from. Travels with the refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Source(pub(crate) RepositoryName);
+
+/// The value of `WWW-Authenticate` for a request to `/v2/`. `site` is where this server is reached; `source` where a blob is that the
+/// request did not say the place of.
+pub(crate) fn bearer(head: &Head, site: &str, service: &str, source: Option<&Source>) -> String {
+    let source = source.map(|source| source.0.clone()).or_else(|| head.query("from")?.parse().ok());
+    let mut scope = scope(head);
+    if let (Some(scope), Some(source)) = (&mut scope, source.filter(|_| head.query("mount").is_some())) {
+        scope.push_str(&format!(" repository:{source}:pull"));
+    }
+    let scope = scope.map(|scope| format!(",scope=\"{scope}\"")).unwrap_or_default();
     format!("Bearer realm=\"{site}/token\",service=\"{}\"{scope}", quotable(service))
 }
 
@@ -65,11 +76,17 @@ mod tests {
             ("GET", "/v2/a/b/manifests/v1", ",scope=\"repository:a/b:pull\""),
             ("PUT", "/v2/a/b/manifests/v1", ",scope=\"repository:a/b:pull,push\""),
             ("POST", "/v2/a/b/blobs/uploads/", ",scope=\"repository:a/b:pull,push\""),
+            (
+                "POST",
+                "/v2/a/b/blobs/uploads/?mount=x&from=c/d",
+                ",scope=\"repository:a/b:pull,push repository:c/d:pull\"",
+            ),
+            ("POST", "/v2/a/b/blobs/uploads/?mount=x&from=%22%20", ",scope=\"repository:a/b:pull,push\""),
             ("DELETE", "/v2/a/b/manifests/v1", ",scope=\"repository:a/b:delete\""),
             ("GET", "/v2/_catalog", ",scope=\"registry:catalog:*\""),
             ("GET", "/v2/%22/x", ""),
         ] {
-            let found = bearer(&head(method, path, "x"), "http://h:1", "de\"mo");
+            let found = bearer(&head(method, path, "x"), "http://h:1", "de\"mo", None);
             assert_eq!(found, format!("Bearer realm=\"http://h:1/token\",service=\"demo\"{scope}"), "{path}");
         }
     }

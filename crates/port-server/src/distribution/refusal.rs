@@ -3,6 +3,7 @@
 use hyper::StatusCode;
 use serde_json::json;
 
+use super::Source;
 use crate::catalog::{BodyError, DraftError, ManifestError, UploadError};
 use crate::gate::{Action, Denial, Principal};
 use crate::http::{self, Answer, Set as _};
@@ -19,11 +20,13 @@ pub(crate) struct Refusal {
     headers: Vec<(&'static str, String)>,
     /// What the operator should know and the client should not.
     cause: Option<Cause>,
+    /// What the client's token should have been asked for as well.
+    source: Option<Source>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), headers: Vec::new(), cause: None }
+        Self { status, code, message: message.into(), headers: Vec::new(), cause: None, source: None }
     }
 
     pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -106,12 +109,20 @@ impl Refusal {
             .header("www-authenticate", "Basic realm=\"port\"")
     }
 
+    /// A token is asked for that reads this repository as well.
+    pub(super) fn source(repository: RepositoryName) -> Self {
+        Self { source: Some(Source(repository)), ..Self::denial(Denial::Narrow) }
+    }
+
     /// The answer that says so.
     pub(crate) fn answer(self) -> Answer {
         let body = json!({"errors": [{"code": self.code, "message": self.message}]});
         let mut answer = http::json(self.status, &body);
         if let Some(cause) = self.cause {
             answer.extensions_mut().insert(cause);
+        }
+        if let Some(source) = self.source {
+            answer.extensions_mut().insert(source);
         }
         self.headers.into_iter().fold(answer, |answer, (name, value)| answer.set(name, value))
     }

@@ -56,14 +56,26 @@ fn check_algorithm(call: &Call<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Takes the blob from where it is: from the repository that the client names, else from any that the caller may read.
+/// Takes the blob from where it is: from the repository that the client names, else from any that the caller may read. Where only
+/// the token was not asked for that repository, the client is told to ask for it.
 async fn mount(call: &Call<'_>, repository: &RepositoryName, digest: &Digest) -> Result<bool, Refusal> {
-    let readable = |name: &RepositoryName| call.principal.may(Action::Pull, name);
+    let principal = call.principal;
+    let readable = |name: &RepositoryName| principal.may(Action::Pull, name);
+    let askable = |name: &RepositoryName| principal.may_ask_for(Action::Pull, name);
     let from = match call.head.query("from").map(str::parse::<RepositoryName>) {
         Some(Ok(from)) if readable(&from) => Some(from),
+        // NOTE: said whether or not the repository has the blob, and only to who may read it.
+        Some(Ok(from)) if askable(&from) => return Err(Refusal::source(from)),
         // A repository that the caller may not read, or that cannot be, has nothing for it.
         Some(_) => None,
-        None => call.catalog.find_holder(digest, readable).await?,
+        None => match call.catalog.find_holder(digest, readable).await? {
+            Some(from) => Some(from),
+            None if principal.narrowed.is_some() => {
+                let elsewhere = call.catalog.find_holder(digest, askable).await?;
+                return elsewhere.map_or(Ok(false), |from| Err(Refusal::source(from)));
+            }
+            None => None,
+        },
     };
     match from {
         Some(from) => Ok(call.catalog.mount(repository, digest, &from).await?),

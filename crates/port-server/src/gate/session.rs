@@ -51,7 +51,8 @@ impl Narrowed {
     /// What the `scope`s of a request ask for. What is not understood is not asked for.
     pub fn of_scopes<'a>(scopes: impl Iterator<Item = &'a str>) -> Self {
         let mut narrowed = Self::default();
-        for scope in scopes.flat_map(|scope| scope.split(' ')).take(MOST_REPOSITORIES) {
+        // A space, which some clients write as forms do; no name has a plus.
+        for scope in scopes.flat_map(|scope| scope.split([' ', '+'])).take(MOST_REPOSITORIES) {
             // A repository's name may come with a host and its port, so actions are what is behind the last colon.
             let Some((kind, rest)) = scope.split_once(':') else { continue };
             let Some((name, words)) = rest.rsplit_once(':') else { continue };
@@ -200,7 +201,7 @@ mod tests {
     fn scopes_ask_for_what_is_understood() {
         let scopes = [
             "repository:a/b:pull,push",
-            "repository:c:* registry:catalog:*",
+            "repository:c:*+registry:catalog:*",
             "repository:../x:pull",
             "repository(plugin):d:pull",
             "nonsense",

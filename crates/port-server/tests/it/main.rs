@@ -5,6 +5,7 @@
 
 mod attacks;
 mod client;
+mod conformance;
 mod faults;
 mod guarded;
 mod hosted;

@@ -139,3 +139,38 @@ fn walk(directory: &std::path::Path) -> Vec<String> {
     }
     found
 }
+
+#[tokio::test]
+async fn a_mount_is_made_with_a_token_that_was_asked_for_both_repositories_and_others_learn_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    let server = Guarded::over(root.path()).start().await;
+    let digest = digest_of(b"kernel");
+    let path = format!("/v2/ours/a/blobs/uploads/?digest={digest}");
+    let pushed = http().post(server.url(&path)).bearer_auth(TOKEN).body("kernel").send().await.unwrap();
+    assert_eq!(pushed.status(), 201);
+    let stranger = token(root.path(), &["pull,push:theirs/**"]).await;
+    for (target, from) in [("ours/b", ""), ("ours/c", "&from=ours/a")] {
+        let mount = server.url(&format!("/v2/{target}/blobs/uploads/?mount={digest}{from}"));
+        let narrow = format!("/token?service=port-demo&scope=repository:{target}:pull,push");
+        let narrow = http().get(server.url(&narrow)).basic_auth("x", Some(TOKEN)).send().await.unwrap();
+        let narrow = json(narrow).await["token"].as_str().unwrap().to_owned();
+        let refused = http().post(&mount).bearer_auth(&narrow).send().await.unwrap();
+        assert_eq!(refused.status(), 401, "{target}");
+        let challenge = header(&refused, "www-authenticate").to_owned();
+        let scope = format!("scope=\"repository:{target}:pull,push repository:ours/a:pull\"");
+        assert!(challenge.ends_with(&scope), "{challenge}");
+        let both =
+            json(fetch_token(&challenge, Some(TOKEN)).await).await["token"].as_str().unwrap().to_owned();
+        let mounted = http().post(&mount).bearer_auth(both).send().await.unwrap();
+        assert_eq!(mounted.status(), 201, "{target}");
+        // Who may not read it is told nothing, asked for or not, and uploads.
+        let theirs = server.url(&format!("/v2/theirs/x/blobs/uploads/?mount={digest}{from}"));
+        let scope = "/token?service=port-demo&scope=repository:theirs/x:pull,push%20repository:ours/a:pull";
+        let session = http().get(server.url(scope)).basic_auth("x", Some(&stranger)).send().await.unwrap();
+        let session = json(session).await["token"].as_str().unwrap().to_owned();
+        for shown in [&stranger, &session] {
+            let begun = http().post(&theirs).bearer_auth(shown).send().await.unwrap();
+            assert_eq!(begun.status(), 202, "{target}");
+        }
+    }
+}

@@ -19,12 +19,10 @@ pub struct Upkeep {
     /// Keep uploads that nobody continues for so long.
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     upload_hours: u64,
-    /// Keep manifests that no tag leads to for so long after somebody asked for them last.
-    #[arg(long, value_name = "DAYS", default_value_t = 7, conflicts_with = "keep_untagged")]
-    untagged_days: u64,
-    /// Keep manifests that no tag leads to for ever.
-    #[arg(long)]
-    keep_untagged: bool,
+    /// Remove manifests that no tag leads to, so long after somebody asked for them last; they are kept unless this is said,
+    /// since they can be pulled by their digests.
+    #[arg(long, value_name = "DAYS")]
+    untagged_after: Option<u64>,
 }
 
 impl Upkeep {
@@ -33,7 +31,7 @@ impl Upkeep {
         Patience {
             uploads: seconds(self.upload_hours, HOUR),
             blobs: seconds(self.blob_hours, HOUR),
-            manifests: (!self.keep_untagged).then(|| seconds(self.untagged_days, DAY)),
+            manifests: self.untagged_after.map(|days| seconds(days, DAY)),
         }
     }
 }

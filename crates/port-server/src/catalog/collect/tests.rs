@@ -136,6 +136,18 @@ async fn what_tags_lead_to_stays_and_the_rest_goes_when_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn what_is_pulled_by_its_digest_needs_no_tag_unless_somebody_says_so() {
+    let place = Place::new();
+    let digest = place.manifest("a", Some("v1"), None).await;
+    place.delete_tag("v1").await;
+    for days in [1, 100, 200] {
+        let now = UNIX_EPOCH + 1_000_000 * HOUR + days * 24 * HOUR;
+        place.catalog.collect(now, Patience::default(), Sweep::Ripe).await.unwrap();
+    }
+    assert!(place.has_manifest(&digest).await && place.has_blob("a").await);
+}
+
+#[tokio::test]
 async fn who_asks_for_something_has_it_for_another_while() {
     let place = Place::new();
     let manifest = place.manifest("layer", None, None).await;
