@@ -25,7 +25,7 @@ use crate::job::{Body, Job};
 use crate::network::Connection;
 use crate::record::{Record, Status};
 use crate::room::Room;
-use crate::supervisor::{BY_SIGNAL, Signals, Watcher, finished, pumps};
+use crate::supervisor::{BY_SIGNAL, Log, Signals, Watcher, finished, pumps};
 
 /// How often a container that starts is looked at.
 const INTERVAL: Duration = Duration::from_millis(5);
@@ -41,8 +41,11 @@ pub(crate) struct Life<'a> {
     pub(crate) room: &'a Room,
     pub(crate) job: &'a Job,
     pub(crate) record: &'a mut Record,
+    pub(crate) log: &'a Log,
     pub(crate) child: &'a mut Child,
     pub(crate) signals: &'a mut Signals,
+    /// Whether it was killed: what a killed container's parent ends with differs.
+    pub(crate) killed: bool,
 }
 
 impl Life<'_> {
@@ -62,7 +65,7 @@ impl Life<'_> {
                         let said = format!("its container ended with {status}, and the log has why");
                         return Err(DriverError::Inside { step: "start the init", said });
                     }
-                    return Ok(code(status));
+                    return Ok(self.code(status));
                 }
                 _ = self.signals.ask.recv() => asked = true,
                 _ = self.signals.kill.recv() => self.kill(),
@@ -145,9 +148,15 @@ impl Life<'_> {
     }
 
     /// Number 1 takes all others of its namespace along.
-    fn kill(&self) {
+    fn kill(&mut self) {
+        self.killed = true;
         let process = self.record.init.or(self.child.id()).unwrap_or_default();
         inside::signal(process, Signal::KILL);
+    }
+
+    /// What the workload ended with, by what its container's parent ended with.
+    fn code(&self, status: ExitStatus) -> i32 {
+        if self.killed { BY_SIGNAL + Signal::KILL.as_raw() } else { code(status) }
     }
 
     /// Runs the command that a booted root was started for; its end is the workload's.
@@ -165,17 +174,17 @@ impl Life<'_> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let spawned = command.spawn();
         let mut inner = spawned.map_err(|source| DriverError::Spawn { program: "/bin/sh".into(), source })?;
-        let pumps = pumps(self.room, &mut inner, watchers)?;
+        let pumps = pumps(self.log, &mut inner, watchers);
         let failed = DriverError::process("wait for the command beside the init");
         let ended = loop {
             tokio::select! {
-                status = inner.wait() => break code(status.map_err(failed)?),
+                status = inner.wait() => break self.code(status.map_err(failed)?),
                 // nspawn takes every process of the namespace along, this one too.
                 status = self.child.wait() => {
                     let status = status.map_err(DriverError::process("wait for the workload"))?;
                     let _ = inner.wait().await;
                     finished(pumps).await?;
-                    return Ok(if status.success() { BY_SIGNAL + Signal::TERM.as_raw() } else { code(status) });
+                    return Ok(if status.success() && !self.killed { BY_SIGNAL + Signal::TERM.as_raw() } else { self.code(status) });
                 }
                 _ = self.signals.ask.recv() => {
                     let Some(process) = inner.id() else { continue };
@@ -194,6 +203,7 @@ impl Life<'_> {
     }
 }
 
+/// As shells say it.
 fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| BY_SIGNAL + status.signal().unwrap_or_default())
 }

@@ -90,8 +90,9 @@ async fn run(
         None => None,
     };
     write_name_servers(room, job)?;
+    let log = Arc::new(Mutex::new(LogWriter::open(&room.log_file())?));
     if let Body::Machine(machine) = &job.body {
-        let (streams, pumps) = piped(room, watchers)?;
+        let (streams, pumps) = piped(&log, watchers)?;
         let ended =
             machine::run(room, job, machine, record, &mut signals, streams, connection.as_ref()).await;
         finished(pumps).await?;
@@ -110,16 +111,16 @@ async fn run(
         _ => (watchers, None),
     };
     let mut child = spawn(job, &record.groups, console.is_some())?;
-    let pumps = pumps(room, &mut child, console)?;
-    let mut life = Life { room, job, record, child: &mut child, signals: &mut signals };
+    let pumps = pumps(&log, &mut child, console);
+    let (child, signals) = (&mut child, &mut signals);
+    let mut life = Life { room, job, record, log: &log, child, signals, killed: false };
     let status = life.watch(connection.as_ref(), &mut beside).await?;
     finished(pumps).await?;
     Ok(status)
 }
 
 /// The streams of a workload that is no process of this host, and what reads them.
-fn piped(room: &Room, watchers: Option<[Watcher; 2]>) -> Result<(Streams, Vec<Pump>), DriverError> {
-    let log = Arc::new(Mutex::new(LogWriter::open(&room.log_file())?));
+fn piped(log: &Log, watchers: Option<[Watcher; 2]>) -> Result<(Streams, Vec<Pump>), DriverError> {
     let stdin: Box<dyn AsyncRead + Send + Unpin> =
         if watchers.is_some() { Box::new(tokio::io::stdin()) } else { Box::new(tokio::io::empty()) };
     let [first, second] = watchers.map_or([None, None], |watchers| watchers.map(Some));
@@ -128,7 +129,7 @@ fn piped(room: &Room, watchers: Option<[Watcher; 2]>) -> Result<(Streams, Vec<Pu
     let mut pipe = |watcher| {
         let (reader, writer) = std::io::pipe().map_err(failed())?;
         let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(failed())?;
-        pumps.push(tokio::spawn(pump(reader, Arc::clone(&log), watcher)));
+        pumps.push(tokio::spawn(pump(reader, Arc::clone(log), watcher)));
         Ok::<_, DriverError>(writer)
     };
     let (stdout, stderr) = (pipe(first)?, pipe(second)?);
@@ -168,17 +169,16 @@ fn spawn(job: &Job, groups: &[std::path::PathBuf], attached: bool) -> Result<Chi
 
 pub(crate) type Pump = JoinHandle<Result<(), DriverError>>;
 
-pub(crate) fn pumps(
-    room: &Room,
-    child: &mut Child,
-    watchers: Option<[Watcher; 2]>,
-) -> Result<Vec<Pump>, DriverError> {
-    let log = Arc::new(Mutex::new(LogWriter::open(&room.log_file())?));
+/// One writer of a log whoever writes: each knows where it stands.
+pub(crate) type Log = Arc<Mutex<LogWriter>>;
+
+/// Reads what a process writes.
+pub(crate) fn pumps(log: &Log, child: &mut Child, watchers: Option<[Watcher; 2]>) -> Vec<Pump> {
     let [first, second] = watchers.map_or([None, None], |watchers| watchers.map(Some));
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let stdout = stdout.map(|stream| tokio::spawn(pump(stream, Arc::clone(&log), first)));
-    let stderr = stderr.map(|stream| tokio::spawn(pump(stream, log, second)));
-    Ok(stdout.into_iter().chain(stderr).collect())
+    let stdout = stdout.map(|stream| tokio::spawn(pump(stream, Arc::clone(log), first)));
+    let stderr = stderr.map(|stream| tokio::spawn(pump(stream, Arc::clone(log), second)));
+    stdout.into_iter().chain(stderr).collect()
 }
 
 async fn pump(

@@ -93,7 +93,7 @@ fn unpack_packages(apt: &Path, dpkg: &Path, debs: &Path, root: &Path) -> Option<
 
 /// The kernel's modules where Debian has them, with the lists that its depmod would write: those that the sample's initrds hold. In
 /// their lists a module stands behind all that it needs.
-fn add_modules(initrds: [&Path; 2], root: &Path) {
+pub fn add_modules(initrds: [&Path; 2], root: &Path) {
     let mut lines: BTreeMap<String, String> = BTreeMap::new();
     let base = |module: &str| module.rsplit('/').next().unwrap().to_owned();
     for initrd in initrds.map(|path| ImageReader::open(path, ComponentFormat::CpioGz).unwrap()) {

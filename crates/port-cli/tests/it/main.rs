@@ -72,6 +72,7 @@ mod update_kill;
 mod update_units;
 mod workload;
 mod workload_bases;
+mod workload_hybrid;
 mod workload_network;
 mod workload_roots;
 mod workload_run;

@@ -336,7 +336,7 @@ fn c_48_what_cannot_be_run_leaves_no_room() {
     let Some(project) = project() else { return };
     for (name, change) in [
         ("custom", ("mode = \"none\"", "mode = \"custom\"")),
-        ("native", ("mode = \"container\"", "mode = \"hybrid-native\"")),
+        ("machine", ("mode = \"container\"", "mode = \"hybrid-kvm\"\n[kernel]\nversion = \"9.9-none\"")),
         ("published", ("rootfs = \"root\"", "rootfs = \"oci://localhost:1/a/b:v1\"")),
         ("absent", ("rootfs = \"root\"", "rootfs = \"nowhere\"")),
     ] {
