@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use port_ops::update::agent::AgentError;
 use port_ops::update::{PromoteReport, PromoteRequest, promote};
 
 use super::Place;
@@ -64,6 +65,8 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<u8, Comman
             ui.report(&report, || text(&report))?;
             Ok(0)
         }
+        // What is published is said as by the other verbs of a publisher.
+        Err(AgentError::Update(error)) => Err(error.into()),
         Err(error) => Ok(code_of(error, ui)),
     }
 }

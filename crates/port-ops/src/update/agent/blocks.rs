@@ -30,31 +30,40 @@ struct AtHand {
     seeds: Vec<File>,
 }
 
-/// What was put together.
-pub(super) struct Shared {
-    /// Where it lies.
-    pub(super) path: PathBuf,
-    /// Bytes of it that were fetched.
-    pub(super) fetched: u64,
+/// What came of it.
+pub(super) enum Shared {
+    /// Nothing: there is nothing at hand, or the index is of no use.
+    Nothing,
+    /// Something else: the index lies, or the ranges are others. What was fetched is not to be used.
+    Wrong,
+    /// The part.
+    Whole {
+        /// Where it lies.
+        path: PathBuf,
+        /// Bytes of it that were fetched.
+        fetched: u64,
+    },
 }
 
-/// Puts `part` together from what `seeds` have and the rest; `None` where they have nothing, or the index is of no use.
+/// Puts `part` together from what `seeds` have and the rest.
 pub(super) async fn share(
     repository: &Repository,
     index: &Descriptor,
     part: &Part,
     (partial, seeds): (&Partial, &[PathBuf]),
-) -> Result<Option<Shared>, AgentError> {
+) -> Result<Shared, AgentError> {
     if seeds.is_empty() || index.size > BLOCK_INDEX_BYTES {
-        return Ok(None);
+        return Ok(Shared::Nothing);
     }
     let bytes = repository.blob_to_memory(&index.digest, index.size, BLOCK_INDEX_BYTES).await?;
-    let Ok(index) = BlockIndex::decode(&bytes) else { return Ok(None) };
+    let Ok(index) = BlockIndex::decode(&bytes) else { return Ok(Shared::Nothing) };
     if index.image_digest() != &part.digest || index.image_size() != part.size {
-        return Ok(None);
+        return Ok(Shared::Nothing);
     }
     let paths = seeds.to_vec();
-    let Some(at_hand) = blocking(partial.path(), move || look(index, &paths)).await? else { return Ok(None) };
+    let Some(at_hand) = blocking(partial.path(), move || look(index, &paths)).await? else {
+        return Ok(Shared::Nothing);
+    };
     let missing = at_hand.sharing.missing();
     let fetched = missing.iter().map(|range| range.end - range.start).sum();
     if !missing.is_empty() {
@@ -63,7 +72,7 @@ pub(super) async fn share(
     let (from, path) = (partial.path().to_owned(), partial.path().with_extension("image"));
     let target = path.clone();
     let whole = blocking(partial.path(), move || assemble(&at_hand, &from, &target)).await?;
-    Ok(whole.then_some(Shared { path, fetched }))
+    Ok(if whole { Shared::Whole { path, fetched } } else { Shared::Wrong })
 }
 
 /// Reads what lies here; nothing where none of it is of use.

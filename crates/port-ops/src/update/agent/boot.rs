@@ -188,7 +188,11 @@ impl Agent {
     fn turn_back(&mut self) -> Result<(), AgentError> {
         let now = self.now.seconds;
         if let Err(error) = self.slots.turn_back() {
-            if matches!(error, SlotError::NothingThere { .. } | SlotError::Content { .. }) {
+            let lost = |error: &SlotError| {
+                matches!(error, SlotError::NothingThere { .. } | SlotError::Content { .. })
+            };
+            // A disk that failed once may read the next time; then the next run goes on.
+            if lost(&error) && self.slots.way_back().is_err_and(|again| lost(&again)) {
                 let words = crate::error::chain(&error);
                 self.journal.remember(|record| record.last_error = Some(words))?;
                 self.journal.apply(&Event::SlotsLost, now)?;

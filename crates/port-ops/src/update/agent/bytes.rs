@@ -13,6 +13,7 @@ use port_transport::Client;
 use port_update::latest;
 use port_update::release::{BootSet, Part, Role};
 
+use super::blocks::Shared;
 use super::media::Medium;
 use super::{AgentError, blocks, web};
 use crate::copy::Side;
@@ -76,11 +77,18 @@ impl Bytes {
     ) -> Result<(Part, Held, Option<u64>), AgentError> {
         match self {
             Self::Registry { repository, root_index } => {
-                let partial = Partial::wait(place).await?;
-                if let (Role::RootFilesystem, Some(index)) = (part.role, root_index)
-                    && let Some(shared) = blocks::share(repository, index, part, (&partial, seeds)).await?
-                {
-                    return Ok((part.clone(), Held::Shared(partial, shared.path), Some(shared.fetched)));
+                let mut partial = Partial::wait(place).await?;
+                if let (Role::RootFilesystem, Some(index)) = (part.role, root_index) {
+                    match blocks::share(repository, index, part, (&partial, seeds)).await? {
+                        Shared::Nothing => {}
+                        Shared::Wrong => {
+                            partial.forget()?;
+                            partial = Partial::wait(place).await?;
+                        }
+                        Shared::Whole { path, fetched } => {
+                            return Ok((part.clone(), Held::Shared(partial, path), Some(fetched)));
+                        }
+                    }
                 }
                 repository.blob_to_file(&part.digest, part.size, &partial).await?;
                 Ok((part.clone(), Held::Partial(partial), None))
