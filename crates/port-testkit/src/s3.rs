@@ -1,7 +1,7 @@
 //! A small S3 on loopback, in memory, for tests of what stores in buckets: conditional writes and removals, listings in pages, copies, parts.
 //! Not a server for use: one request per connection, no limits, one bucket, signatures looked at and not computed.
 //!
-//! It misbehaves on order: a [`Hook`] sees every request first, listings can be made to lag, objects to rot, conditions to be ignored.
+//! It misbehaves on order: a [`Hook`] sees every request first, listings can be made to lag, conditions to be ignored.
 
 mod gateway;
 mod server;
@@ -143,11 +143,6 @@ impl S3 {
     /// Listings show what there is.
     pub fn thaw_listings(&self) {
         self.state().stale = None;
-    }
-
-    /// Changes an object's bytes, and nothing that is known of it.
-    pub fn rot(&self, key: &str, bytes: &[u8]) {
-        self.state().objects.get_mut(key).unwrap().bytes = Arc::new(bytes.to_vec());
     }
 
     /// How many uploads of S3's own are open.
