@@ -88,7 +88,7 @@ const GO_PEERS: &[GoPeer] = &[
         weight: Weight::Heavy,
     },
     GoPeer {
-        // Its conditional writes are real since v1.8.0: of many that make one object, one does.
+        // In this version its conditional writes are real: of many that make one object, one does.
         name: "versitygw",
         module: "github.com/versity/versitygw",
         version: "v1.8.0",
