@@ -2,8 +2,9 @@
 //!
 //! The table has the columns `| line | behaviour | shown by |`. "Line" is one number or several (`P-1, P-2`). "Shown by"
 //! is one test or several, in backticks: `crate::module::tests::name` for a test in the sources of a crate,
-//! `crate binary name` for one in `tests/binary.rs` or below `tests/binary/`. A line stands in one row only. That the
-//! tests pass is the test run's business; here it is that they exist, are tests, and are not ignored.
+//! `crate binary name` for one in `tests/binary.rs` or below `tests/binary/`. A line stands in one row only. A
+//! second table, `| attack | what becomes of it | shown by |`, is held to its tests alike. That the tests pass is the test run's business;
+//! here it is that they exist, are tests, and are not ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,8 @@ use crate::failure::{Failure, Outcome};
 use crate::{table, workspace};
 
 const DOCUMENT: &str = "docs/acceptance.md";
+/// How the table of attacks begins.
+const ATTACKS: &str = "| attack |";
 
 /// The series of the acceptance list and how many lines each has.
 const SERIES: &[(&str, u32, &str)] = &[
@@ -86,7 +89,24 @@ fn shown(text: &str, sources: &Sources) -> Outcome<BTreeSet<Line>> {
             findings.extend(missing(test, sources).map(|problem| format!("{place}: {numbers}: {problem}")));
         }
     }
+    findings.extend(attacks(text, sources)?);
     Failure::from_findings(findings).map(|()| lines)
+}
+
+/// What is wrong with the table of attacks, which has no numbers of the acceptance list.
+fn attacks(text: &str, sources: &Sources) -> Outcome<Vec<String>> {
+    let mut findings = Vec::new();
+    if !text.contains(ATTACKS) {
+        return Ok(findings);
+    }
+    for row in table::rows(DOCUMENT, text, &["attack", "what becomes of it", "shown by"])? {
+        let [attack, _, tests, ..] = row.cells.as_slice() else { continue };
+        for test in tests.split(',').map(|test| test.trim().trim_matches('`').trim()) {
+            let place = format!("{DOCUMENT}:{}: {attack}", row.line_number);
+            findings.extend(missing(test, sources).map(|problem| format!("{place}: {problem}")));
+        }
+    }
+    Ok(findings)
 }
 
 fn parse_line(text: &str) -> Result<Line, String> {
