@@ -4,9 +4,14 @@
 //! its inner end.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use super::{BRIDGE, Connection, HOST, INSIDE, PREFIX, done, ip};
 use crate::error::DriverError;
+
+/// How often a tap device is looked for, and how long between: a VMM on a busy host takes seconds.
+const TAP_ATTEMPTS: u32 = 500;
+const TAP_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Connection {
     /// The workload's address with its prefix, and the host's, which leads on.
@@ -14,8 +19,14 @@ impl Connection {
         (format!("{}/{PREFIX}", self.address), HOST.to_string())
     }
 
-    /// Connects a tap device that a VMM made.
+    /// Connects the tap device that a VMM makes while it starts. One that does not come is named by `ip`.
     pub(crate) async fn attach_tap(&self, device: &str) -> Result<(), DriverError> {
+        for _ in 0..TAP_ATTEMPTS {
+            if ip("look for the machine's card", &["link", "show", "dev", device]).await.is_ok() {
+                break;
+            }
+            tokio::time::sleep(TAP_INTERVAL).await;
+        }
         ip("connect the machine", &["link", "set", "dev", device, "master", BRIDGE, "up"]).await
     }
 
