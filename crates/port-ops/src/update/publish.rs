@@ -99,7 +99,7 @@ pub async fn publish(publisher: &Publisher, request: PublishRequest) -> Result<P
     };
     let extra = Extra {
         root_filesystem: root.as_ref().map(|root| root.blob.clone()),
-        root_index: root.as_ref().and_then(|root| root.index.as_ref().map(blob_of)),
+        root_index: root.as_ref().and_then(|root| root.index.as_deref().map(blob_of)),
         boot_arguments: request.boot_arguments,
     };
     let files = (&kernel, &initramfs);
@@ -162,7 +162,7 @@ async fn root(path: &Path) -> Result<Root, UpdateError> {
     Ok(Root { blob, index })
 }
 
-fn blob_of(bytes: &Vec<u8>) -> Blob {
+fn blob_of(bytes: &[u8]) -> Blob {
     Blob { digest: digest_of(bytes), size: bytes.len() as u64 }
 }
 

@@ -108,10 +108,11 @@ pub async fn healthcheck(arguments: Healthcheck, ui: Ui) -> Result<u8, CommandEr
     };
     let done = ops::healthcheck(&mut agent, &checks).await;
     let code = said(done, ui)?;
-    if arguments.reboot && agent.is_going_back() {
-        if let Err(error) = reboot(&settings, &mut agent).await {
-            return Ok(code_of(error, ui));
-        }
+    if arguments.reboot
+        && agent.is_going_back()
+        && let Err(error) = reboot(&settings, &mut agent).await
+    {
+        return Ok(code_of(error, ui));
     }
     Ok(code)
 }

@@ -88,7 +88,8 @@ impl FollowFlags {
                 let environment = env_vars::environment(host::architecture()?);
                 let access = access(&self.access, global, ui)?;
                 let credential_paths = environment.credential_paths;
-                Origin::Registry { registry: Publisher { access, credential_paths, reporter }, place, tag }
+                let registry = Box::new(Publisher { access, credential_paths, reporter });
+                Origin::Registry { registry, place, tag }
             }
             Place::Media(path, place) => {
                 if place.is_none() && matches!(trust, Trust::Policies(_)) {

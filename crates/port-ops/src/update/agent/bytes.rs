@@ -20,7 +20,7 @@ use crate::copy::Side;
 
 /// See the module.
 pub(super) enum Bytes {
-    Registry { repository: Repository, root_index: Option<Descriptor> },
+    Registry { repository: Repository, root_index: Option<Box<Descriptor>> },
     Layout { side: Side, _medium: Option<Medium> },
     Web { client: Client, files: Vec<latest::File>, reporter: Arc<dyn Reporter> },
 }

@@ -54,7 +54,7 @@ impl Offer {
         };
         let bytes = match (side, medium) {
             (Side::Registry(repository), _) => {
-                Bytes::Registry { repository, root_index: pinned.release.root_index.clone() }
+                Bytes::Registry { repository, root_index: pinned.release.root_index.clone().map(Box::new) }
             }
             (side, medium) => Bytes::Layout { side, _medium: medium },
         };

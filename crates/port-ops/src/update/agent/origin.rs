@@ -21,7 +21,7 @@ pub enum Origin {
     /// A repository of a registry, and a tag in it.
     Registry {
         /// How the registry is reached.
-        registry: Publisher,
+        registry: Box<Publisher>,
         /// The repository.
         place: RepositoryPlace,
         /// The tag.
