@@ -47,7 +47,9 @@ fn o_43_o_47_o_48_what_oras_published_is_applied_booted_and_kept() {
                 .map(|(at, value): (usize, &str)| format!("{}{value}", said[at]));
             let (kernel, initramfs) = (format!("vmlinuz:{KERNEL}"), format!("kubesolo-os.gz:{INITRAMFS}"));
             let mut words = vec!["push", "--plain-http", &reference, &kernel, &initramfs];
-            [&version, &channel, &of].map(|said| words.extend(["--annotation", said]));
+            for said in [&version, &channel, &of] {
+                words.extend(["--annotation", said]);
+            }
             oras(&words);
             manifests.push((architecture, oras(&["manifest", "fetch", "--plain-http", &reference])));
         }
