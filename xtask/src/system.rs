@@ -38,6 +38,11 @@ const PACKAGES: &[Package] = &[
     Package { name: "skopeo", programs: &["skopeo"] },
     Package { name: "docker-registry", programs: &["docker-registry"] },
     Package { name: "containerd", programs: &["containerd", "ctr"] },
+    Package { name: "systemd-container", programs: &["systemd-nspawn"] },
+    Package { name: "qemu-user-static", programs: &["qemu-aarch64-static"] },
+    Package { name: "iproute2", programs: &["ip"] },
+    Package { name: "openssl", programs: &["openssl"] },
+    Package { name: "runc", programs: &["runc"] },
     Package { name: "casync", programs: &["casync"] },
     Package { name: "zstd", programs: &["zstd"] },
 ];
@@ -49,10 +54,10 @@ const BUSYBOX: &str = "busybox";
 const DEMO_PROGRAMS: &[&str] = &[BUSYBOX, "e2fsck", "debugfs"];
 
 /// Registries, stores and their clients that are packages.
-const PEER_PROGRAMS: &[&str] = &["docker-registry", "skopeo", "containerd", "ctr", "casync", "zstd"];
+const PEER_PROGRAMS: &[&str] = &["docker-registry", "skopeo", "containerd", "ctr", "casync", "runc", "zstd"];
 
 /// Those of them that are only measured against.
-const MEASURED_PROGRAMS: &[&str] = &["casync", "zstd"];
+const MEASURED_PROGRAMS: &[&str] = &["casync", "runc", "zstd"];
 
 /// Who may install, and how.
 enum Installer {

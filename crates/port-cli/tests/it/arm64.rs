@@ -90,7 +90,7 @@ async fn build(project: &Project, environment: &Environment) -> Result<Lock, por
 
 /// An apt of its own with arm64's package lists, so that nothing changes on this machine: directories to look for
 /// programs in, the wrappers first.
-fn private_apt() -> Option<Vec<PathBuf>> {
+pub fn private_apt() -> Option<Vec<PathBuf>> {
     let apt_get = skip::tool("apt-get", "apt")?;
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("arm64");
     let state = root.join("apt");

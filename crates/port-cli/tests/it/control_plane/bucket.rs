@@ -5,7 +5,7 @@ use port_testkit::s3::{ACCESS_KEY, Abilities, BUCKET, Fault, S3, SECRET_KEY};
 
 use super::*;
 
-fn with_keys<'a>(command: &'a mut Command) -> &'a mut Command {
+fn with_keys(command: &mut Command) -> &mut Command {
     command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
 }
 
