@@ -123,7 +123,7 @@ fn o_16_o_22_o_31_o_56_what_cannot_be_found_is_named() {
 }
 
 #[test]
-fn o_38_o_39_o_40_o_55_wrong_bytes_leave_nothing_behind() {
+fn o_38_o_39_o_40_o_55_c_38_wrong_bytes_leave_nothing_behind() {
     let (registry, project) = released();
     let kernel = port_content::hashing::digest_of(&project.read("amd64/vmlinuz")).to_string();
     let same_size: Vec<u8> = project.read("amd64/vmlinuz").iter().map(|byte| byte ^ 1).collect();
