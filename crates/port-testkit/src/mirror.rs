@@ -24,6 +24,8 @@ pub enum Fault {
         /// How often.
         times: usize,
     },
+    /// Every answer is closed after a third of its body, always.
+    Third,
     /// No byte at or behind this offset is ever sent.
     Beyond(usize),
     /// Other bytes of the same length.
@@ -357,6 +359,7 @@ fn send(
     stream.write_all(head.as_bytes()).ok()?;
     let (end, block, pause) = match fault {
         Some(Fault::Cut { after, .. }) => ((*after).min(length), 1 << 16, 0),
+        Some(Fault::Third) => (length.div_ceil(3), 1 << 16, 0),
         Some(Fault::Slow) => (length, length.div_ceil(10).max(1), 20),
         _ => (length, 1 << 16, 0),
     };

@@ -17,6 +17,10 @@ use crate::error::{Failure, TransportError};
 const TRIES: u32 = 4;
 /// How often a server is called that does not even answer the call: whoever lists several sources waits for this.
 const CALLS: u32 = 2;
+/// A try that brought so many bytes, or this part of what was missing, is followed by the next at once: it waited for the
+/// server long enough. Were there a pause, one that cuts every answer at a third would take minutes for a few MiB.
+const ENOUGH: u64 = 64 << 10;
+const ENOUGH_OF_THE_REST: u64 = 8;
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -48,6 +52,39 @@ pub(crate) struct Tries(u32);
 pub(crate) struct Progress {
     pub(crate) before: u64,
     pub(crate) after: u64,
+    /// How many there are to be, where that is known.
+    pub(crate) total: Option<u64>,
+}
+
+impl Progress {
+    /// None, of something that is asked for as a whole.
+    pub(crate) const NONE: Self = Self { before: 0, after: 0, total: None };
+
+    /// Whether the next try need not wait. It ends: each such try brings a fixed amount, or a fixed part of the rest.
+    fn is_enough(self) -> bool {
+        let brought = self.after.saturating_sub(self.before);
+        let missing = self.total.map(|total| total.saturating_sub(self.before));
+        let part = missing.is_some_and(|missing| brought >= missing.div_ceil(ENOUGH_OF_THE_REST));
+        brought >= ENOUGH || (brought > 0 && part)
+    }
+}
+
+impl Tries {
+    /// How long to wait until the next try, or that there is none. Only tries in a row that brought nothing count.
+    fn next(&mut self, first: Duration, progress: Progress, cut: Cut) -> Result<Duration, Failure> {
+        let (source, most) = match cut {
+            Cut::Final(failure) => return Err(failure),
+            Cut::Again(source) => (source, TRIES),
+            Cut::NoAnswer(source) if progress.before == 0 => (source, CALLS),
+            Cut::NoAnswer(source) => (source, TRIES),
+        };
+        self.0 = if progress.after > progress.before { 1 } else { self.0 + 1 };
+        match self.0 >= most {
+            true => Err(Failure::Unreachable { tries: self.0, source }),
+            false if progress.is_enough() => Ok(Duration::ZERO),
+            false => Ok(first.saturating_mul(1 << self.0.min(8)).min(LONGEST_PAUSE)),
+        }
+    }
 }
 
 struct Download<'a> {
@@ -55,6 +92,8 @@ struct Download<'a> {
     file: &'a mut File,
     hasher: Hasher,
     limit: u64,
+    /// The size of the whole, as the first answer said.
+    total: Option<u64>,
     task: String,
     reporter: &'a dyn Reporter,
 }
@@ -74,7 +113,8 @@ impl Client {
         let fail = |failure| TransportError { url: url.to_owned(), failure };
         let parsed = parse(url).map_err(fail)?;
         let task = task(&parsed);
-        let mut download = Download { url: parsed, file, hasher: Hasher::default(), limit, task, reporter };
+        let hasher = Hasher::default();
+        let mut download = Download { url: parsed, file, hasher, limit, total: None, task, reporter };
         self.run(&mut download).await.map_err(fail)?;
         reporter.event(Event::Finished { task: download.task });
         let size = download.hasher.size();
@@ -86,24 +126,17 @@ impl Client {
         loop {
             let before = download.hasher.size();
             let Err(cut) = self.attempt(download).await else { return Ok(()) };
-            let progress = Progress { before, after: download.hasher.size() };
+            let progress = Progress { before, after: download.hasher.size(), total: download.total };
             self.wait(&mut tries, progress, cut).await?;
         }
     }
 
     /// Waits until the next try is due, or says that there is none.
     pub(crate) async fn wait(&self, tries: &mut Tries, progress: Progress, cut: Cut) -> Result<(), Failure> {
-        let (source, most) = match cut {
-            Cut::Final(failure) => return Err(failure),
-            Cut::Again(source) => (source, TRIES),
-            Cut::NoAnswer(source) if progress.before == 0 => (source, CALLS),
-            Cut::NoAnswer(source) => (source, TRIES),
-        };
-        tries.0 = if progress.after > progress.before { 1 } else { tries.0 + 1 };
-        if tries.0 >= most {
-            return Err(Failure::Unreachable { tries: tries.0, source });
+        match tries.next(self.pause, progress, cut)? {
+            Duration::ZERO => {}
+            pause => tokio::time::sleep(pause).await,
         }
-        tokio::time::sleep(self.pause.saturating_mul(1 << tries.0.min(8)).min(LONGEST_PAUSE)).await;
         Ok(())
     }
 
@@ -153,7 +186,7 @@ impl Download<'_> {
         if length.is_some_and(|length| length > self.limit) {
             return Err(Cut::Final(Failure::TooLarge { limit: self.limit }));
         }
-        self.hasher = Hasher::default();
+        (self.hasher, self.total) = (Hasher::default(), length);
         std::io::Seek::rewind(self.file).and_then(|()| self.file.set_len(0)).map_err(write_failed)?;
         self.reporter.event(Event::Started { task: self.task.clone(), total: length });
         Ok(())
@@ -214,4 +247,53 @@ pub(crate) fn describe(error: reqwest::Error) -> Box<dyn std::error::Error + Sen
 
 fn is_plain(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Duration = Duration::from_millis(500);
+
+    fn again() -> Cut {
+        Cut::Again("cut".into())
+    }
+
+    #[test]
+    fn a_try_that_brought_much_is_followed_at_once_and_one_that_brought_little_after_a_pause() {
+        let next = |before, after, total| {
+            Tries::default().next(FIRST, Progress { before, after, total }, again()).unwrap()
+        };
+        let third = |rest| next(0, rest / 3, Some(rest));
+        for rest in [3, 10, 1 << 10, 8 << 20, 1 << 40] {
+            assert_eq!(third(rest), Duration::ZERO, "{rest}");
+        }
+        for (before, after, total, pause) in [
+            (0, 64 << 10, None, Duration::ZERO),
+            (1 << 40, (1 << 40) + (64 << 10), Some(1 << 41), Duration::ZERO),
+            (0, 1000, None, 2 * FIRST),
+            (0, 1000, Some(8001), 2 * FIRST),
+            (0, 1001, Some(8001), Duration::ZERO),
+            (5, 5, Some(5), 2 * FIRST),
+            (9, 0, Some(9), 2 * FIRST),
+        ] {
+            assert_eq!(next(before, after, total), pause, "{before} {after} {total:?}");
+        }
+    }
+
+    #[test]
+    fn only_tries_in_a_row_that_brought_nothing_count() {
+        let mut tries = Tries::default();
+        let nothing = Progress { before: 7, after: 7, total: None };
+        for round in 0..100 {
+            let some = Progress { before: round, after: round + 1, total: None };
+            assert_eq!(tries.next(FIRST, some, again()).unwrap(), 2 * FIRST, "{round}");
+            assert_eq!(tries.next(FIRST, nothing, again()).unwrap(), 4 * FIRST, "{round}");
+            assert_eq!(tries.next(FIRST, nothing, again()).unwrap(), 8 * FIRST, "{round}");
+        }
+        let end = tries.next(FIRST, nothing, again()).unwrap_err();
+        assert!(matches!(end, Failure::Unreachable { tries: TRIES, .. }), "{end:?}");
+        let refused = Tries::default().next(FIRST, Progress::NONE, Cut::Final(Failure::BadUrl)).unwrap_err();
+        assert!(matches!(refused, Failure::BadUrl), "{refused:?}");
+    }
 }

@@ -21,7 +21,7 @@ impl Client {
                 Ok(bytes) => return Ok(bytes),
                 Err(cut) => cut,
             };
-            self.wait(&mut tries, Progress { before: 0, after: 0 }, cut).await.map_err(fail)?;
+            self.wait(&mut tries, Progress::NONE, cut).await.map_err(fail)?;
         }
     }
 
@@ -40,7 +40,7 @@ impl Client {
                 Ok(response) => refusal(response.status()),
                 Err(cut) => cut,
             };
-            self.wait(&mut tries, Progress { before: 0, after: 0 }, cut).await.map_err(fail)?;
+            self.wait(&mut tries, Progress::NONE, cut).await.map_err(fail)?;
         }
     }
 

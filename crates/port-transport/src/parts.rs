@@ -134,7 +134,7 @@ impl Client {
                 },
                 Err(cut) => cut,
             };
-            self.wait(&mut tries, Progress { before: 0, after: 0 }, cut).await?;
+            self.wait(&mut tries, Progress::NONE, cut).await?;
         }
     }
 
@@ -261,7 +261,8 @@ impl Parts<'_> {
                 PartStop::Cut(cut) => cut,
             };
             // Earlier parts came, so that a call which nobody answers is worth more than two.
-            let progress = Progress { before: before.max(1), after: hasher.size().max(1) };
+            let total = Some(end.saturating_sub(start));
+            let progress = Progress { before: before.max(1), after: hasher.size().max(1), total };
             self.client.wait(&mut tries, progress, cut).await?;
         }
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);

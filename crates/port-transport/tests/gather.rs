@@ -7,6 +7,7 @@ use std::time::Duration;
 use port_content::hashing::digest_of;
 use port_model::progress::Silent;
 use port_testkit::http::{Answer, Server};
+use port_testkit::mirror::{Fault, Mirror};
 use port_transport::{Client, Downloaded, Failure, TransportError, Wanted};
 
 fn client() -> Client {
@@ -53,6 +54,23 @@ async fn a_file_comes_in_parts_and_a_cut_one_goes_on_where_it_broke() {
         assert!(request.contains(&format!("range: {range}\r\n")), "{range}: {requests:?}");
     }
     assert!(requests[1..].iter().all(|request| request.contains("if-range: \"one\"")), "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_cuts_every_answer_at_a_third_sends_each_byte_once() {
+    let bytes: Vec<u8> =
+        (0..9_u32 << 20).map(|number| number.to_le_bytes()[usize::from(number % 3 == 0)]).collect();
+    let (mirror, directory) = (Mirror::start("v1"), tempfile::tempdir().unwrap());
+    let url = mirror.put_file("root", &bytes);
+    mirror.fault("root", Fault::Third);
+    let wanted = Wanted { size: None, limit: bytes.len() as u64 };
+    let found = client().gather(&url, &directory.path().join("file"), wanted, &Silent).await.unwrap();
+    assert_eq!(found, downloaded(&bytes));
+    // One byte more was sent to tell how large the file is.
+    assert_eq!(mirror.sent(), bytes.len() as u64 + 1);
+    // Two parts, of which two thirds are left each time.
+    let requests = mirror.take_requests().len();
+    assert!(requests < 100, "{requests}");
 }
 
 #[tokio::test]
