@@ -36,6 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         control_plane: "demo".to_owned(),
         observer: Arc::new(Print),
         clock: Arc::new(jiff::Timestamp::now),
+        ticks: Arc::new(std::time::Instant::now),
         limits: Limits::default(),
         tls: None,
         audit: None,

@@ -15,7 +15,7 @@ use crate::distribution;
 use crate::gate::{Clock, Denial, Gate, Principal};
 use crate::hosted;
 use crate::http::{Answer, Head, RequestBody, Set as _, with};
-use crate::limiter::Limiter;
+use crate::limiter::{Limiter, Ticks};
 use crate::meters::{Meters, Touched};
 use crate::observe::{Cause, Event, Observer, RequestRecord, Subject, microseconds};
 use crate::openapi;
@@ -35,6 +35,7 @@ pub(crate) struct App {
     pub(crate) draining: AtomicBool,
     pub(crate) meters: Arc<Meters>,
     pub(crate) clock: Clock,
+    pub(crate) ticks: Ticks,
     pub(crate) site: Site,
     pub(crate) limiter: Limiter,
     pub(crate) least_rate: LeastRate,
@@ -94,7 +95,7 @@ impl App {
         if matches!(head.path.as_str(), "/healthz" | "/readyz") {
             return None;
         }
-        if let Err(wait) = self.limiter.request(remote.ip(), Instant::now()) {
+        if let Err(wait) = self.limiter.request(remote.ip(), (self.ticks)()) {
             let answer = text(StatusCode::TOO_MANY_REQUESTS, "too many requests from this address\n");
             return Some(answer.set("retry-after", seconds(wait).to_string()));
         }
@@ -171,7 +172,7 @@ impl App {
             token_flow::PATH => {
                 let (principal, answer) = token_flow::answer(self.gate.as_ref(), head).await;
                 if principal.is_none() && answer.status() == StatusCode::UNAUTHORIZED {
-                    self.limiter.wrong(remote.ip(), Instant::now());
+                    self.limiter.wrong(remote.ip(), (self.ticks)());
                 }
                 return (principal, answer);
             }
@@ -186,7 +187,7 @@ impl App {
         // Who sent it is known before a byte of the body is read (acceptance C-7).
         let admitted = self.gate.admit(&head.presented(self.gate.token_header())).await;
         if admitted == Err(Denial::WrongToken) {
-            self.limiter.wrong(remote.ip(), Instant::now());
+            self.limiter.wrong(remote.ip(), (self.ticks)());
         }
         let (catalog, control_plane) = (&self.catalog, self.control_plane.as_str());
         let principal = match (admitted, face) {

@@ -52,6 +52,7 @@ pub mod storage;
 mod tls;
 mod token_flow;
 
+pub use limiter::Ticks;
 pub use limits::{BlobLimit, Limits};
 pub use openapi::document as openapi_document;
 pub use pace::{LeastRate, TooSlow};

@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Says how much time has passed: never set back, unlike a clock.
+pub type Ticks = Arc<dyn Fn() -> Instant + Send + Sync>;
+
 /// From so many clients on, those that use nothing are forgotten.
 const MANY: usize = 4096;
 /// How many wrong tokens are forgiven per second.
@@ -73,8 +76,7 @@ impl Limiter {
     }
 
     /// One more connection; nothing where the client has enough.
-    pub(crate) fn connect(&self, remote: IpAddr) -> Option<Counted> {
-        let now = Instant::now();
+    pub(crate) fn connect(&self, remote: IpAddr, now: Instant) -> Option<Counted> {
         let mut clients = self.lock();
         let client = self.client(&mut clients, remote, now);
         if client.connections >= self.limits.connections {
@@ -164,12 +166,12 @@ mod tests {
         let limits = PerClient { connections: 2, requests_per_second: Some(2), wrong_tokens: 3 };
         let limiter = Limiter::new(limits);
         let (a, b) = (address("2001:db8::1"), address("2001:db8:0:1::1"));
-        let first = limiter.connect(a).unwrap();
-        let _second = limiter.connect(address("2001:db8::2")).unwrap();
-        assert!(limiter.connect(a).is_none() && limiter.connect(b).is_some());
-        drop(first);
-        assert!(limiter.connect(a).is_some());
         let now = Instant::now();
+        let first = limiter.connect(a, now).unwrap();
+        let _second = limiter.connect(address("2001:db8::2"), now).unwrap();
+        assert!(limiter.connect(a, now).is_none() && limiter.connect(b, now).is_some());
+        drop(first);
+        assert!(limiter.connect(a, now).is_some());
         assert!(limiter.request(a, now).is_ok() && limiter.request(a, now).is_ok());
         let wait = limiter.request(a, now).unwrap_err();
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");

@@ -29,7 +29,7 @@ use crate::audit::Audit;
 use crate::catalog::{Catalog, Sparse};
 use crate::gate::{Clock, Gate};
 use crate::guarded::Guarded;
-use crate::limiter::Limiter;
+use crate::limiter::{Limiter, Ticks};
 use crate::limits::Limits;
 use crate::maintenance::{Maintenance, Rules};
 use crate::meters::Open;
@@ -57,6 +57,8 @@ pub struct Settings {
     pub observer: Arc<dyn Observer>,
     /// What time it is.
     pub clock: Clock,
+    /// How time passes for what a client may do in a second.
+    pub ticks: Ticks,
     /// How much is allowed.
     pub limits: Limits,
     /// What connections are secured with; plain ones where there is nothing.
@@ -113,6 +115,7 @@ impl Server {
             draining: AtomicBool::new(false),
             meters: Arc::default(),
             clock: settings.clock,
+            ticks: settings.ticks,
             site: Site {
                 public_url: settings.public_url,
                 scheme: if settings.tls.is_some() { "https" } else { "http" },
@@ -168,7 +171,9 @@ impl Server {
             match self.listener.accept().await {
                 Ok((stream, remote)) => {
                     // Who has enough connections gets no more, so that others get theirs.
-                    let Some(counted) = self.app.limiter.connect(remote.ip()) else { continue };
+                    let Some(counted) = self.app.limiter.connect(remote.ip(), (self.app.ticks)()) else {
+                        continue;
+                    };
                     let open = Open::count(&self.app.meters);
                     let connection = self.connection(stream, remote, acceptor.clone(), graceful.watcher());
                     tokio::spawn(async move {

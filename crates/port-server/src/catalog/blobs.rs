@@ -11,6 +11,8 @@ use crate::storage::{ByteRange, ChildKind, Condition, Content, Key, Outcome, Sto
 const MOST_HOLDERS: usize = 100_000;
 /// How many prefixes are looked into for the same.
 const MOST_PREFIXES: usize = 1000;
+/// How many of the trash are looked at to find a blob there: as often as it can be taken away at the same time.
+const MOST_TRASHED: usize = 100;
 
 impl Catalog {
     /// The size of a blob that the repository has.
@@ -31,10 +33,21 @@ impl Catalog {
 
     /// Takes a blob back that somebody is about to remove.
     async fn rescue(&self, digest: &Digest) -> Result<Option<u64>, StorageError> {
-        if !self.storage.copy(&keys::trashed(digest), &keys::blob(digest)).await? {
-            return Ok(None);
+        let (trash, place) = (keys::trash(digest.algorithm()), keys::blob(digest));
+        // Names are listed behind another one: what begins like the digest, and little else.
+        let before = digest.hex().split_at_checked(digest.hex().len().saturating_sub(1));
+        let before = before.map(|(before, _)| before);
+        for child in self.storage.list(&trash, before, MOST_TRASHED).await? {
+            let trashed = keys::below(&trash, &child.name);
+            let is_it = keys::of_trashed(digest.algorithm(), &child.name).as_ref() == Some(digest);
+            if let Some(trashed) = trashed.filter(|_| is_it)
+                && self.storage.copy(&trashed, &place).await?
+            {
+                break;
+            }
         }
-        self.storage.size(&keys::blob(digest)).await
+        // Where it was in none of them, somebody may have put it back meanwhile.
+        self.storage.size(&place).await
     }
 
     /// Reads a blob whose size was asked for before.

@@ -13,7 +13,8 @@
 //!    mark off (the sweep is refused, the version is another one) or has put a manifest or tag that the round reads.
 //! 2. A manifest is checked for its blobs once more after it is there (`manifests`), so no manifest without its blobs is acknowledged.
 //! 3. A blob has its holder before it has its bytes, and who removes it looks for holders after it took the bytes away. A blob in
-//!    the trash is taken back by whoever asks for it.
+//!    the trash is taken back by whoever asks for it. It lies there under a name of that one time, so that of several collectors
+//!    none removes what another one took away (`blobs`).
 //!
 //! How long a mark must be old is courtesy to pushes and pulls that take their time. CRASH: a kill leaves marks, which the next
 //! round finds, or blobs in the trash, which the next round looks at first.
@@ -124,6 +125,20 @@ struct Collection<'a> {
     untouchable: HashSet<RepositoryName>,
 }
 
+impl<'a> Collection<'a> {
+    fn new(catalog: &'a Catalog, now: SystemTime, patience: Patience, sweep: Sweep) -> Self {
+        Self {
+            catalog,
+            now,
+            patience,
+            sweep,
+            round: Round::default(),
+            named: HashMap::new(),
+            untouchable: HashSet::new(),
+        }
+    }
+}
+
 impl Catalog {
     /// One round of collection.
     ///
@@ -135,15 +150,7 @@ impl Catalog {
         patience: Patience,
         sweep: Sweep,
     ) -> Result<Round, StorageError> {
-        let mut collection = Collection {
-            catalog: self,
-            now,
-            patience,
-            sweep,
-            round: Round::default(),
-            named: HashMap::new(),
-            untouchable: HashSet::new(),
-        };
+        let mut collection = Collection::new(self, now, patience, sweep);
         // NOTE: the order is the proof, see the module.
         let ripe = collection.ripe_holders().await?;
         collection.manifests().await?;

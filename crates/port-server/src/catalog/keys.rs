@@ -23,8 +23,15 @@ pub(super) fn trash(algorithm: Algorithm) -> Key {
     Key::of_checked(format!("trash/{}", algorithm.as_str()))
 }
 
-pub(super) fn trashed(digest: &Digest) -> Key {
-    Key::of_checked(format!("{}/{}", trash(digest.algorithm()), digest.hex()))
+/// One time that a blob was taken away: `name` is of that time alone.
+pub(super) fn trashed(digest: &Digest, name: &str) -> Key {
+    Key::of_checked(format!("{}/{}.{name}", trash(digest.algorithm()), digest.hex()))
+}
+
+/// Of which blob something in the trash is.
+pub(super) fn of_trashed(algorithm: Algorithm, child: &str) -> Option<Digest> {
+    let hex = child.split_once('.').map_or(child, |(hex, _)| hex);
+    format!("{}:{hex}", algorithm.as_str()).parse().ok()
 }
 
 /// Blobs whose bytes are not theirs any more.

@@ -1,5 +1,6 @@
 //! What was done to other registries, done to this one. Each test is named after the attack.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use port_content::hashing::digest_of;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::client::{header, http};
-use crate::guarded::{Guarded, clock, connect_as, rest, say, short, token};
+use crate::guarded::{Guarded, clock, connect_as, rest, say, short, still, token};
 use crate::running::{Running, TOKEN};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -323,25 +324,30 @@ async fn heads_that_are_too_large_are_refused() {
 async fn who_asks_too_often_or_guesses_tokens_waits_and_others_do_not() {
     let root = tempfile::tempdir().unwrap();
     let limits = Limits { requests_per_second: Some(5), wrong_tokens: 3, ..Limits::default() };
-    let server = Guarded { limits, ..Guarded::over(root.path()) }.start().await;
-    let mut statuses = Vec::new();
-    for _ in 0..12 {
-        statuses.push(ask(&server, TOKEN, Method::GET, "/v2/", "").await.as_u16());
+    let (ticks, passed) = still();
+    let server = Guarded { limits, ticks, ..Guarded::over(root.path()) }.start().await;
+    let ping = async || ask(&server, TOKEN, Method::GET, "/v2/", "").await.as_u16();
+    for expected in [200, 200, 200, 200, 200, 429, 429] {
+        assert_eq!(ping().await, expected);
     }
-    assert!(statuses.starts_with(&[200; 5]) && statuses.contains(&429), "{statuses:?}");
+    passed.store(200, Ordering::Relaxed);
+    assert_eq!((ping().await, ping().await), (200, 429), "a fifth of a second is one of five");
     let guess = "GET /v2/ HTTP/1.1\r\nhost: x\r\nauthorization: Bearer guess\r\nconnection: close\r\n\r\n";
-    let mut told = Vec::new();
-    for _ in 0..8 {
-        let mut stream = connect_as([127, 0, 0, 3], server.address).await;
-        stream.write_all(guess.as_bytes()).await.unwrap();
-        told.push(rest(&mut stream).await);
+    let say_as = async |client: u8, text: &str| {
+        let mut stream = connect_as([127, 0, 0, client], server.address).await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        rest(&mut stream).await
+    };
+    for expected in [401, 401, 401, 429] {
+        let told = say_as(3, guess).await;
+        assert!(told.starts_with(&format!("HTTP/1.1 {expected}")), "{told}");
+        assert_eq!(told.to_lowercase().contains("retry-after: 2\r\n"), expected == 429, "{told}");
     }
-    assert!(told[0].starts_with("HTTP/1.1 401"), "{}", told[0]);
-    let limited = told.iter().find(|answer| answer.starts_with("HTTP/1.1 429")).unwrap();
-    assert!(limited.to_lowercase().contains("retry-after: "), "{limited}");
-    let mut other = connect_as([127, 0, 0, 4], server.address).await;
-    other.write_all(guess.replace("guess", TOKEN).as_bytes()).await.unwrap();
-    assert!(rest(&mut other).await.starts_with("HTTP/1.1 200"));
+    let right = guess.replace("guess", TOKEN);
+    assert!(say_as(4, &right).await.starts_with("HTTP/1.1 200"), "another client");
+    assert!(say_as(3, &right).await.starts_with("HTTP/1.1 429"), "the guesser, whatever it found");
+    passed.store(1200, Ordering::Relaxed);
+    assert!(say_as(3, &right).await.starts_with("HTTP/1.1 200"), "one guess is forgiven in a second");
 }
 
 #[tokio::test]

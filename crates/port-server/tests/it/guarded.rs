@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use port_server::audit::Audit;
@@ -11,7 +12,7 @@ use port_server::catalog::Sparse;
 use port_server::gate::{AnonymousPull, Clock, Gate, TokenDraft, TokenStore, Tokens};
 use port_server::observe::Observer;
 use port_server::storage::Folder;
-use port_server::{LeastRate, Limits, Settings, Tls};
+use port_server::{LeastRate, Limits, Settings, Ticks, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -25,6 +26,7 @@ pub struct Guarded<'a> {
     pub tls: Option<Tls>,
     pub audit: Option<Audit>,
     pub clock: Clock,
+    pub ticks: Ticks,
 }
 
 pub fn clock() -> Clock {
@@ -40,6 +42,7 @@ impl<'a> Guarded<'a> {
             tls: None,
             audit: None,
             clock: clock(),
+            ticks: Arc::new(Instant::now),
         }
     }
 
@@ -68,12 +71,20 @@ impl<'a> Guarded<'a> {
             observer: Arc::clone(&told) as Arc<dyn Observer>,
             limits: self.limits,
             clock: self.clock,
+            ticks: self.ticks,
             tls: self.tls,
             audit: self.audit,
             public_url: None,
         };
         (settings, told)
     }
+}
+
+/// Time that passes only when the test says so: by as many milliseconds as the number says.
+pub fn still() -> (Ticks, Arc<AtomicU64>) {
+    let (start, passed) = (Instant::now(), Arc::<AtomicU64>::default());
+    let told = Arc::clone(&passed);
+    (Arc::new(move || start + Duration::from_millis(told.load(Ordering::Relaxed))), passed)
 }
 
 /// Limits that run out within a test.

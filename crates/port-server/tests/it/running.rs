@@ -56,6 +56,7 @@ impl Running {
             sparse: Sparse::Refused,
             observer: Arc::clone(&told) as Arc<dyn Observer>,
             clock: Arc::new(jiff::Timestamp::now),
+            ticks: Arc::new(std::time::Instant::now),
             limits: Limits { drain: Duration::from_secs(10), ..Limits::default() },
             tls: None,
             audit: None,

@@ -58,6 +58,7 @@ pub async fn run(arguments: Arguments, global: &Global, ui: Ui) -> Result<(), Co
         gate: Arc::new(gate),
         observer: Arc::new(Log::new(ui)),
         clock: clock(),
+        ticks: Arc::new(std::time::Instant::now),
         sparse: if arguments.sparse_manifests { Sparse::Accepted } else { Sparse::Refused },
         control_plane: plane.name.clone(),
         limits: arguments.edge.limits(),

@@ -1,23 +1,23 @@
 //! Blobs that no repository has.
+//!
+//! Why two collectors do no harm: what lies in the trash has a name of its own each time, is never written again, and everybody
+//! who removes it has looked for holders after it came there. So whoever finds a holder puts the bytes back, and whoever finds
+//! none removes only what they took away before that holder came; who comes later takes back what is there (`Catalog::rescue`).
 
 use port_model::Digest;
+use port_model::digest::Algorithm;
 
 use super::{ALGORITHMS, Collection, Pages, Sweep};
 use crate::catalog::blobs::HolderWalk;
 use crate::catalog::keys;
-use crate::storage::{Condition, StorageError};
+use crate::random;
+use crate::storage::{Condition, Key, StorageError, StorageErrorKind};
 
 impl Collection<'_> {
     /// Counts blobs, and removes those that nobody has.
     pub(super) async fn blobs(&mut self) -> Result<(), StorageError> {
         for algorithm in ALGORITHMS {
-            // What a collection left that was killed.
-            let mut left = Pages::new(self.catalog, keys::trash(algorithm));
-            while let Some(digests) = left.digests(algorithm).await? {
-                for digest in digests {
-                    self.empty_trash(&digest).await?;
-                }
-            }
+            self.left_trash(algorithm).await?;
             let mut shards = Pages::new(self.catalog, keys::blobs(algorithm));
             while let Some(page) = shards.next().await? {
                 for shard in page {
@@ -38,20 +38,39 @@ impl Collection<'_> {
         Ok(())
     }
 
-    async fn is_held(&self, digest: &Digest) -> Result<bool, StorageError> {
+    /// What a collection left that was killed, or is at it now.
+    async fn left_trash(&self, algorithm: Algorithm) -> Result<(), StorageError> {
+        let mut left = Pages::new(self.catalog, keys::trash(algorithm));
+        while let Some(page) = left.next().await? {
+            for child in page {
+                let digest = keys::of_trashed(algorithm, &child.name);
+                let trashed = keys::below(&keys::trash(algorithm), &child.name);
+                let Some((digest, trashed)) = digest.zip(trashed) else { continue };
+                let is_held = self.is_held(&digest).await?;
+                self.empty_trash(&digest, &trashed, is_held).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anybody has a blob.
+    pub(super) async fn is_held(&self, digest: &Digest) -> Result<bool, StorageError> {
         Ok(HolderWalk::new(self.catalog, digest).next().await?.is_some())
     }
 
     async fn blob(&mut self, digest: &Digest) -> Result<(), StorageError> {
-        let (storage, place) = (&self.catalog.storage, keys::blob(digest));
-        let Some(size) = storage.size(&place).await? else { return Ok(()) };
+        let Some(size) = self.catalog.storage.size(&keys::blob(digest)).await? else { return Ok(()) };
         if self.sweep == Sweep::Ripe && !self.is_held(digest).await? {
             // The bytes are taken away first and holders looked for afterwards: a holder from before is seen, and who
             // comes later does not find the bytes, or takes them back from the trash.
-            if storage.relocate(&place, &keys::trashed(digest)).await? && self.empty_trash(digest).await? {
-                self.round.blobs += 1;
-                self.round.bytes += size;
-                return Ok(());
+            if let Some(trashed) = self.take_away(digest).await? {
+                let is_held = self.is_held(digest).await?;
+                self.empty_trash(digest, &trashed, is_held).await?;
+                if !is_held {
+                    self.round.blobs += 1;
+                    self.round.bytes += size;
+                    return Ok(());
+                }
             }
         }
         self.round.stock.blobs += 1;
@@ -59,15 +78,33 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// Removes a blob that lies in the trash, or puts it back where somebody has it by now; true if it is gone.
-    async fn empty_trash(&self, digest: &Digest) -> Result<bool, StorageError> {
-        let (storage, trashed) = (&self.catalog.storage, keys::trashed(digest));
-        let is_held = self.is_held(digest).await?;
+    /// Moves the bytes of a blob to the trash, under a name that nobody had or will have; nothing where they are gone.
+    pub(super) async fn take_away(&self, digest: &Digest) -> Result<Option<Key>, StorageError> {
+        let (storage, place) = (&self.catalog.storage, keys::blob(digest));
+        let name = random::hex().map_err(|source| StorageError {
+            kind: StorageErrorKind::Failed,
+            storage: storage.describe(),
+            operation: "find a name in the trash for",
+            key: place.to_string(),
+            source: source.into(),
+        })?;
+        let trashed = keys::trashed(digest, &name);
+        Ok(storage.relocate(&place, &trashed).await?.then_some(trashed))
+    }
+
+    /// Removes what lies in the trash, or puts it back where somebody has it, as a look since it came there found.
+    pub(super) async fn empty_trash(
+        &self,
+        digest: &Digest,
+        trashed: &Key,
+        is_held: bool,
+    ) -> Result<(), StorageError> {
+        let storage = &self.catalog.storage;
         if is_held {
             // First the place, then the trash: it is always in one of them.
-            storage.copy(&trashed, &keys::blob(digest)).await?;
+            storage.copy(trashed, &keys::blob(digest)).await?;
         }
-        let _gone = storage.delete(&trashed, Condition::Always).await?;
-        Ok(!is_held)
+        let _gone = storage.delete(trashed, Condition::Always).await?;
+        Ok(())
     }
 }

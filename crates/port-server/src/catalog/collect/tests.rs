@@ -14,7 +14,7 @@ use port_layout::media_types;
 use port_model::Digest;
 use serde_json::json;
 
-use super::{Patience, Round, Sweep};
+use super::{Collection, Patience, Round, Sweep};
 use crate::catalog::{Catalog, Expected, ManifestError, PutManifest, Sparse, UploadId, Verdict, keys};
 use crate::name::{RepositoryName, Tag, TagOrDigest};
 use crate::storage::Folder;
@@ -80,6 +80,11 @@ impl Place {
     async fn round(&self, hours: u32) -> Round {
         let now = UNIX_EPOCH + 1_000_000 * HOUR + hours * HOUR;
         self.catalog.collect(now, PATIENCE, Sweep::Ripe).await.unwrap()
+    }
+
+    /// A round whose steps the test takes one by one.
+    fn collection(&self) -> Collection<'_> {
+        Collection::new(&self.catalog, UNIX_EPOCH, PATIENCE, Sweep::Ripe)
     }
 
     /// Without a renewal, unlike a question through the catalog.
@@ -224,12 +229,45 @@ async fn a_blob_in_the_trash_is_taken_back_by_who_has_it() {
     let place = Place::new();
     let blob = place.blob("kernel").await;
     // What a collection that was killed between two steps leaves.
-    let moved = place.catalog.storage.relocate(&keys::blob(&blob), &keys::trashed(&blob)).await.unwrap();
+    let moved = place.catalog.storage.relocate(&keys::blob(&blob), &keys::trashed(&blob, "a")).await.unwrap();
     assert!(moved && !place.has_blob("kernel").await);
     assert_eq!(place.catalog.blob_size(&place.repository, &blob).await.unwrap(), Some(6));
-    assert!(place.catalog.storage.relocate(&keys::blob(&blob), &keys::trashed(&blob)).await.unwrap());
+    assert!(place.catalog.storage.relocate(&keys::blob(&blob), &keys::trashed(&blob, "a")).await.unwrap());
     place.round(0).await;
     assert!(place.has_blob("kernel").await, "and by the next round");
+}
+
+#[tokio::test]
+async fn a_blob_that_an_older_server_left_in_the_trash_is_taken_back() {
+    let place = Place::new();
+    let blob = place.blob("kernel").await;
+    let old = keys::below(&keys::trash(blob.algorithm()), blob.hex()).unwrap();
+    assert!(place.catalog.storage.relocate(&keys::blob(&blob), &old).await.unwrap());
+    assert_eq!(place.catalog.blob_size(&place.repository, &blob).await.unwrap(), Some(6));
+    assert!(place.catalog.storage.relocate(&keys::blob(&blob), &old).await.unwrap());
+    place.round(0).await;
+    assert!(place.has_blob("kernel").await, "and by the next round");
+}
+
+#[tokio::test]
+async fn of_two_collectors_the_one_that_stalls_removes_nothing_that_came_after_its_look() {
+    let place = Place::new();
+    let blob = place.blob("kernel").await;
+    assert!(place.catalog.delete_blob(&place.repository, &blob).await.unwrap());
+    let (stalled, other) = (place.collection(), place.collection());
+    let taken = stalled.take_away(&blob).await.unwrap().unwrap();
+    let is_held = stalled.is_held(&blob).await.unwrap();
+    assert!(!is_held);
+    // Here it stalls. Somebody pushes the blob and is told that it is kept, and the other collector takes it away, having
+    // looked a moment before that.
+    place.blob("kernel").await;
+    let again = other.take_away(&blob).await.unwrap().unwrap();
+    stalled.empty_trash(&blob, &taken, is_held).await.unwrap();
+    assert_eq!(place.catalog.blob_size(&place.repository, &blob).await.unwrap(), Some(6), "taken back");
+    let again_held = other.is_held(&blob).await.unwrap();
+    other.empty_trash(&blob, &again, again_held).await.unwrap();
+    assert!(place.has_blob("kernel").await);
+    assert!(place.catalog.storage.list(&keys::trash(blob.algorithm()), None, 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
