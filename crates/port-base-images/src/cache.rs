@@ -14,6 +14,12 @@ use crate::record::BaseImage;
 /// What is wrong with a file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
+    /// Its manifest is there, and cannot be read or is torn. It is no bundle then, and nothing deletes it (acceptance S-27).
+    #[error("its `manifest.json` cannot be used: {reason}")]
+    Manifest {
+        /// Why not.
+        reason: String,
+    },
     /// A file lies outside the bundle.
     #[error("a file lies outside the bundle")]
     Outside,
@@ -53,15 +59,27 @@ pub enum Flaw {
 
 /// Every bundle of a cache, the one that was handed out last first. A cache that cannot be read has none. Blocks.
 pub fn list(cache: &Path) -> Vec<BaseImage> {
-    // What begins with a dot is no bundle: locks, the store, and what a killed process was preparing.
-    let hidden =
-        |path: &PathBuf| path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    let directories = fs::read_dir(cache).unwrap_or_default().into_iter();
     let mut bundles: Vec<BaseImage> =
-        directories.filter(|path| !hidden(path)).filter_map(|path| BaseImage::read(&path)).collect();
+        directories(cache).filter_map(|directory| BaseImage::read(&directory)).collect();
     // Equal times are in the order of the directories, so that two lists of one cache are the same.
     bundles.sort_by_key(|bundle| std::cmp::Reverse(last_access(bundle)));
     bundles
+}
+
+/// The directories that have a manifest which cannot be used, with the reason, by name. Blocks.
+pub(crate) fn torn(cache: &Path) -> Vec<(PathBuf, Flaw)> {
+    let flaw = |directory: PathBuf| {
+        let reason = BaseImage::try_read(&directory).err()?;
+        Some((directory, Flaw::Manifest { reason }))
+    };
+    directories(cache).filter_map(flaw).collect()
+}
+
+/// What may be a bundle. What begins with a dot is none: locks, the store, and what a killed process was preparing.
+fn directories(cache: &Path) -> impl Iterator<Item = PathBuf> {
+    let hidden =
+        |path: &PathBuf| path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    fs::read_dir(cache).unwrap_or_default().into_iter().filter(move |path| !hidden(path))
 }
 
 /// A time that cannot be read is long ago.

@@ -1,6 +1,6 @@
 //! The manager: one cache, and the calls on it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use port_model::Event;
@@ -53,8 +53,10 @@ pub enum Outcome {
 /// What a verification found of one bundle.
 #[derive(Debug)]
 pub struct Checked {
-    /// The bundle.
-    pub bundle: BaseImage,
+    /// Where it lies; the name of this directory is the bundle's.
+    pub directory: PathBuf,
+    /// The bundle; none where its manifest cannot be used.
+    pub bundle: Option<BaseImage>,
     /// What is wrong with it, if anything is.
     pub flaw: Option<Flaw>,
 }
@@ -183,11 +185,18 @@ impl BaseImageManager {
             let (manager, scrutiny) = (self.clone(), request.scrutiny);
             let found = blocking(move || match cache::check(&manager.store, &bundle, scrutiny) {
                 Ok(()) => manager.touched(bundle).map(Some),
-                Err(_) => Ok(None),
+                Err(flaw) => {
+                    let id = &bundle.bundle_id;
+                    manager.warn(format!("the cached base image `{id}` cannot be used"), &flaw);
+                    Ok(None)
+                }
             });
             if let Some(bundle) = found.await.map_err(|problem| self.cache_error(problem))? {
                 return self.hand_out(bundle, outcome, lease).await.map(Some);
             }
+        }
+        for (directory, flaw) in cache::torn(&self.options.cache_directory) {
+            self.warn(format!("`{}` is passed over", directory.display()), &flaw);
         }
         Ok(None)
     }
@@ -247,23 +256,28 @@ impl BaseImageManager {
         cache::list(&self.options.cache_directory)
     }
 
-    /// Reads every byte of every bundle, which the reporter follows, and says what is wrong. Blocks.
+    /// Reads every byte of every bundle, which the reporter follows, and says what is wrong; last come the directories that have
+    /// a manifest which cannot be used. Blocks.
     pub fn verify(&self) -> Vec<Checked> {
         let checked = self.list().into_iter().map(|bundle| {
-            let task = format!("verify {}", bundle.bundle_id);
-            let total = bundle
-                .sizes
-                .kernel
-                .zip(bundle.sizes.rootfs)
-                .map(|(kernel, rootfs)| kernel.saturating_add(rootfs));
-            let reporter = &*self.options.reporter;
-            reporter.event(Event::Started { task: task.clone(), total });
-            let advance = |bytes| reporter.event(Event::Advanced { task: task.clone(), bytes });
-            let flaw = cache::check_all(&self.store, &bundle, &advance).err();
-            reporter.event(Event::Finished { task: task.clone() });
-            Checked { bundle, flaw }
+            let flaw = self.verify_bundle(&bundle).err();
+            Checked { directory: bundle.bundle_dir.clone(), bundle: Some(bundle), flaw }
         });
-        checked.collect()
+        let torn = cache::torn(&self.options.cache_directory).into_iter();
+        let torn = torn.map(|(directory, flaw)| Checked { directory, bundle: None, flaw: Some(flaw) });
+        checked.chain(torn).collect()
+    }
+
+    fn verify_bundle(&self, bundle: &BaseImage) -> Result<(), Flaw> {
+        let task = format!("verify {}", bundle.bundle_id);
+        let sizes = bundle.sizes.kernel.zip(bundle.sizes.rootfs);
+        let total = sizes.map(|(kernel, rootfs)| kernel.saturating_add(rootfs));
+        let reporter = &*self.options.reporter;
+        reporter.event(Event::Started { task: task.clone(), total });
+        let advance = |bytes| reporter.event(Event::Advanced { task: task.clone(), bytes });
+        let checked = cache::check_all(&self.store, bundle, &advance);
+        reporter.event(Event::Finished { task: task.clone() });
+        checked
     }
 
     async fn lease(&self, id: &BundleId) -> Result<Lease, PrepareProblem> {

@@ -19,7 +19,7 @@ use crate::{artifact_name, listing, release, selection};
 const MOST_PAGES: usize = 1000;
 /// The largest page: a thousand keys of a thousand characters, escaped, with what surrounds them.
 const LARGEST_PAGE: u64 = 16 << 20;
-/// The most that all pages may have together: a line of the real bucket has less than one MiB.
+/// The most that all pages may have together, in bytes: a line of the real bucket has less than one MiB.
 const LARGEST_LISTING: u64 = 256 << 20;
 
 /// What a bundle will be.
@@ -153,14 +153,16 @@ impl BaseImageManager {
         line: &str,
         architecture: Architecture,
     ) -> Result<(String, String), ResolveProblem> {
-        let (keys, candidates) = self.candidates(&listing::prefix(line, architecture)).await?;
+        let (keys, candidates) =
+            self.candidates(&listing::prefix(line, architecture), LARGEST_LISTING).await?;
         let kernel = selection::kernel(&candidates).ok_or(ResolveProblem::NoKernel { keys })?;
         let rootfs = selection::rootfs(&candidates).ok_or(ResolveProblem::NoRootfs { keys })?;
         Ok((kernel.to_owned(), rootfs.to_owned()))
     }
 
-    /// How many keys are below a prefix, over all pages, and those that may be a kernel or a root (acceptance C-26, C-27).
-    async fn candidates(&self, prefix: &str) -> Result<(usize, Vec<String>), ResolveProblem> {
+    /// How many keys are below a prefix, over all pages, and those that may be a kernel or a root (acceptance C-26, C-27). Pages of
+    /// more than `largest` bytes together are no listing that ends.
+    async fn candidates(&self, prefix: &str, largest: u64) -> Result<(usize, Vec<String>), ResolveProblem> {
         let (mut keys, mut candidates, mut read, mut token) = (0, Vec::new(), 0, None);
         for pages in 1..=MOST_PAGES {
             let address = listing::page_address(&self.options.bucket_url, prefix, token.as_deref());
@@ -177,7 +179,7 @@ impl BaseImageManager {
                     Ok((keys, candidates))
                 };
             }
-            if page.next.is_none() || page.next == token || read > LARGEST_LISTING {
+            if page.next.is_none() || page.next == token || read > largest {
                 return Err(ResolveProblem::Endless { pages, keys });
             }
             token = page.next;
@@ -245,5 +247,33 @@ fn hosted_source(places: &ManifestPlaces, kernel: &Artifact, rootfs: &Artifact) 
         rootfs_url: url(rootfs),
         kernel_source_path: path(kernel),
         rootfs_source_path: path(rootfs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use port_testkit::mirror::Mirror;
+
+    use super::*;
+    use crate::options::Options;
+
+    #[tokio::test]
+    async fn s_47_pages_that_are_too_large_together_are_a_listing_without_an_end() {
+        let (mirror, root) = (Mirror::start("v1.15.1"), tempfile::tempdir().unwrap());
+        for number in 0..4 {
+            mirror.put(&format!("line/vmlinux-6.1.{number}"), b"");
+        }
+        mirror.page(1);
+        let options = Options::new(root.path(), || std::time::SystemTime::UNIX_EPOCH);
+        let options = Options { bucket_url: mirror.bucket_url(), ..options };
+        let manager = BaseImageManager::new(options).unwrap();
+        let (keys, candidates) = manager.candidates("line/", LARGEST_LISTING).await.unwrap();
+        assert_eq!((keys, candidates.len()), (4, 4));
+        // A page has some hundred bytes: the first is within this limit, the second is not.
+        for (largest, expected) in [(0, 1), (500, 2)] {
+            let ended = manager.candidates("line/", largest).await;
+            let Err(ResolveProblem::Endless { pages, keys }) = ended else { panic!("{ended:?}") };
+            assert_eq!((pages, keys), (expected, expected), "{largest}");
+        }
     }
 }

@@ -118,9 +118,23 @@ pub enum Source {
 impl BaseImage {
     /// Reads the bundle in a directory; `None` where there is no readable manifest.
     pub(crate) fn read(directory: &Path) -> Option<Self> {
-        let bytes = fs::read(&directory.join(MANIFEST_NAME), limit::RECORD).ok()?;
-        let recorded: Self = serde_json::from_slice(&bytes).ok()?;
-        Some(recorded.rebased(directory))
+        Self::try_read(directory).ok().flatten()
+    }
+
+    /// Reads the bundle in a directory; `None` where there is no manifest.
+    ///
+    /// # Errors
+    /// In words, where one is there and cannot be read, or is torn.
+    pub(crate) fn try_read(directory: &Path) -> Result<Option<Self>, String> {
+        let path = directory.join(MANIFEST_NAME);
+        let bytes = match fs::read(&path, limit::RECORD) {
+            Ok(bytes) => bytes,
+            // Also where the directory is a file, which no bundle is.
+            Err(_) if fs::symlink_metadata(&path).is_err_and(|error| is_absent(&error)) => return Ok(None),
+            Err(error) => return Err(error.source.to_string()),
+        };
+        let recorded: Self = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        Ok(Some(recorded.rebased(directory)))
     }
 
     /// The same bundle in the directory that it was found in, whose name is its id: locks are by directory, and a copy of a bundle
@@ -158,6 +172,8 @@ impl BaseImage {
         let mut file = atomic::AtomicFile::create(&path)?;
         let written = std::io::Write::write_all(&mut file, &bytes);
         written.map_err(|source| FsError::new("write", &path, source))?;
+        // As it was made: others who may read the cache are served from it, too.
+        fs::set_mode(file.path(), 0o644)?;
         Ok(file.commit_unflushed()?)
     }
 
@@ -166,6 +182,10 @@ impl BaseImage {
         bytes.push(b'\n');
         Ok(bytes)
     }
+}
+
+fn is_absent(error: &FsError) -> bool {
+    error.is_not_found() || error.source.kind() == std::io::ErrorKind::NotADirectory
 }
 
 #[cfg(test)]

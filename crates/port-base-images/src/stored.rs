@@ -127,3 +127,19 @@ fn wanted(label: &'static str, component: &Component) -> Wanted {
         size: Some(component.size),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_that_differ_in_what_an_id_has_not_are_told_apart() {
+        let of = |reference: &str| id_of_reference(reference, Architecture::X86_64);
+        let plain = of("host/a/b_c:v1");
+        for other in ["host/a/b/c:v1", "host/a_b_c:v1", "host/a/b_c_v1", "host/a/b_c:v2"] {
+            assert_ne!(of(other), plain, "{other}");
+        }
+        assert_eq!(of("host/a/b_c:v1"), plain);
+        assert_ne!(id_of_reference("host/a/b_c:v1", Architecture::Aarch64), plain);
+    }
+}

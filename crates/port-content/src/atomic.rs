@@ -89,6 +89,8 @@ impl AtomicFile {
 
     /// As [`AtomicFile::commit`], without flushing: for what is only a saving, and whose reader takes a torn file for
     /// none. After a power cut the file may be empty.
+    ///
+    /// The file keeps the mode that it has: its user's alone (0600), unless it was set at its path.
     pub fn commit_unflushed(self) -> Result<(), FsError> {
         let Self { temporary, target, .. } = self;
         temporary

@@ -131,6 +131,8 @@ impl Fresh {
 fn write(mut file: AtomicFile, record: &Record) -> Result<(), FsError> {
     let bytes = serde_json::to_vec(record).unwrap_or_default();
     file.write_all(&bytes).context("write", &record.path)?;
+    // Whoever may only read the store believes it as well, and does not hash gigabytes at every use.
+    fs::set_mode(file.path(), 0o644)?;
     file.commit_unflushed()
 }
 
@@ -239,7 +241,7 @@ impl Store {
         }
         let (file, before) = fs::open_regular(path).map_err(StoreError::Outside)?;
         let knowledge = self.knowledge(path, &before);
-        // A store that cannot be written, of another user, remembers nothing; the digest is the same.
+        // A store that cannot be written, of another user or on a full disk, remembers nothing; the digest is the same.
         let note = self.begin_note(path).ok();
         let (digest, size) = sparse::digest(&file).context("read", path).map_err(StoreError::Outside)?;
         if let Knowledge::Rotten(expected) = knowledge
@@ -248,7 +250,7 @@ impl Store {
             return Ok(((digest, size), Some(expected)));
         }
         if let Some(note) = note {
-            self.finish_note(note, &file, &before, &digest)?;
+            let _ = self.finish_note(note, &file, &before, &digest);
         }
         Ok(((digest, size), None))
     }
@@ -370,5 +372,34 @@ mod tests {
         file.set_modified(later).unwrap();
         store.remember(&path, &file, written, &digest).unwrap();
         assert_eq!(store.known_digest(&path), None);
+    }
+
+    /// A disk that is full once a record's file is there.
+    struct Full;
+
+    impl port_content::witness::Witness for Full {
+        fn sees(&self, step: &port_content::witness::Step<'_>) -> std::io::Result<Option<usize>> {
+            match step {
+                port_content::witness::Step::Append(..) => Err(std::io::ErrorKind::StorageFull.into()),
+                _ => Ok(None),
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_written_keeps_nobody_from_the_digest() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("store")).unwrap();
+        let path = directory.path().join("rootfs.ext4");
+        port_content::atomic::write(&path, b"hashed").unwrap();
+        let place = store.record_path(&path).unwrap();
+        let found = || store.digest_of_file(&path).unwrap();
+        let full = port_content::witness::seen_by(std::rc::Rc::new(Full), found);
+        assert_eq!(full, (hashing::digest_of(b"hashed"), 6));
+        assert!(!place.exists(), "nothing is remembered");
+        assert_eq!(found(), full);
+        // Others may read it where they may read the store.
+        assert_eq!(fs::metadata(&place).unwrap().permissions().mode() & 0o777, 0o644);
     }
 }

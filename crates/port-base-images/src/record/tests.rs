@@ -131,3 +131,32 @@ fn s_27_s_92_what_is_no_manifest_is_no_bundle() {
         assert_eq!(BaseImage::read(root.path()), None, "{text}");
     }
 }
+
+#[test]
+fn s_13_a_bundle_that_was_used_can_be_read_by_others_as_before() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = tempfile::tempdir().unwrap();
+    let bundle = sample(root.path());
+    let mode = || fs::metadata(&root.path().join(MANIFEST_NAME)).unwrap().permissions().mode() & 0o777;
+    bundle.write(root.path()).unwrap();
+    assert_eq!(mode(), 0o644);
+    bundle.touch().unwrap();
+    assert_eq!(mode(), 0o644, "of root's cache, everybody else would have seen nothing");
+}
+
+#[test]
+fn s_27_a_manifest_that_cannot_be_used_is_told_from_none() {
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(BaseImage::try_read(root.path()), Ok(None));
+    assert_eq!(BaseImage::try_read(&root.path().join("absent")), Ok(None));
+    let (file, path) = (root.path().join("file"), root.path().join(MANIFEST_NAME));
+    atomic::write(&file, b"mine").unwrap();
+    assert_eq!(BaseImage::try_read(&file), Ok(None), "a file is no bundle");
+    for text in ["", "{", "{}"] {
+        atomic::write(&path, text.as_bytes()).unwrap();
+        assert!(BaseImage::try_read(root.path()).is_err(), "{text}");
+    }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir_all(&path).unwrap();
+    assert!(BaseImage::try_read(root.path()).is_err(), "a directory is no manifest");
+}

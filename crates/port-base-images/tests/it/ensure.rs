@@ -227,6 +227,45 @@ async fn verify_reads_everything_and_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn s_27_verify_names_a_torn_manifest_that_nothing_else_counts() {
+    let world = World::new();
+    let bundle = world.bundle(&latest()).await;
+    world.write("cache/notes/readme.txt", b"mine");
+    world.write("cache/file", b"mine");
+    let torn = world.write("cache/latest-v1.14-torn/manifest.json", b"{");
+    let manager = world.manager();
+    assert_eq!(manager.list(), std::slice::from_ref(&bundle));
+    let checked = manager.verify();
+    let [sound, damaged] = checked.as_slice() else { panic!("{checked:?}") };
+    assert_eq!((sound.bundle.as_ref(), &sound.flaw), (Some(&bundle), &None));
+    assert_eq!((damaged.bundle.as_ref(), Some(damaged.directory.as_path())), (None, torn.parent()));
+    let flaw = damaged.flaw.as_ref().unwrap().to_string();
+    assert!(flaw.starts_with("its `manifest.json` cannot be used: EOF"), "{flaw}");
+    assert_eq!(manager.prune(None).unwrap(), []);
+    assert!(torn.exists());
+}
+
+#[tokio::test]
+async fn what_offline_passes_over_is_said_with_the_reason() {
+    let world = World::new();
+    let bundle = world.bundle(&latest()).await;
+    std::fs::remove_file(&bundle.rootfs_path).unwrap();
+    world.write("cache/latest-v1.14-torn/manifest.json", b"{");
+    let offline = Request { network: Network::Offline, ..latest() };
+    assert_eq!(failure(&world, &offline).await.0, "BASE_IMAGE_RESOLVE_FAILED");
+    let heard = world.heard().join("\n");
+    for part in [
+        format!(
+            "warning: the cached base image `{}` cannot be used: the rootfs cannot be read",
+            bundle.bundle_id
+        ),
+        "latest-v1.14-torn` is passed over: its `manifest.json` cannot be used: EOF".to_owned(),
+    ] {
+        assert!(heard.contains(&part), "{heard}");
+    }
+}
+
+#[tokio::test]
 async fn s_100_a_cache_that_cannot_be_read_is_empty() {
     let world = World::with(Mirror::start("v1.15.1"));
     assert_eq!(world.manager().list(), []);

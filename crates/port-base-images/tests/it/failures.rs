@@ -151,6 +151,7 @@ async fn cuts_slow_answers_redirects_and_servers_without_ranges_are_survived() {
     let rootfs = large();
     for fault in [
         Fault::Cut { after: 1_000_000, times: 5 },
+        Fault::Third,
         Fault::Slow,
         Fault::Redirect("/files/elsewhere".to_owned()),
         Fault::NoRanges,

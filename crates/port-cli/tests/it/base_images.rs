@@ -123,6 +123,11 @@ fn list_and_verify_for_people() {
     assert_eq!(ran.code, 1, "{ran}");
     assert!(ran.stdout.contains("the rootfs has another SHA-256"), "{ran}");
     assert!(ran.stderr.contains("1 base image is damaged"), "{ran}");
+    // S-27: no bundle, which nothing deletes, and yet it is said.
+    world.project.write("cache/latest-v1.14-torn/manifest.json", b"{");
+    let ran = world.port("verify", &[]);
+    assert!(ran.stdout.contains("latest-v1.14-torn") && ran.stdout.contains("`manifest.json`"), "{ran}");
+    assert!(ran.stderr.contains("2 base images are damaged"), "{ran}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn bytes(bundle: &BaseImage) -> u64 {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Verified {
-    bundle_id: BundleId,
+    bundle_id: String,
     bundle_dir: std::path::PathBuf,
     sound: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,14 +51,16 @@ pub fn verify(flags: CacheFlags, global: &Global, ui: Ui) -> Result<(), CommandE
         .into_iter()
         .map(|checked| {
             let problem = checked.flaw.map(|flaw| flaw.to_string());
-            let (bundle_id, bundle_dir) = (checked.bundle.bundle_id, checked.bundle.bundle_dir);
+            let bundle_dir = checked.directory;
+            let named = bundle_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let bundle_id = checked.bundle.map_or(named, |bundle| bundle.bundle_id.to_string());
             Verified { bundle_id, bundle_dir, sound: problem.is_none(), problem }
         })
         .collect();
     ui.report(&verified, || {
         let row = |verified: &Verified| {
             let said = verified.problem.clone().unwrap_or_else(|| "sound".to_owned());
-            vec![verified.bundle_id.to_string(), said]
+            vec![verified.bundle_id.clone(), said]
         };
         table(&verified.iter().map(row).collect::<Vec<_>>())
     })?;
@@ -67,7 +69,7 @@ pub fn verify(flags: CacheFlags, global: &Global, ui: Ui) -> Result<(), CommandE
         damaged => {
             let noun = if damaged == 1 { "base image is" } else { "base images are" };
             let error = CommandError::new(Exit::Failed, format!("{damaged} {noun} damaged"));
-            Err(error.hint("`port base-images ensure` makes them anew"))
+            Err(error.hint("`port base-images ensure` makes anew what it asks for; other directories are yours to delete"))
         }
     }
 }
