@@ -1,23 +1,24 @@
 //! The edge: the one place where a library's failure becomes advice and an exit code.
 
 mod base_images;
+mod build;
 mod control_plane;
+mod copy;
 mod disk;
+mod login;
+mod machine;
 mod packages;
 mod registry;
+mod release;
 mod run;
+mod store;
 mod trust;
 mod update;
 mod workload;
 
-use port_backend::{BackendError, ErrorKind};
-use port_layout::kubesolo::KubesoloError;
+use machine::runtime;
+use port_ops::OpsError;
 use port_ops::copy::CopyError;
-use port_ops::login::LoginError;
-use port_ops::update::UpdateError;
-use port_ops::{OpsError, PackedError};
-use port_registry::{Failure, Kind};
-use registry::OTHER_BYTES;
 use serde::Serialize;
 
 use crate::args::Format;
@@ -124,30 +125,6 @@ pub fn exit_of(error: &OpsError) -> Exit {
     advice(error).0
 }
 
-impl From<LoginError> for CommandError {
-    fn from(error: LoginError) -> Self {
-        let (exit, hints) = match &error {
-            LoginError::Unusable { .. } => (Exit::Usage, vec![]),
-            LoginError::Refused { .. } => (Exit::Failed, vec![NOTHING_STORED.to_owned()]),
-            LoginError::Unchecked { source, .. } => {
-                let no_tls = matches!(**source, Failure::NoTls { .. });
-                let plain = no_tls.then(|| "if it is meant to: `--plain-http`".to_owned());
-                (registry(source.kind()), [NOTHING_STORED.to_owned()].into_iter().chain(plain).collect())
-            }
-            LoginError::NotStored { .. } | LoginError::NotRemoved { .. } => (Exit::Failed, vec![]),
-        };
-        Self::of(&error, exit, hints)
-    }
-}
-
-impl From<UpdateError> for CommandError {
-    fn from(error: UpdateError) -> Self {
-        let (exit, hint) = update(&error);
-        Self::of(&error, exit, hint.into_iter().collect())
-    }
-}
-
-const NOTHING_STORED: &str = "nothing was stored";
 const NOTHING_CHANGED: &str = "nothing was changed";
 
 /// Every cause below an error, without the ones that repeat what was said already.
@@ -211,7 +188,7 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
             one(Exit::Failed, "publish a new version, or replace this one with `--overwrite`".to_owned())
         }
         OpsError::ForeignDocuments { .. } => (Exit::Failed, vec![]),
-        OpsError::Backend(error) => backend(error),
+        OpsError::Backend(error) => registry::backend(error),
         OpsError::WrongContent { .. } | OpsError::Documents { .. } => {
             one(Exit::Failed, "nothing was changed; push the artifact again to repair it".to_owned())
         }
@@ -231,10 +208,10 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         | OpsError::Layers(_)
         | OpsError::NoOrigin { .. }
         | OpsError::OtherPublished { .. } => (Exit::Failed, vec![]),
-        OpsError::Packed(error) => packed(error),
-        OpsError::Copy(error) => copy(error),
-        OpsError::Store(error) => store(error),
-        OpsError::Build(error) => build(error),
+        OpsError::Packed(error) => store::packed(error),
+        OpsError::Copy(error) => copy::advice(error),
+        OpsError::Store(error) => store::advice(error),
+        OpsError::Build(error) => build::advice(error),
         OpsError::KernelMismatch { guest_image, .. } => one(
             Exit::Failed,
             format!(
@@ -255,177 +232,4 @@ fn advice(error: &OpsError) -> (Exit, Vec<String>) {
         }
         OpsError::Kernel(_) | OpsError::Image(_) | OpsError::Files(_) => (Exit::Failed, vec![]),
     }
-}
-
-fn backend(error: &BackendError) -> (Exit, Vec<String>) {
-    let registry = registry::behind(error);
-    let known: Vec<String> = registry.and_then(registry::hint).into_iter().collect();
-    match error.kind {
-        ErrorKind::NotFound if known.is_empty() => {
-            (Exit::NotFound, vec!["push it first with `port artifacts push`".to_owned()])
-        }
-        ErrorKind::NotFound => (Exit::NotFound, known),
-        ErrorKind::Unavailable => (Exit::Unreachable, known),
-        ErrorKind::Unsupported => (Exit::Usage, vec![]),
-        ErrorKind::Corrupt => (Exit::Failed, vec![NOTHING_CHANGED.to_owned(), OTHER_BYTES.to_owned()]),
-        ErrorKind::Denied if registry.is_some_and(|error| error.variables.is_none()) => {
-            let or = |hint| format!("{hint}, or name the variables: `auth = {{ kind = \"basic-env\", … }}`");
-            (Exit::Failed, known.into_iter().map(or).collect())
-        }
-        ErrorKind::Denied | ErrorKind::Conflict | ErrorKind::Failed => (Exit::Failed, known),
-    }
-}
-
-fn packed(error: &PackedError) -> (Exit, Vec<String>) {
-    let hint = match error {
-        PackedError::Malformed { .. } | PackedError::Frame { .. } | PackedError::WrongImage { .. } => {
-            "nothing was changed; what was published is damaged: push it again with `--parent none --overwrite`"
-        }
-        PackedError::Changed => "another process writes the file; push again when it is at rest",
-        PackedError::TooMuchData { .. } => "push it with `encoding = \"zstd\"`, which has no such limit",
-        _ => return (Exit::Failed, vec![]),
-    };
-    (Exit::Failed, vec![hint.to_owned()])
-}
-
-/// The exit code for a failure of a registry.
-fn registry(kind: Kind) -> Exit {
-    match kind {
-        Kind::NotFound => Exit::NotFound,
-        Kind::Unavailable => Exit::Unreachable,
-        _ => Exit::Failed,
-    }
-}
-
-fn copy(error: &CopyError) -> (Exit, Vec<String>) {
-    match error {
-        CopyError::Place { .. } => {
-            let hint = "places are `registry/repository:tag[@digest]` or `oci:DIRECTORY:NAME`";
-            (Exit::Usage, vec![hint.to_owned()])
-        }
-        CopyError::Registry(error) => (registry(error.kind()), registry::hint(error).into_iter().collect()),
-        CopyError::Store(error) => store(error),
-        CopyError::NotFound { .. } | CopyError::Selection { .. } => (Exit::NotFound, vec![]),
-        CopyError::NoLayout { .. } => (Exit::Usage, vec![]),
-        CopyError::Files(error) if error.is_not_found() => (Exit::NotFound, vec![]),
-        CopyError::Files(_)
-        | CopyError::Mismatch { .. }
-        | CopyError::Document { .. }
-        | CopyError::Refused { .. } => (Exit::Failed, vec!["nothing was tagged".to_owned()]),
-    }
-}
-
-fn update(error: &UpdateError) -> (Exit, Option<String>) {
-    match error {
-        UpdateError::Field { .. } | UpdateError::Name(_) | UpdateError::Release(_) => (Exit::Usage, None),
-        UpdateError::Files(error) if error.is_not_found() => (Exit::NotFound, None),
-        UpdateError::NoSuchTag { .. } | UpdateError::Documents(KubesoloError::NoSuchArchitecture { .. }) => {
-            (Exit::NotFound, None)
-        }
-        UpdateError::Taken { .. } => {
-            let hint = "publish a new version, or replace this one with `--overwrite`";
-            (Exit::Failed, Some(hint.to_owned()))
-        }
-        UpdateError::ChannelBack { .. } => {
-            let hint = "nothing was changed; lead machines back on purpose with `--overwrite`";
-            (Exit::Failed, Some(hint.to_owned()))
-        }
-        UpdateError::Differs { .. } => {
-            let hint = "publish it again as it should be, or compose the index anew with `--overwrite`";
-            (Exit::Failed, Some(hint.to_owned()))
-        }
-        UpdateError::NothingPublished { .. } => {
-            let hint = "publish each architecture first with `port update publish`";
-            (Exit::NotFound, Some(hint.to_owned()))
-        }
-        UpdateError::Registry(error) => (registry(error.kind()), registry::hint(error)),
-        UpdateError::Media(error) => {
-            let (exit, hints) = copy(error);
-            (exit, hints.into_iter().next())
-        }
-        UpdateError::Web(_) => (Exit::Unreachable, None),
-        UpdateError::Gone { .. }
-        | UpdateError::Size { .. }
-        | UpdateError::Files(_)
-        | UpdateError::Documents(_)
-        | UpdateError::Latest(_)
-        | UpdateError::Blocks(_)
-        | UpdateError::Restless { .. } => (Exit::Failed, None),
-    }
-}
-
-fn store(error: &port_store::StoreError) -> (Exit, Vec<String>) {
-    use port_store::StoreError::{
-        ChangedMeanwhile, Damaged, Feature, Malformed, Mismatch, NoBlob, NoIndex, Rotten, Version,
-    };
-    let hint = match error {
-        Version { .. } | Feature { .. } => "use the newer Port that wrote it, or another `store_root`",
-        Damaged { .. } | NoBlob { .. } => "find the damage with `port store verify`",
-        Malformed { .. } | NoIndex { .. } => {
-            "remove the store to start it anew: pull and build fill it again"
-        }
-        Rotten { .. } => {
-            "restore it with `port artifacts pull`; where it is meant to be as it is, `touch` it"
-        }
-        ChangedMeanwhile { .. } => "wait until whoever writes it is done, and try again",
-        Mismatch { .. } => OTHER_BYTES,
-        port_store::StoreError::Outside(error) if error.is_not_found() => return (Exit::NotFound, vec![]),
-        port_store::StoreError::Outside(_) | port_store::StoreError::Files { .. } => {
-            return (Exit::Failed, vec![]);
-        }
-    };
-    (Exit::Failed, vec![hint.to_owned()])
-}
-
-fn build(error: &port_build::BuildError) -> (Exit, Vec<String>) {
-    use port_build::BuildError as B;
-    let (exit, hint) = match error {
-        B::NoneReached { reasons, .. }
-            if reasons.iter().any(|reason| reason.starts_with("firecracker-ci ")) =>
-        {
-            (
-                Exit::Unreachable,
-                "add a source that this machine can reach, or point `PORT_FIRECRACKER_CI_URL` at a mirror",
-            )
-        }
-        B::NoneReached { .. } => (Exit::Unreachable, "add a source that this machine can reach"),
-        B::NoneThere { .. } => (Exit::NotFound, "put the file there, or correct the `path` of the source"),
-        B::Transport(error) if error.failure.is_unreachable() => return (Exit::Unreachable, vec![]),
-        B::Transport(_) => return (Exit::Failed, vec![]),
-        B::NotBuildable { .. }
-        | B::NoSuchSource { .. }
-        | B::MixedVariants { .. }
-        | B::ResearchOnly { .. } => {
-            return (Exit::Usage, vec![]);
-        }
-        B::LockMissing { .. } | B::LockChanged { .. } => {
-            (Exit::Failed, "build without `--locked`, and commit the lock file")
-        }
-        B::WrongBytes { .. } => {
-            (Exit::Failed, "the source changed or something in between changes bytes; nothing was replaced")
-        }
-        B::NoProgram { .. } => (Exit::NotFound, "`port doctor` says what this host lacks and how to get it"),
-        B::Image(port_image::ImageError::Tool(_)) => {
-            (Exit::Failed, "`port doctor` says what this host lacks and how to get it")
-        }
-        _ => return (Exit::Failed, vec![]),
-    };
-    (exit, vec![hint.to_owned()])
-}
-
-fn runtime(error: &port_runtime::RuntimeError) -> (Exit, Vec<String>) {
-    use port_runtime::RuntimeError as R;
-    let (exit, hint) = match error {
-        R::QemuMissing { .. } => {
-            (Exit::NotFound, "`port doctor` says what this host lacks and how to get it")
-        }
-        R::MemoryTooSmall { .. } => (Exit::Usage, "raise `memory_mib` of the machine"),
-        R::Spec(_) => return (Exit::Usage, vec![]),
-        R::AgentSilent { .. } | R::KernelPanic { .. } => (
-            Exit::Failed,
-            "see the whole console with `port run MACHINE`, or keep it with `guest.console_log`",
-        ),
-        _ => return (Exit::Failed, vec![]),
-    };
-    (exit, vec![hint.to_owned()])
 }

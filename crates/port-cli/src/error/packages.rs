@@ -62,9 +62,9 @@ fn advice(error: &PackageError) -> (Exit, Vec<String>) {
             (Exit::Failed, NOTHING_CHANGED)
         }
         PackageError::Registry(error) => {
-            return (registry(error.kind()), registry::hint(error).into_iter().collect());
+            return (registry::exit(error.kind()), registry::hint(error).into_iter().collect());
         }
-        PackageError::Store(error) => return store(error),
+        PackageError::Store(error) => return store::advice(error),
         PackageError::Kraftkit(_)
         | PackageError::Encode(_)
         | PackageError::Conflict(_)

@@ -2,8 +2,10 @@
 
 use std::error::Error;
 
-use port_backend::{BackendError, NothingPublished};
+use port_backend::{BackendError, ErrorKind, NothingPublished};
 use port_registry::{Failure, Kind, Operation, RegistryError, Subject};
+
+use super::{Exit, NOTHING_CHANGED};
 
 /// Where bytes arrive that are not the ones that were named, nobody here knows which side changed them.
 pub(super) const OTHER_BYTES: &str = "the registry or the link to it changes bytes (try another link), or what was published is damaged (push the artifact again)";
@@ -68,4 +70,32 @@ fn sign_in(error: &RegistryError) -> String {
     }
     let plain = if error.plain_http { " --plain-http" } else { "" };
     format!("sign in with `port login {} --username …{plain}`", error.registry)
+}
+
+/// The exit code for a failure of a registry.
+pub(super) fn exit(kind: Kind) -> Exit {
+    match kind {
+        Kind::NotFound => Exit::NotFound,
+        Kind::Unavailable => Exit::Unreachable,
+        _ => Exit::Failed,
+    }
+}
+
+pub(super) fn backend(error: &BackendError) -> (Exit, Vec<String>) {
+    let registry = behind(error);
+    let known: Vec<String> = registry.and_then(hint).into_iter().collect();
+    match error.kind {
+        ErrorKind::NotFound if known.is_empty() => {
+            (Exit::NotFound, vec!["push it first with `port artifacts push`".to_owned()])
+        }
+        ErrorKind::NotFound => (Exit::NotFound, known),
+        ErrorKind::Unavailable => (Exit::Unreachable, known),
+        ErrorKind::Unsupported => (Exit::Usage, vec![]),
+        ErrorKind::Corrupt => (Exit::Failed, vec![NOTHING_CHANGED.to_owned(), OTHER_BYTES.to_owned()]),
+        ErrorKind::Denied if registry.is_some_and(|error| error.variables.is_none()) => {
+            let or = |hint| format!("{hint}, or name the variables: `auth = {{ kind = \"basic-env\", … }}`");
+            (Exit::Failed, known.into_iter().map(or).collect())
+        }
+        ErrorKind::Denied | ErrorKind::Conflict | ErrorKind::Failed => (Exit::Failed, known),
+    }
 }

@@ -34,7 +34,7 @@ fn said(error: &WorkloadError) -> (Exit, Vec<String>) {
         }
         WorkloadError::Image { source, .. } => advice(source),
         WorkloadError::Driver(error) => driver(error),
-        WorkloadError::Stored { source, .. } => store(source),
+        WorkloadError::Stored { source, .. } => store::advice(source),
         WorkloadError::Read { .. }
         | WorkloadError::Root { .. }
         | WorkloadError::Kernel { .. }
@@ -42,7 +42,7 @@ fn said(error: &WorkloadError) -> (Exit, Vec<String>) {
         | WorkloadError::NoManifest { .. }
         | WorkloadError::NoRoot { .. } => (Exit::Failed, vec![]),
         WorkloadError::Registry(error) => {
-            (registry(error.kind()), registry::hint(error).into_iter().collect())
+            (registry::exit(error.kind()), registry::hint(error).into_iter().collect())
         }
     }
 }
