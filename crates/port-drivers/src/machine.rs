@@ -15,7 +15,9 @@ mod run;
 mod tests;
 
 use port_model::Cmdline;
-use port_runtime::{AgentChannel, Console, Disk, DiskAccess, KernelFamily, MachineSpec, Share, Tap};
+use port_runtime::{
+    AgentChannel, Console, Disk, DiskAccess, KernelFamily, MachineSpec, NetworkCard, Share, ShareWay, Tap,
+};
 use port_workload::{Launch, Mode, NetworkMode, Plan, Profile, SeccompWord, WritableLayer};
 
 pub(crate) use guest::another;
@@ -89,7 +91,11 @@ fn spec(plan: &Plan, files: &MachineFiles, cmdline: &Cmdline) -> MachineSpec {
     let mut disks = vec![disk("rootfs", &files.root, DiskAccess::ReadOnly)];
     disks.extend(files.layer.iter().map(|layer| disk("layer", layer, DiskAccess::ReadWrite)));
     let memory = plan.limits.memory.map_or(0, |size| size.bytes() / MIB);
-    let shares = (0..plan.mounts.len()).map(|number| Share { tag: tag(number), path: files.share(number) });
+    let shares = (0..plan.mounts.len()).map(|number| Share {
+        tag: tag(number),
+        path: files.share(number),
+        way: ShareWay::Virtiofs,
+    });
     MachineSpec {
         architecture: files.architecture,
         vcpus: plan
@@ -104,7 +110,7 @@ fn spec(plan: &Plan, files: &MachineFiles, cmdline: &Cmdline) -> MachineSpec {
         cmdline: boot_arguments(plan, files, cmdline),
         disks,
         shares: shares.collect(),
-        network: (plan.network.mode == NetworkMode::Bridge).then(|| tap(&plan.name)),
+        network: (plan.network.mode == NetworkMode::Bridge).then(|| NetworkCard::Tap(tap(&plan.name))),
         agent: Some(AgentChannel { side_ports: SIDE_PORTS, ..AgentChannel::default() }),
         console: Console::Log(files.console.clone()),
     }

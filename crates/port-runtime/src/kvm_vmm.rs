@@ -13,7 +13,7 @@ use crate::console;
 use crate::driver::Machine;
 use crate::error::RuntimeError;
 use crate::host::{self, DeviceAccess};
-use crate::machine_spec::{ChannelKind, DiskAccess, MachineSpec};
+use crate::machine_spec::{ChannelKind, DiskAccess, MachineSpec, NetworkCard};
 use crate::process_group::ProcessGroup;
 use crate::run_directory::RunDirectory;
 use crate::search_path::SearchPath;
@@ -118,6 +118,9 @@ fn unsupported(spec: &MachineSpec) -> Option<String> {
         let path = share.path.display();
         return Some(format!("it shares no directories of the host: expected none, found `{path}`"));
     }
+    if let Some(NetworkCard::Published(_)) = &spec.network {
+        return Some("it has no network of its own: expected a tap device, found published ports".to_owned());
+    }
     let ephemeral = spec.disks.iter().find(|disk| disk.access == DiskAccess::Ephemeral);
     ephemeral.map(|disk| {
         let id = &disk.id;
@@ -128,13 +131,17 @@ fn unsupported(spec: &MachineSpec) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine_spec::Share;
     use crate::machine_spec::tests::sample;
+    use crate::machine_spec::{Share, ShareWay};
 
     #[test]
     fn what_cannot_be_honoured_in_full_is_refused() {
         type Change = fn(&mut MachineSpec);
-        let cases: [(Change, Option<&str>); 5] = [
+        let cases: [(Change, Option<&str>); 6] = [
+            (
+                |s| s.network = Some(NetworkCard::Published(Vec::new())),
+                Some("expected a tap device, found published ports"),
+            ),
             (|s| s.agent = None, None),
             (|_| (), None),
             (
@@ -142,7 +149,9 @@ mod tests {
                 Some("over vsock (the VMM's socket) alone, found virtio-serial"),
             ),
             (
-                |s| s.shares.push(Share { tag: "data".into(), path: "/srv".into() }),
+                |s| {
+                    s.shares.push(Share { tag: "data".into(), path: "/srv".into(), way: ShareWay::default() })
+                },
                 Some("expected none, found `/srv`"),
             ),
             (

@@ -52,7 +52,8 @@ pub use driver::{Driver, Ending, Machine};
 pub use error::{RuntimeError, Tail};
 pub use firecracker::FirecrackerDriver;
 pub use machine_spec::{
-    AgentChannel, ChannelKind, Console, Disk, DiskAccess, KernelFamily, MachineSpec, Share, Tap,
+    AgentChannel, ChannelKind, Console, Disk, DiskAccess, KernelFamily, MachineSpec, NetworkCard,
+    PublishedPort, Share, ShareWay, Tap, TransportProtocol,
 };
 pub use qemu::QemuDriver;
 pub use refusal::{RunFacts, Runnable, WhyNot, can_run};

@@ -4,6 +4,7 @@
 //! the host can run it is the driver's to say.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use port_guest_protocol::MOST_VIRTIO_SERIAL_PORTS;
@@ -48,7 +49,7 @@ pub struct MachineSpec {
     pub shares: Vec<Share>,
     /// The guest's network card; `None` for a guest without one.
     #[serde(default)]
-    pub network: Option<Tap>,
+    pub network: Option<NetworkCard>,
     /// How the guest agent is reached; `None` for a guest without one.
     pub agent: Option<AgentChannel>,
     /// Where the guest's console goes.
@@ -86,6 +87,55 @@ pub struct Share {
     pub tag: String,
     /// The directory.
     pub path: PathBuf,
+    /// How it comes to the guest.
+    #[serde(default)]
+    pub way: ShareWay,
+}
+
+/// How a directory comes to a guest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShareWay {
+    /// virtiofs, by a process of its own.
+    #[default]
+    Virtiofs,
+    /// 9p, by the VMM itself: what unikernels read.
+    NineP {
+        /// Whether the VMM refuses to write.
+        read_only: bool,
+    },
+}
+
+/// A guest's network card, by its other end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkCard {
+    /// A device of the host.
+    Tap(Tap),
+    /// A network within the VMM, which reaches nothing: ports of the host's loopback address alone lead to the guest.
+    Published(Vec<PublishedPort>),
+}
+
+/// A port of the host's loopback address that leads to one of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedPort {
+    /// By which protocol.
+    pub protocol: TransportProtocol,
+    /// On the host.
+    pub host: NonZeroU16,
+    /// In the guest.
+    pub guest: NonZeroU16,
+}
+
+/// What carries a published port's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransportProtocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
 }
 
 /// A network card whose other end is a tap device of the host.
@@ -212,7 +262,9 @@ impl MachineSpec {
         if let Some(share) = self.shares.iter().find(|share| !is_disk_id(&share.tag)) {
             return Err(SpecError::ShareTag(share.tag.clone()));
         }
-        if let Some(tap) = self.network.as_ref().filter(|tap| !is_device(&tap.device)) {
+        if let Some(NetworkCard::Tap(tap)) = &self.network
+            && !is_device(&tap.device)
+        {
             return Err(SpecError::Device(tap.device.clone()));
         }
         Ok(self.cmdline.check()?)
@@ -307,11 +359,14 @@ pub(crate) mod tests {
         type Change = fn(&mut MachineSpec);
         let cases: [(Change, &str); 8] = [
             (
-                |s| s.shares.push(Share { tag: "a b".into(), path: "/a".into() }),
+                |s| s.shares.push(Share { tag: "a b".into(), path: "/a".into(), way: ShareWay::default() }),
                 "`a b` is not the tag of a share: expected 1 to 20 lower case letters, digits and `-`",
             ),
             (
-                |s| s.network = Some(Tap { device: "a,b".into(), mac: "02:00:00:00:00:01".into() }),
+                |s| {
+                    let mac = "02:00:00:00:00:01".into();
+                    s.network = Some(NetworkCard::Tap(Tap { device: "a,b".into(), mac }));
+                },
                 "`a,b` is not a network device: expected 1 to 15 letters, digits, `.`, `_` and `-`",
             ),
             (|s| s.vcpus = 0, "the number of virtual CPUs is 0: expected 1 to 255"),

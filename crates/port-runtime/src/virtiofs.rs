@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::channel::start_server;
 use crate::error::RuntimeError;
-use crate::machine_spec::Share;
+use crate::machine_spec::{Share, ShareWay};
 use crate::process_group::ProcessGroup;
 use crate::search_path::SearchPath;
 
@@ -21,9 +21,14 @@ pub(crate) fn socket(beside: &Path, tag: &str) -> PathBuf {
     beside.with_file_name(format!("fs-{tag}.sock"))
 }
 
+/// Whether a share comes this way.
+pub(crate) fn serves(share: &Share) -> bool {
+    share.way == ShareWay::Virtiofs
+}
+
 /// Finds the program, where a machine needs it.
 pub(crate) fn find(shares: &[Share], search: &SearchPath) -> Result<Option<PathBuf>, RuntimeError> {
-    if shares.is_empty() {
+    if !shares.iter().any(serves) {
         return Ok(None);
     }
     let homes = SearchPath::new(HOMES.map(PathBuf::from));
@@ -40,7 +45,7 @@ pub(crate) async fn start(
     beside: &Path,
 ) -> Result<(), RuntimeError> {
     let Some(program) = program else { return Ok(()) };
-    for share in shares {
+    for share in shares.iter().filter(|share| serves(share)) {
         let socket = socket(beside, &share.tag);
         start_server(group, program, &arguments(share, &socket), &socket).await?;
     }
@@ -60,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_share_is_served_at_a_socket_beside_the_machines() {
-        let share = Share { tag: "volume-0".into(), path: "/srv/a b".into() };
+        let share = Share { tag: "volume-0".into(), path: "/srv/a b".into(), way: ShareWay::Virtiofs };
         let socket = socket(Path::new("/tmp/port-x/agent.sock"), &share.tag);
         assert_eq!(socket, Path::new("/tmp/port-x/fs-volume-0.sock"));
         let words: Vec<OsString> = arguments(&share, &socket);

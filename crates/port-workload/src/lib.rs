@@ -43,7 +43,7 @@ pub use defaults::MACHINE_MEMORY;
 pub use manifest::{Kernel, Manifest, Network, Resources, STORED, Security, Storage, Volume, Workload};
 pub use memory_size::MemorySize;
 pub use plan::{Access, KernelSource, Launch, Limits, Mount, NetworkPlan, Plan, Root, SecurityPlan, plan};
-pub use port_mapping::PortMapping;
+pub use port_mapping::{PortMapping, PortMappingError};
 pub use problem::Problem;
 pub use profile::Profile;
 pub use read::Document;

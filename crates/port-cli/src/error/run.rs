@@ -1,7 +1,7 @@
 //! Advice for packages that do not run, and for test boots.
 
 use port_ops::DoctorError;
-use port_ops::run::package::PackageRunError;
+use port_ops::run::package::{PackageRunError, VolumeError};
 
 use super::{CommandError, Exit};
 
@@ -17,7 +17,17 @@ impl From<PackageRunError> for CommandError {
                 let hint = "KVM of this host cannot run this guest, as inside another virtual machine; QEMU can emulate what is packed for `qemu`";
                 (Exit::Failed, vec![hint.to_owned()])
             }
-            PackageRunError::Arguments { .. } | PackageRunError::NoNetwork { .. } => (Exit::Usage, vec![]),
+            PackageRunError::NoPorts { .. } => {
+                let hint = "give it a card with `--network tap:DEVICE`, and reach it at its address";
+                (Exit::Usage, vec![hint.to_owned()])
+            }
+            PackageRunError::NoVolumes { .. } => {
+                (Exit::Usage, vec!["give it its files in an initrd, with `--initrd FILE`".to_owned()])
+            }
+            PackageRunError::Volume(VolumeError::Files(ref error)) if error.is_not_found() => {
+                (Exit::NotFound, vec![])
+            }
+            PackageRunError::Arguments { .. } | PackageRunError::Volume(_) => (Exit::Usage, vec![]),
             PackageRunError::Unready { .. } => (Exit::Bug, vec![]),
             PackageRunError::Files(_) | PackageRunError::Vmm { .. } | PackageRunError::Stuck { .. } => {
                 (Exit::Failed, vec![])

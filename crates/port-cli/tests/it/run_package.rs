@@ -148,6 +148,7 @@ fn ku_32_what_does_not_fit_is_refused_and_says_what_would() {
     pack("both", "x86_64", "qemu");
     pack("both", "x86_64", "fc");
     pack("cloud", "x86_64", "kraftcloud");
+    pack("linux", "x86_64", "qemu");
     let cases: [(&str, &[&str], i32, &str); 7] = [
         ("xen", &[], 1, "it is packed for xen/x86_64, expected qemu or fc"),
         ("cloud", &[], 1, "it is packed for kraftcloud/x86_64, expected qemu or fc"),
@@ -157,10 +158,15 @@ fn ku_32_what_does_not_fit_is_refused_and_says_what_would() {
         ("fc", &["--platform", "fc", "--", "a\"b"], 2, "the arguments of `unikraft.org/fc:latest` cannot be"),
         ("both", &["--platform", "qemu", "--memory-mib", "1"], 2, "1 MiB of memory are too little"),
     ];
-    let kraft_s: [(&str, &[&str], i32, &str); 7] = [
-        ("fc", &["--network", "tap:vp0"], 2, "`firecracker` gives a package's machine no network card"),
-        ("fc", &["--port", "80:80"], 2, "`80:80`: a package's machine has no published ports"),
-        ("fc", &["-v", "/srv:/srv"], 2, "`/srv:/srv`: a package's machine has no volumes"),
+    let kraft_s: [(&str, &[&str], i32, &str); 12] = [
+        ("fc", &["--port", "80:80"], 2, "`firecracker` publishes no ports: expected qemu"),
+        ("fc", &["--port", "80:80"], 2, "hint: give it a card with `--network tap:DEVICE`"),
+        ("fc", &["-v", ".:/srv"], 2, "`firecracker` shares no directories of the host: expected qemu"),
+        ("fc", &["--port", "0:80"], 2, "expected ports from 1 to 65535"),
+        ("fc", &["--port", "80:80", "--network", "tap:vp0"], 2, "cannot be used with"),
+        ("fc", &["--volume", "/srv"], 2, "expected `DIRECTORY:PATH[:ro]`"),
+        ("linux", &["--volume", "absent:data"], 5, "absent`"),
+        ("linux", &["--volume", "kernel:data"], 2, "`kernel` is no directory"),
         ("fc", &["--network", "bridge:virbr0"], 2, "expected `tap:DEVICE`"),
         ("fc", &["--ip", "10.0.0.2/8"], 2, "--network"),
         ("fc", &["--network", "tap:vp0", "--ip", "10.0.0.2"], 2, "expected `ADDRESS/PREFIX[:GATEWAY]`"),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use port_content::fs;
 use port_runtime::agent::Channel;
-use port_runtime::{AgentDoor, AgentError, Machine};
+use port_runtime::{AgentDoor, AgentError, Machine, NetworkCard};
 use tokio::io::AsyncRead;
 
 use super::{MachineJob, guest};
@@ -51,7 +51,7 @@ pub(crate) async fn run(
 ) -> Result<i32, DriverError> {
     mount_volumes(room, machine).await?;
     let mut running = machine.driver(&record.groups).boot(&machine.spec).await?;
-    if let (Some(connection), Some(tap)) = (connection, &machine.spec.network) {
+    if let (Some(connection), Some(NetworkCard::Tap(tap))) = (connection, &machine.spec.network) {
         connection.attach_tap(&tap.device).await?;
     }
     record.init = running.process_id();

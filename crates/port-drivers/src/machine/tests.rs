@@ -72,7 +72,7 @@ fn v_27_v_35_v_42_v_43_what_takes_writes_volumes_and_the_card() {
     let shares: Vec<_> = spec.shares.iter().map(|share| (share.tag.as_str(), share.path.clone())).collect();
     assert_eq!(shares, [("volume-0", "/rooms/web_1/shares/0".into())]);
     assert!(!machine(&job).volumes[0].writable && job.network.is_some());
-    let tap = spec.network.as_ref().unwrap();
+    let Some(NetworkCard::Tap(tap)) = &spec.network else { panic!("{:?}", spec.network) };
     assert!(tap.device.len() == 13 && tap.mac.starts_with("02:") && tap.mac.len() == 17, "{tap:?}");
     assert!(spec.cmdline.to_string().ends_with("port.rootfs_overlay=tmpfs"), "{}", spec.cmdline);
     assert_ne!(super::tap("a").device, super::tap("b").device);

@@ -7,128 +7,39 @@
 //!
 //! Invariants: a package runs on what its platform names and on nothing that is merely similar; its boot arguments are
 //! those that kraft would give it, and its reader's words are the words that were given; what was unpacked is gone with the
-//! machine. Not here: volumes, and the making of network devices.
+//! machine. Not here: the making of network devices.
 
 mod arguments;
 mod end;
+mod error;
 mod files;
 mod network;
+mod volume;
 
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use port_content::FsError;
 use port_layout::Platform;
 use port_layout::kraftkit::{self, Query};
 use port_model::{Architecture, Digest, Substrate};
 use port_runtime::{
     CloudHypervisorDriver, Confinement, Console, Driver, Ending, FirecrackerDriver, KernelFamily, Machine,
-    MachineSpec, QemuDriver, RuntimeError, SearchPath, Tail, host,
+    MachineSpec, QemuDriver, SearchPath, host,
 };
 
 use super::{RUN_ROOT, RunReport, report};
-use crate::packages::{self, Halt, PackageError, Packages, Selection};
+use crate::packages::{self, Halt, Packages, Selection};
 pub use arguments::ArgumentError;
+pub use error::PackageRunError;
 use files::Files;
-pub use network::{Mac, NetworkAddress, NetworkError, PackageNetwork, TapDevice};
+pub use network::{Mac, NetworkAddress, NetworkError, PackageNetwork, TapDevice, TapNetwork};
+pub use port_workload::PortMapping;
+pub use volume::{Volume, VolumeError};
 
 /// What kraft's machines have, in MiB.
 pub const DEFAULT_MEMORY_MIB: u32 = 64;
 /// How long a VMM has to end once the guest's console has. None takes a second unless the host is very busy.
 const END_TIME: Duration = Duration::from_secs(10);
-
-/// A package that cannot be run.
-#[derive(Debug, thiserror::Error)]
-pub enum PackageRunError {
-    /// It cannot be found, fetched or unpacked.
-    #[error(transparent)]
-    Package(#[from] PackageError),
-    /// No driver for what it was packed for.
-    #[error("cannot run `{reference}`: it is packed for {platform}/{architecture}, expected {expected}")]
-    NoDriver {
-        /// The package.
-        reference: String,
-        /// In Unikraft's words.
-        platform: String,
-        /// In Unikraft's words.
-        architecture: String,
-        /// What would do.
-        expected: &'static str,
-    },
-    /// A network card, of a VMM that is given none yet.
-    #[error("`{substrate}` gives a package's machine no network card: expected qemu")]
-    NoNetwork {
-        /// What was to run it.
-        substrate: Substrate,
-    },
-    /// Boot arguments that the kernel would not read as written.
-    #[error("the arguments of `{reference}` cannot be passed on")]
-    Arguments {
-        /// The package.
-        reference: String,
-        /// Why.
-        #[source]
-        source: ArgumentError,
-    },
-    /// Whoever was to get it ready did not come to an end.
-    #[error("`{reference}` was not made ready")]
-    Unready {
-        /// The package.
-        reference: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A directory for its files.
-    #[error(transparent)]
-    Files(#[from] FsError),
-    /// The machine.
-    #[error(transparent)]
-    Runtime(Box<RuntimeError>),
-    /// The VMM ended otherwise than well.
-    #[error("`{substrate}` ended with {status} while `{reference}` ran{messages}")]
-    Vmm {
-        /// What ran it.
-        substrate: Substrate,
-        /// The package.
-        reference: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// What the VMM said.
-        messages: Tail,
-    },
-    /// KVM could not run the guest any further, whatever the VMM's exit status is.
-    #[error("`{substrate}` could not run `{reference}` any further: {reason}")]
-    GivenUp {
-        /// What ran it.
-        substrate: Substrate,
-        /// The package.
-        reference: String,
-        /// As the VMM says it.
-        reason: String,
-    },
-    /// The VMM did not end by itself.
-    #[error(
-        "`{substrate}` did not end within {seconds} seconds after the console of `{reference}` did{messages}"
-    )]
-    Stuck {
-        /// What ran it.
-        substrate: Substrate,
-        /// The package.
-        reference: String,
-        /// How long it had.
-        seconds: u64,
-        /// What the VMM said.
-        messages: Tail,
-    },
-}
-
-impl From<RuntimeError> for PackageRunError {
-    fn from(error: RuntimeError) -> Self {
-        Self::Runtime(Box::new(error))
-    }
-}
 
 /// What to run, and how.
 #[derive(Debug, Clone)]
@@ -147,6 +58,8 @@ pub struct Request {
     pub initrd: Option<PathBuf>,
     /// A network card; none where nobody asks for one.
     pub network: Option<PackageNetwork>,
+    /// Directories of the host.
+    pub volumes: Vec<Volume>,
 }
 
 /// A package that is ready to boot.
@@ -212,13 +125,13 @@ async fn prepare(
     let target = packages::resolve(packages, &request.selection, &usual(request.substrate)).await?;
     let (reference, config) = (target.reference(), target.config());
     let (architecture, substrate) = fit(&reference, &config.platform, request.substrate)?;
-    if request.network.is_some() && substrate != Substrate::Qemu {
-        return Err(PackageRunError::NoNetwork { substrate });
-    }
+    can_have(request, substrate)?;
+    let (shares, mounts) = volume::shares(&request.volumes)?;
     let command = if request.arguments.is_empty() { &config.config.cmd } else { &request.arguments };
     let environment = kraftkit::merge_environment(&config.config.env, &request.environment);
     let address = request.network.as_ref().and_then(PackageNetwork::argument);
-    let cmdline = arguments::boot(substrate, address, &environment, command)
+    let own = address.into_iter().chain(mounts);
+    let cmdline = arguments::boot(substrate, own, &environment, command)
         .map_err(|source| PackageRunError::Arguments { reference: reference.clone(), source })?;
     let unpacked = target.unpack(packages, &directory, &halt).await?;
     let spec = MachineSpec {
@@ -230,12 +143,23 @@ async fn prepare(
         initrd: request.initrd.clone().or(unpacked.initrd),
         cmdline,
         disks: Vec::new(),
-        shares: Vec::new(),
-        network: request.network.as_ref().map(PackageNetwork::tap),
+        shares,
+        network: request.network.as_ref().map(PackageNetwork::card),
         agent: None,
         console: Console::Stream,
     };
     Ok(Ready { reference, manifest: target.manifest().clone(), substrate, spec })
+}
+
+/// Only QEMU has a network and a file server of its own.
+fn can_have(request: &Request, substrate: Substrate) -> Result<(), PackageRunError> {
+    if substrate == Substrate::Qemu {
+        return Ok(());
+    }
+    if let Some(PackageNetwork::Published(_)) = &request.network {
+        return Err(PackageRunError::NoPorts { substrate });
+    }
+    if request.volumes.is_empty() { Ok(()) } else { Err(PackageRunError::NoVolumes { substrate }) }
 }
 
 /// What counts where the request says nothing: this host's architecture, and what the substrate boots.
@@ -361,6 +285,7 @@ impl Request {
             environment: Vec::new(),
             initrd: None,
             network: None,
+            volumes: Vec::new(),
         }
     }
 }
@@ -411,6 +336,34 @@ mod tests {
         ] {
             let usual = usual(substrate);
             assert_eq!((usual.architecture.as_deref(), usual.platform.as_deref()), (Some(native), platform));
+        }
+    }
+
+    #[test]
+    fn ku_32_a_vmm_is_asked_for_what_it_has() {
+        use Substrate::{CloudHypervisor, Firecracker, Qemu};
+        let tap = PackageNetwork::Tap(TapNetwork {
+            device: "tap:vp0".parse().unwrap(),
+            mac: None,
+            address: Some("10.0.0.2/8".parse().unwrap()),
+        });
+        let ports = PackageNetwork::Published(vec!["8080:80".parse().unwrap()]);
+        let volume: Volume = "/srv:/srv:ro".parse().unwrap();
+        let selection =
+            || Selection { reference: "unikraft.org/hello:latest".parse().unwrap(), query: Query::default() };
+        for (network, volumes, of_others) in [
+            (None, vec![], None),
+            (Some(tap), vec![], None),
+            (Some(ports), vec![], Some("publishes no ports: expected qemu")),
+            (None, vec![volume], Some("shares no directories of the host: expected qemu")),
+        ] {
+            let request = Request { network, volumes, ..Request::new(selection()) };
+            assert!(can_have(&request, Qemu).is_ok(), "{request:?}");
+            for substrate in [Firecracker, CloudHypervisor] {
+                let refused = can_have(&request, substrate).err().map(|error| error.to_string());
+                let expected = of_others.map(|words| format!("`{substrate}` {words}"));
+                assert_eq!(refused, expected);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use port_model::{Architecture, Cmdline};
 
-use crate::machine_spec::{Disk, DiskAccess, KernelFamily, MachineSpec};
+use crate::machine_spec::{Disk, DiskAccess, KernelFamily, MachineSpec, NetworkCard};
 
 /// The arguments, without the program. The guest's vsock ends at `agent_socket`, which Cloud Hypervisor makes.
 pub fn render(spec: &MachineSpec, agent_socket: &Path) -> Vec<OsString> {
@@ -24,7 +24,8 @@ pub fn render(spec: &MachineSpec, agent_socket: &Path) -> Vec<OsString> {
     option("--memory", format!("size={}M", spec.memory_mib));
     option("--serial", "tty".to_owned());
     option("--console", "off".to_owned());
-    if let Some(tap) = &spec.network {
+    // Networks of another kind are refused before.
+    if let Some(NetworkCard::Tap(tap)) = &spec.network {
         option("--net", format!("tap={},mac={}", tap.device, tap.mac));
     }
     if let Some(agent) = &spec.agent {
@@ -100,7 +101,7 @@ mod tests {
 --vsock cid=3,socket=/run/agent.sock
 --disk path=/images/rootfs.ext4,readonly=off,id=root,serial=root";
         let mut spec = sample();
-        spec.network = Some(Tap { device: "vp-0".into(), mac: "02:00:00:00:00:01".into() });
+        spec.network = Some(NetworkCard::Tap(Tap { device: "vp-0".into(), mac: "02:00:00:00:00:01".into() }));
         assert_eq!(text(&spec), expected);
     }
 

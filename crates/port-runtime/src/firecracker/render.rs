@@ -10,7 +10,7 @@ use std::path::Path;
 use port_model::Cmdline;
 use serde::Serialize;
 
-use crate::machine_spec::{Disk, DiskAccess, KernelFamily, MachineSpec, Tap};
+use crate::machine_spec::{Disk, DiskAccess, KernelFamily, MachineSpec, NetworkCard};
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,15 +70,18 @@ pub fn render(spec: &MachineSpec, agent_socket: &Path) -> String {
         },
         drives: spec.disks.iter().map(drive).collect(),
         machine_config: MachineConfig { vcpu_count: spec.vcpus, mem_size_mib: spec.memory_mib },
-        network_interfaces: spec.network.iter().map(interface).collect(),
+        network_interfaces: spec.network.iter().filter_map(interface).collect(),
         vsock: spec.agent.map(|agent| Vsock { guest_cid: agent.vsock_cid, uds_path: text(agent_socket) }),
     };
     // Numbers and text alone: this cannot fail.
     serde_json::to_string_pretty(&configuration).unwrap_or_default()
 }
 
-fn interface(tap: &Tap) -> NetworkInterface {
-    NetworkInterface { iface_id: "net0", guest_mac: tap.mac.clone(), host_dev_name: tap.device.clone() }
+/// Networks of another kind are refused before.
+fn interface(card: &NetworkCard) -> Option<NetworkInterface> {
+    let NetworkCard::Tap(tap) = card else { return None };
+    let (guest_mac, host_dev_name) = (tap.mac.clone(), tap.device.clone());
+    Some(NetworkInterface { iface_id: "net0", guest_mac, host_dev_name })
 }
 
 /// The boot arguments say which disk is the root; Firecracker would put another word there.
@@ -113,6 +116,7 @@ fn boot_arguments(spec: &MachineSpec) -> Cmdline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine_spec::Tap;
     use crate::machine_spec::tests::sample;
 
     fn render_it(spec: &MachineSpec) -> String {
@@ -152,7 +156,7 @@ mod tests {
   }
 }"#;
         let mut spec = sample();
-        spec.network = Some(Tap { device: "vp-0".into(), mac: "02:00:00:00:00:01".into() });
+        spec.network = Some(NetworkCard::Tap(Tap { device: "vp-0".into(), mac: "02:00:00:00:00:01".into() }));
         assert_eq!(render_it(&spec), expected);
     }
 

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use port_guest_protocol::VIRTIO_SERIAL_PREFIX;
 
 use super::render::{Arguments, Board, ConsoleTarget};
-use crate::machine_spec::{AgentChannel, ChannelKind, Disk, DiskAccess, Share, Tap};
+use crate::machine_spec::{
+    AgentChannel, ChannelKind, Disk, DiskAccess, NetworkCard, PublishedPort, Share, ShareWay,
+    TransportProtocol,
+};
 use crate::virtiofs;
 
 /// The socket of a side port, beside the agent's own.
@@ -47,21 +50,54 @@ pub(super) fn disk(arguments: &mut Arguments, disk: &Disk, board: Board) {
     arguments.option("-device", &format!("virtio-blk-{suffix},drive=disk-{id},serial={id}"));
 }
 
-/// No script: whoever made the device set it up.
-pub(super) fn network(arguments: &mut Arguments, tap: &Tap, board: Board) {
-    let device = &tap.device;
-    arguments.option("-netdev", &format!("tap,id=net0,ifname={device},script=no,downscript=no"));
-    let suffix = board.virtio_suffix();
-    arguments.option("-device", &format!("virtio-net-{suffix},netdev=net0,mac={}", tap.mac));
+/// Without a boot ROM: it could be missing, and nothing boots from the network.
+pub(super) fn network(arguments: &mut Arguments, card: &NetworkCard, board: Board) {
+    let mut device = format!("virtio-net-{},netdev=net0", board.virtio_suffix());
+    match card {
+        // No script: whoever made the device set it up.
+        NetworkCard::Tap(tap) => {
+            let name = &tap.device;
+            arguments.option("-netdev", &format!("tap,id=net0,ifname={name},script=no,downscript=no"));
+            device.push_str(&format!(",mac={}", tap.mac));
+        }
+        // Without `restrict`, the guest would reach what listens on the host's loopback address.
+        NetworkCard::Published(ports) => {
+            let rules: String = ports.iter().map(forward).collect();
+            arguments.option("-netdev", &format!("user,id=net0,restrict=on{rules}"));
+        }
+    }
+    if board.has_pci() {
+        device.push_str(",romfile=");
+    }
+    arguments.option("-device", &device);
 }
 
-/// Each served by a virtiofsd, whose socket lies beside the agent's.
+fn forward(port: &PublishedPort) -> String {
+    let protocol = match port.protocol {
+        TransportProtocol::Tcp => "tcp",
+        TransportProtocol::Udp => "udp",
+    };
+    format!(",hostfwd={protocol}:127.0.0.1:{}-:{}", port.host, port.guest)
+}
+
 pub(super) fn shares(arguments: &mut Arguments, shares: &[Share], beside: &Path, board: Board) {
-    for Share { tag, .. } in shares {
-        let socket = virtiofs::socket(beside, tag);
-        arguments.with_path("-chardev", &format!("socket,id=share-{tag},path="), &socket, "");
-        let suffix = board.virtio_suffix();
-        arguments.option("-device", &format!("vhost-user-fs-{suffix},chardev=share-{tag},tag={tag}"));
+    let suffix = board.virtio_suffix();
+    for Share { tag, path, way } in shares {
+        match way {
+            // Served by a virtiofsd, whose socket lies beside the agent's.
+            ShareWay::Virtiofs => {
+                let socket = virtiofs::socket(beside, tag);
+                arguments.with_path("-chardev", &format!("socket,id=share-{tag},path="), &socket, "");
+                arguments.option("-device", &format!("vhost-user-fs-{suffix},chardev=share-{tag},tag={tag}"));
+            }
+            // Files belong to whoever runs QEMU: it needs no rights for that.
+            ShareWay::NineP { read_only } => {
+                let after = if *read_only { ",readonly=on" } else { "" };
+                let before = format!("local,id=share-{tag},security_model=none,multidevs=remap,path=");
+                arguments.with_path("-fsdev", &before, path, after);
+                arguments.option("-device", &format!("virtio-9p-{suffix},fsdev=share-{tag},mount_tag={tag}"));
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::devices;
 use crate::accelerator::Accelerator;
 use crate::machine_spec::{ChannelKind, KernelFamily, MachineSpec};
+use crate::virtiofs;
 
 /// What rendering must know beside the spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,9 +91,13 @@ impl Board {
 
     /// The end of a virtio device's name on this board's bus.
     pub(super) fn virtio_suffix(self) -> &'static str {
+        if self.has_pci() { "pci" } else { "device" }
+    }
+
+    pub(super) fn has_pci(self) -> bool {
         match self {
-            Self::Q35 | Self::Pc => "pci",
-            Self::Microvm | Self::Virt => "device",
+            Self::Q35 | Self::Pc => true,
+            Self::Microvm | Self::Virt => false,
         }
     }
 
@@ -127,8 +132,8 @@ pub fn render(spec: &MachineSpec, facts: &HostFacts) -> Vec<OsString> {
     for disk in &spec.disks {
         devices::disk(&mut arguments, disk, board);
     }
-    if let Some(tap) = &spec.network {
-        devices::network(&mut arguments, tap, board);
+    if let Some(card) = &spec.network {
+        devices::network(&mut arguments, card, board);
     }
     devices::shares(&mut arguments, &spec.shares, &facts.agent_socket, board);
     if let (Some(agent), Some(channel)) = (&spec.agent, facts.channel) {
@@ -147,7 +152,7 @@ fn machine(arguments: &mut Arguments, spec: &MachineSpec, facts: &HostFacts, boa
             Accelerator::Tcg => {}
         }
     }
-    let shared = facts.channel == Some(ChannelKind::HelperVsock) || !spec.shares.is_empty();
+    let shared = facts.channel == Some(ChannelKind::HelperVsock) || spec.shares.iter().any(virtiofs::serves);
     if shared {
         machine.push_str(",memory-backend=mem0");
     }

@@ -7,7 +7,9 @@ use clap::Args;
 use port_layout::kraftkit::Query;
 use port_model::{Reference, Substrate};
 use port_ops::packages::Selection;
-use port_ops::run::package::{self as ops, Mac, NetworkAddress, PackageNetwork, Request, TapDevice};
+use port_ops::run::package::{
+    self as ops, Mac, NetworkAddress, PackageNetwork, PortMapping, Request, TapDevice, TapNetwork, Volume,
+};
 
 use super::attach::{self, Keyboard};
 use super::{Outcome, capture};
@@ -53,37 +55,21 @@ struct MachineFlags {
     /// The card's own address [default: made of the device's name].
     #[arg(long, value_name = "MAC", requires = "network")]
     mac: Option<Mac>,
-    /// kraft's word: refused.
-    #[arg(long, hide = true, value_name = "HOST:GUEST")]
-    port: Vec<String>,
-    /// kraft's word: refused.
-    #[arg(short, long, hide = true, value_name = "HOST:GUEST")]
-    volume: Vec<String>,
+    /// A port of this host's loopback address that leads to one of the unikernel (QEMU), which reaches nothing by itself.
+    #[arg(long = "port", value_name = "HOST:GUEST[/tcp|udp]", conflicts_with = "network")]
+    ports: Vec<PortMapping>,
+    /// A directory of this host, by 9p (QEMU): mounted at a path, or found by a tag; `:ro` refuses writes.
+    #[arg(short, long = "volume", value_name = "DIRECTORY:PATH|TAG[:ro]")]
+    volumes: Vec<Volume>,
 }
 
 impl MachineFlags {
-    /// kraft's words for what no driver gives a unikernel here.
-    fn refuse_what_is_not_there(&self) -> Result<(), CommandError> {
-        let refuse = |what, found: &str, expected| {
-            let message = format!("`{found}`: a package's machine has no {what}");
-            Err(CommandError::new(Exit::Usage, message).hint(expected))
-        };
-        if let Some(port) = self.port.first() {
-            return refuse(
-                "published ports",
-                port,
-                "give it a network card with `--network tap:DEVICE`, and reach it at its address",
-            );
-        }
-        match self.volume.first() {
-            Some(volume) => refuse("volumes", volume, "give it its files in an initrd, with `--initrd FILE`"),
-            None => Ok(()),
-        }
-    }
-
     fn network(&self) -> Option<PackageNetwork> {
-        let device = self.network.clone()?;
-        Some(PackageNetwork { device, mac: self.mac.clone(), address: self.ip.clone() })
+        if let Some(device) = self.network.clone() {
+            let (mac, address) = (self.mac.clone(), self.ip.clone());
+            return Some(PackageNetwork::Tap(TapNetwork { device, mac, address }));
+        }
+        (!self.ports.is_empty()).then(|| PackageNetwork::Published(self.ports.clone()))
     }
 }
 
@@ -99,7 +85,7 @@ impl Flags {
         if is_usual {
             return Ok(());
         }
-        let message = "substrate, targets, environment, initrd, network, the store and how a registry is reached can be given for a package \
+        let message = "substrate, targets, environment, initrd, network, ports, volumes, the store and how a registry is reached can be given for a package \
                        alone: expected `--package` with these flags";
         Err(CommandError::new(Exit::Usage, message))
     }
@@ -115,7 +101,6 @@ pub(super) async fn run(
     ui: Ui,
 ) -> Result<Outcome, CommandError> {
     let began = Instant::now();
-    flags.machine.refuse_what_is_not_there()?;
     let packages = flags.store.with_policies(&flags.registry, global, ui)?;
     let selection = Selection { reference: package, query: flags.targets.query() };
     let memory_mib = memory_mib.unwrap_or(ops::DEFAULT_MEMORY_MIB);
@@ -127,6 +112,7 @@ pub(super) async fn run(
         environment: environment_of(&flags.machine.env)?,
         initrd: flags.machine.initrd.clone(),
         network: flags.machine.network(),
+        volumes: flags.machine.volumes.clone(),
     };
     let plan = ops::plan(packages, request).await?;
     let environment = env_vars::environment(host::architecture()?);

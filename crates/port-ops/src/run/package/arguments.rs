@@ -21,10 +21,10 @@ pub enum ArgumentError {
     Cmdline(#[from] CmdlineError),
 }
 
-/// All of them. Unikernels take the first word for their name; for QEMU's multiboot it is QEMU that puts it there.
+/// All of them; `own` are the kernel's. Unikernels take the first word for their name; for QEMU's multiboot it is QEMU that puts it there.
 pub(super) fn boot(
     substrate: Substrate,
-    network: Option<String>,
+    own: impl IntoIterator<Item = String>,
     environment: &[String],
     command: &[String],
 ) -> Result<Cmdline, ArgumentError> {
@@ -32,7 +32,7 @@ pub(super) fn boot(
     if substrate != Substrate::Qemu {
         words.push("kernel".to_owned());
     }
-    words.extend(network);
+    words.extend(own);
     if !environment.is_empty() {
         let values = environment.iter().map(|value| quoted(value)).collect::<Result<Vec<_>, _>>()?;
         words.push(format!("env.vars=[ {} ]", values.join(" ")));
@@ -75,14 +75,14 @@ mod tests {
             (Substrate::Qemu, &["A=it's"], &["it's"], "env.vars=[ \"A=it's\" ] -- \"it's\""),
         ];
         for (substrate, environment, command, expected) in cases {
-            let found = boot(substrate, None, &words(environment), &words(command)).unwrap();
+            let found = boot(substrate, [], &words(environment), &words(command)).unwrap();
             assert_eq!(found.to_string(), expected);
         }
-        let network = Some("netdev.ip=10.0.0.2/8".to_owned());
-        let found = boot(Substrate::Qemu, network, &words(&["A=b"]), &words(&["/s"])).unwrap();
+        let own = ["netdev.ip=10.0.0.2/8".to_owned()];
+        let found = boot(Substrate::Qemu, own, &words(&["A=b"]), &words(&["/s"])).unwrap();
         assert_eq!(found.to_string(), "netdev.ip=10.0.0.2/8 env.vars=[ \"A=b\" ] -- /s");
         let control = ArgumentError::Cmdline(CmdlineError::Control('\n'));
-        assert_eq!(boot(Substrate::Qemu, None, &[], &words(&["a\nb"])), Err(control));
+        assert_eq!(boot(Substrate::Qemu, [], &[], &words(&["a\nb"])), Err(control));
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
             (&[], &["a\\ b"], '\\'),
         ];
         for (environment, command, expected) in cases {
-            match boot(Substrate::Qemu, None, &words(environment), &words(command)) {
+            match boot(Substrate::Qemu, [], &words(environment), &words(command)) {
                 Err(ArgumentError::Quote { found, word }) => {
                     assert_eq!(found, expected, "{word}");
                     assert!(environment.contains(&word.as_str()) || command.contains(&word.as_str()));

@@ -1,4 +1,5 @@
-//! A package's network card: a tap device of the host, and the address that the unikernel is told (acceptance Ku-32).
+//! A package's network card: a tap device of the host and the address that the unikernel is told, or ports of this host that lead to it
+//! (acceptance Ku-32).
 //!
 //! Nothing here makes devices, bridges or routes: the device is there, or the VMM says what it lacks. Invariant: what is written into the
 //! boot arguments are numbers that were read as such.
@@ -8,7 +9,8 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use port_content::hashing::digest_of;
-use port_runtime::Tap;
+use port_runtime::{NetworkCard, PublishedPort, Tap, TransportProtocol};
+use port_workload::{PortMapping, Protocol};
 
 /// Words that are no network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +88,16 @@ impl FromStr for NetworkAddress {
 
 /// A network card of a package's machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackageNetwork {
+pub enum PackageNetwork {
+    /// Its other end is a device of the host.
+    Tap(TapNetwork),
+    /// It reaches nothing; these ports of the loopback address lead to it.
+    Published(Vec<PortMapping>),
+}
+
+/// A card whose other end is a device of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TapNetwork {
     /// Its other end.
     pub device: TapDevice,
     /// Its own address; `None` for one that is made of the device's name.
@@ -97,14 +108,38 @@ pub struct PackageNetwork {
 
 impl PackageNetwork {
     /// As a machine has it.
-    pub(super) fn tap(&self) -> Tap {
+    pub(super) fn card(&self) -> NetworkCard {
+        match self {
+            Self::Tap(network) => NetworkCard::Tap(network.tap()),
+            Self::Published(ports) => NetworkCard::Published(ports.iter().map(published).collect()),
+        }
+    }
+
+    /// The unikernel's boot argument, as kraft writes it.
+    pub(super) fn argument(&self) -> Option<String> {
+        match self {
+            Self::Tap(network) => network.argument(),
+            Self::Published(_) => None,
+        }
+    }
+}
+
+fn published(port: &PortMapping) -> PublishedPort {
+    let protocol = match port.protocol {
+        Protocol::Tcp => TransportProtocol::Tcp,
+        Protocol::Udp => TransportProtocol::Udp,
+    };
+    PublishedPort { protocol, host: port.host, guest: port.container }
+}
+
+impl TapNetwork {
+    fn tap(&self) -> Tap {
         let device = self.device.0.clone();
         let mac = self.mac.as_ref().map_or_else(|| mac_of(&device), |mac| mac.0.clone());
         Tap { device, mac }
     }
 
-    /// The unikernel's boot argument, as kraft writes it.
-    pub(super) fn argument(&self) -> Option<String> {
+    fn argument(&self) -> Option<String> {
         let NetworkAddress { address, prefix, gateway } = self.address.as_ref()?;
         let mut word = format!("netdev.ip={address}/{prefix}");
         if let Some(gateway) = gateway {
@@ -163,7 +198,7 @@ mod tests {
 
     #[test]
     fn ku_32_a_unikernel_is_told_its_address_as_kraft_tells_it() {
-        let network = |address: Option<&str>, mac: Option<&str>| PackageNetwork {
+        let network = |address: Option<&str>, mac: Option<&str>| TapNetwork {
             device: "tap:vp0".parse().unwrap(),
             mac: mac.map(|mac| mac.parse().unwrap()),
             address: address.map(|address| address.parse().unwrap()),

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::machine_spec::tests::sample;
-use crate::machine_spec::{Disk, DiskAccess};
+use crate::machine_spec::{
+    Disk, DiskAccess, NetworkCard, PublishedPort, Share, ShareWay, Tap, TransportProtocol,
+};
 
 fn facts() -> HostFacts {
     HostFacts {
@@ -274,4 +276,51 @@ fn ku_32_a_unikernel_gets_the_board_of_a_pc_and_its_own_arguments_alone() {
     let arm = MachineSpec { architecture: Architecture::Aarch64, ..spec };
     let found = text(&arm, &HostFacts { channel: None, ..facts() });
     assert!(found.starts_with("-M virt\n") && found.contains("\n-append env.vars=[ \"A=b c\" ] -- hello\n"));
+}
+
+#[test]
+fn ku_32_ports_volumes_and_a_card_of_a_unikernel_s_machine() {
+    let share = |tag: &str, path: &str, read_only| Share {
+        tag: tag.into(),
+        path: path.into(),
+        way: ShareWay::NineP { read_only },
+    };
+    let port = |protocol, host: u16, guest: u16| PublishedPort {
+        protocol,
+        host: host.try_into().unwrap(),
+        guest: guest.try_into().unwrap(),
+    };
+    let mut spec = MachineSpec {
+        family: KernelFamily::Other,
+        shares: vec![share("fs1", "/srv/a,b", true), share("data", "/data", false)],
+        network: Some(NetworkCard::Published(vec![
+            port(TransportProtocol::Tcp, 8080, 80),
+            port(TransportProtocol::Udp, 53, 5353),
+        ])),
+        agent: None,
+        disks: Vec::new(),
+        ..sample()
+    };
+    let facts = HostFacts { channel: None, ..facts() };
+    let devices = |spec: &MachineSpec| {
+        let all = text(spec, &facts);
+        assert!(!all.contains("memory-backend"), "nobody else reads the guest's memory: {all}");
+        let (_, devices) = all.split_once("mode=control\n").unwrap();
+        devices.to_owned()
+    };
+    let shares = "\
+-fsdev local,id=share-fs1,security_model=none,multidevs=remap,path=/srv/a,,b,readonly=on
+-device virtio-9p-pci,fsdev=share-fs1,mount_tag=fs1
+-fsdev local,id=share-data,security_model=none,multidevs=remap,path=/data
+-device virtio-9p-pci,fsdev=share-data,mount_tag=data";
+    let card = "\
+-netdev user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:53-:5353
+-device virtio-net-pci,netdev=net0,romfile=";
+    assert_eq!(devices(&spec), format!("{card}\n{shares}"));
+    spec.shares = Vec::new();
+    spec.network = Some(NetworkCard::Tap(Tap { device: "vp-0".into(), mac: "02:00:00:00:00:01".into() }));
+    let card = "\
+-netdev tap,id=net0,ifname=vp-0,script=no,downscript=no
+-device virtio-net-pci,netdev=net0,mac=02:00:00:00:00:01,romfile=";
+    assert_eq!(devices(&spec), card);
 }
