@@ -21,6 +21,7 @@ use crate::observe::{Cause, Event, Observer, RequestRecord, Subject, microsecond
 use crate::openapi;
 use crate::pace::LeastRate;
 use crate::panel;
+use crate::readiness::Readiness;
 use crate::token_flow;
 
 /// See the module.
@@ -33,6 +34,7 @@ pub(crate) struct App {
     pub(crate) run: String,
     pub(crate) requests: AtomicU64,
     pub(crate) draining: AtomicBool,
+    pub(crate) readiness: Readiness,
     pub(crate) meters: Arc<Meters>,
     pub(crate) clock: Clock,
     pub(crate) ticks: Ticks,
@@ -227,11 +229,11 @@ impl App {
         if self.draining.load(Ordering::Relaxed) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
         }
-        match self.catalog.storage().ready().await {
+        match self.readiness.of(|| (self.ticks)(), self.catalog.storage().ready()).await {
             Ok(()) => text(StatusCode::OK, "ready\n"),
-            Err(error) => {
+            Err(cause) => {
                 let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, "the storage is not ready\n");
-                answer.extensions_mut().insert(Cause::of(&error));
+                answer.extensions_mut().insert(cause);
                 answer
             }
         }

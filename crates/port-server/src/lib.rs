@@ -47,6 +47,7 @@ mod openapi;
 mod pace;
 mod panel;
 mod random;
+mod readiness;
 mod server;
 pub mod storage;
 mod tls;

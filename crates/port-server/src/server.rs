@@ -36,6 +36,7 @@ use crate::meters::Open;
 use crate::observe::{Cause, Event, Observer};
 use crate::open_files;
 use crate::random;
+use crate::readiness::Readiness;
 use crate::storage::Storage;
 use crate::tls::{Looked, Tls};
 
@@ -113,6 +114,7 @@ impl Server {
             run,
             requests: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            readiness: Readiness::default(),
             meters: Arc::default(),
             clock: settings.clock,
             ticks: settings.ticks,

@@ -5,7 +5,9 @@ use port_model::Digest;
 
 use super::{Catalog, keys};
 use crate::name::RepositoryName;
-use crate::storage::{ByteRange, ChildKind, Condition, Content, Key, Outcome, StorageError};
+use crate::storage::{
+    ByteRange, ChildKind, Condition, Content, Key, Outcome, StorageError, StorageErrorKind,
+};
 
 /// How many children of one prefix are looked at to find a repository that has a blob.
 const MOST_HOLDERS: usize = 100_000;
@@ -48,6 +50,28 @@ impl Catalog {
         }
         // Where it was in none of them, somebody may have put it back meanwhile.
         self.storage.size(&place).await
+    }
+
+    /// Puts a blob that somebody has back to its place. First the place, then where it was: it is always in one of them.
+    ///
+    /// # Errors
+    /// Where it is in neither, or the storage fails otherwise.
+    pub(super) async fn put_back(&self, digest: &Digest, from: &Key) -> Result<(), StorageError> {
+        let place = keys::blob(digest);
+        if !self.storage.copy(from, &place).await? && self.storage.size(&place).await?.is_none() {
+            return Err(StorageError {
+                kind: StorageErrorKind::Failed,
+                storage: self.storage.describe(),
+                operation: "put back",
+                key: place.to_string(),
+                source: format!(
+                    "a repository has the blob, and `{from}`, where it was taken to, is gone as well"
+                )
+                .into(),
+            });
+        }
+        let _gone_already = self.storage.delete(from, Condition::Always).await?;
+        Ok(())
     }
 
     /// Reads a blob whose size was asked for before.

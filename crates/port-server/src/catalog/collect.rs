@@ -17,7 +17,7 @@
 //!    none removes what another one took away (`blobs`).
 //!
 //! How long a mark must be old is courtesy to pushes and pulls that take their time. CRASH: a kill leaves marks, which the next
-//! round finds, or blobs in the trash, which the next round looks at first.
+//! round finds, or a blob in the trash, which whoever has it finds there, and a round looks at when it has lain there for a day.
 //!
 //! Deliberately not here: entries of referrers that never came are small and stay.
 
@@ -29,7 +29,7 @@ mod tests;
 mod uploads;
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use port_model::Digest;
 use port_model::digest::Algorithm;
@@ -117,6 +117,8 @@ pub struct Stock {
 struct Collection<'a> {
     catalog: &'a Catalog,
     now: SystemTime,
+    /// When `now` was: a round over many blobs takes hours.
+    begun: Instant,
     patience: Patience,
     sweep: Sweep,
     round: Round,
@@ -130,6 +132,7 @@ impl<'a> Collection<'a> {
         Self {
             catalog,
             now,
+            begun: Instant::now(),
             patience,
             sweep,
             round: Round::default(),

@@ -23,15 +23,20 @@ pub(super) fn trash(algorithm: Algorithm) -> Key {
     Key::of_checked(format!("trash/{}", algorithm.as_str()))
 }
 
-/// One time that a blob was taken away: `name` is of that time alone.
-pub(super) fn trashed(digest: &Digest, name: &str) -> Key {
-    Key::of_checked(format!("{}/{}.{name}", trash(digest.algorithm()), digest.hex()))
+/// One time that a blob was taken away, so many seconds since 1970: `name` is of that time alone.
+pub(super) fn trashed(digest: &Digest, seconds: u64, name: &str) -> Key {
+    Key::of_checked(format!("{}/{}.{seconds}-{name}", trash(digest.algorithm()), digest.hex()))
 }
 
 /// Of which blob something in the trash is.
 pub(super) fn of_trashed(algorithm: Algorithm, child: &str) -> Option<Digest> {
     let hex = child.split_once('.').map_or(child, |(hex, _)| hex);
     format!("{}:{hex}", algorithm.as_str()).parse().ok()
+}
+
+/// When something came to the trash, in seconds since 1970; older servers did not note it.
+pub(super) fn when_trashed(child: &str) -> Option<u64> {
+    child.split_once('.')?.1.split_once('-')?.0.parse().ok()
 }
 
 /// Blobs whose bytes are not theirs any more.

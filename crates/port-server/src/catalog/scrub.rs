@@ -12,7 +12,7 @@ use super::collect::{ALGORITHMS, Pages};
 use super::uploads::hashed;
 use super::{Catalog, keys};
 use crate::name::RepositoryName;
-use crate::storage::{Condition, Key, StorageError, StorageErrorKind};
+use crate::storage::{Key, StorageError, StorageErrorKind};
 
 /// What reading a blob again found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,9 @@ impl Catalog {
     /// Where it cannot be read, or the storage fails otherwise. It is where it was.
     pub async fn verify_blob(&self, digest: &Digest) -> Result<Verdict, StorageError> {
         let place = keys::blob(digest);
-        let Some((found, size)) = self.digest_at(&place, digest).await? else { return Ok(Verdict::Absent) };
+        let Some((found, size)) = self.digest_at(&place, digest).await? else {
+            return self.verify_aside(digest).await;
+        };
         if found == *digest {
             return Ok(Verdict::Sound(size));
         }
@@ -48,8 +50,7 @@ impl Catalog {
         if let Some((found, size)) = self.digest_at(&aside, digest).await?
             && found == *digest
         {
-            self.storage.copy(&aside, &place).await?;
-            let _gone_already = self.storage.delete(&aside, Condition::Always).await?;
+            self.put_back(digest, &aside).await?;
             return Ok(Verdict::Sound(size));
         }
         let mut repositories = Vec::new();
@@ -60,7 +61,21 @@ impl Catalog {
         Ok(Verdict::Quarantined { repositories })
     }
 
-    /// Every blob that is stored.
+    /// Puts bytes back that were put aside and are right: a kill came between the one and the other.
+    async fn verify_aside(&self, digest: &Digest) -> Result<Verdict, StorageError> {
+        let aside = keys::quarantined(digest);
+        let Some((_, size)) = self.digest_at(&aside, digest).await?.filter(|(found, _)| found == digest)
+        else {
+            return Ok(Verdict::Absent);
+        };
+        if HolderWalk::new(self, digest).next().await?.is_none() {
+            return Ok(Verdict::Absent);
+        }
+        self.put_back(digest, &aside).await?;
+        Ok(Verdict::Sound(size))
+    }
+
+    /// Every blob that is stored, and of those in quarantine the ones that are nowhere else.
     pub async fn blob_digests(&self) -> Result<Vec<Digest>, StorageError> {
         let mut all = Vec::new();
         for algorithm in ALGORITHMS {
@@ -72,6 +87,13 @@ impl Catalog {
                     while let Some(digests) = pages.digests(algorithm).await? {
                         all.extend(digests);
                     }
+                }
+            }
+            let mut quarantined = Pages::new(self, keys::quarantine(algorithm));
+            while let Some(digests) = quarantined.digests(algorithm).await? {
+                for digest in digests {
+                    let is_elsewhere = self.storage.size(&keys::blob(&digest)).await?.is_some();
+                    all.extend((!is_elsewhere).then_some(digest));
                 }
             }
         }

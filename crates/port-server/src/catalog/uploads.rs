@@ -172,12 +172,10 @@ impl Catalog {
         at: Option<u64>,
         body: BodyStream,
     ) -> Result<u64, UploadError> {
-        // Before the hash is asked for: an invented name leaves nothing in memory.
-        self.upload_offset(repository, principal, id).await?;
-        let hash = self.hashes.of(id);
+        let hash = self.hash_of(repository, principal, id).await?;
         // One connection at a time: who comes second waits for what the first one brought.
         let mut hasher = hash.lock().await;
-        let mut offset = self.upload_offset(repository, principal, id).await?;
+        let mut offset = self.offset_or_forget(repository, principal, id).await?;
         if at.is_some_and(|at| at != offset) {
             return Err(UploadError::OutOfOrder { offset });
         }
@@ -199,7 +197,7 @@ impl Catalog {
             );
             if written? == Outcome::Refused {
                 *hasher = Hasher::default();
-                let offset = self.upload_offset(repository, principal, id).await?;
+                let offset = self.offset_or_forget(repository, principal, id).await?;
                 return Err(UploadError::OutOfOrder { offset });
             }
             hashed?;
@@ -220,10 +218,9 @@ impl Catalog {
         id: &UploadId,
         expected: Option<&Digest>,
     ) -> Result<(Digest, u64), UploadError> {
-        self.upload_offset(repository, principal, id).await?;
-        let hash = self.hashes.of(id);
+        let hash = self.hash_of(repository, principal, id).await?;
         let hasher = hash.lock().await;
-        let size = self.upload_offset(repository, principal, id).await?;
+        let size = self.offset_or_forget(repository, principal, id).await?;
         let algorithm = expected.map_or(Algorithm::Sha256, Digest::algorithm);
         let known = algorithm == Algorithm::Sha256 && hasher.size() == size;
         let found = if known { hasher.clone().finish() } else { self.staged_digest(id, algorithm).await? };
@@ -238,8 +235,33 @@ impl Catalog {
             return Err(UploadError::Unknown);
         }
         self.known.note(&found);
-        self.drop_upload(id).await?;
+        self.drop_session(id).await?;
         Ok((found, size))
+    }
+
+    /// The running hash of a session. An invented name leaves nothing in memory.
+    async fn hash_of(
+        &self,
+        repository: &RepositoryName,
+        principal: &str,
+        id: &UploadId,
+    ) -> Result<Arc<AsyncMutex<Hasher>>, UploadError> {
+        let may_continue = self.may_continue(repository, principal, id).await?;
+        if may_continue { Ok(self.hashes.of(id)) } else { Err(UploadError::Unknown) }
+    }
+
+    /// How many bytes a session has whose hash is held; one that ended meanwhile leaves nothing in memory.
+    async fn offset_or_forget(
+        &self,
+        repository: &RepositoryName,
+        principal: &str,
+        id: &UploadId,
+    ) -> Result<u64, UploadError> {
+        let offset = self.upload_offset(repository, principal, id).await;
+        if matches!(offset, Err(UploadError::Unknown)) {
+            self.hashes.forget(id);
+        }
+        offset
     }
 
     async fn staged_digest(&self, id: &UploadId, algorithm: Algorithm) -> Result<Digest, UploadError> {
@@ -266,9 +288,14 @@ impl Catalog {
     }
 
     pub(super) async fn drop_upload(&self, id: &UploadId) -> Result<(), StorageError> {
+        let _gone_already = self.storage.delete_upload(&keys::upload(id.as_str())).await?;
+        self.drop_session(id).await
+    }
+
+    /// Forgets a session whose bytes are gone.
+    async fn drop_session(&self, id: &UploadId) -> Result<(), StorageError> {
         self.hashes.forget(id);
         self.callers.ended(id);
-        let _gone_already = self.storage.delete_upload(&keys::upload(id.as_str())).await?;
         let _gone_already = self.storage.delete(&keys::session(id.as_str()), Condition::Always).await?;
         Ok(())
     }

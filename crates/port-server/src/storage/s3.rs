@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use address::{AddressError, Bucket, Credentials, Endpoint, Region, SCHEME, Transport};
-use client::Client;
+use client::{Client, Patience, STALL};
 use failure::Failure;
 use objects::Removals;
 use uploads::Uploads;
@@ -44,8 +44,7 @@ use super::{
 };
 use crate::gate::Clock;
 
-/// The first pause between two tries.
-const PAUSE: Duration = Duration::from_millis(100);
+const PATIENCE: Patience = Patience { pause: Duration::from_millis(100), stall: STALL };
 /// What is appended to an upload at once, at least: S3 puts nothing smaller together without reading it.
 const PIECE: u64 = 8 << 20;
 /// How many pieces of one size there are before they become larger, so that there are never too many.
@@ -104,7 +103,7 @@ impl S3 {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(settings: S3Settings) -> Result<Self, OpenError> {
-        let found = Self::with(settings, PAUSE, Removals::Conditional)?;
+        let found = Self::with(settings, PATIENCE, Removals::Conditional)?;
         let probed = probe::probe(&found.client).await;
         match probed.map_err(|failure| found.failed("try conditional writes below", "_probe", failure))? {
             Ok(Removals::Conditional) => Ok(found),
@@ -118,10 +117,10 @@ impl S3 {
         self.removals == Removals::Conditional
     }
 
-    fn with(settings: S3Settings, pause: Duration, removals: Removals) -> Result<Self, OpenError> {
+    fn with(settings: S3Settings, patience: Patience, removals: Removals) -> Result<Self, OpenError> {
         let S3Settings { bucket, endpoint, region, credentials, clock } = settings;
         let storage = bucket.to_string();
-        let client = Client::new(bucket, endpoint, region, credentials, clock, pause);
+        let client = Client::new(bucket, endpoint, region, credentials, clock, patience);
         let client = client.map_err(|source| OpenError::Client { storage, source })?;
         Ok(Self::of(Arc::new(client), removals))
     }

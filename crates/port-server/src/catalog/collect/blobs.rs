@@ -3,6 +3,12 @@
 //! Why two collectors do no harm: what lies in the trash has a name of its own each time, is never written again, and everybody
 //! who removes it has looked for holders after it came there. So whoever finds a holder puts the bytes back, and whoever finds
 //! none removes only what they took away before that holder came; who comes later takes back what is there (`Catalog::rescue`).
+//!
+//! NOTE: at a bucket a blob is copied to the trash before its place is empty. Who sees it in the trash by then and looks for holders may
+//! look too early: a push that comes next finds the bytes at their place, is acknowledged, and has only those in the trash a moment
+//! later. So what another collector took away is left alone until that one cannot be at it any more ([`ABANDONED`]).
+
+use std::time::{Duration, UNIX_EPOCH};
 
 use port_model::Digest;
 use port_model::digest::Algorithm;
@@ -12,6 +18,9 @@ use crate::catalog::blobs::HolderWalk;
 use crate::catalog::keys;
 use crate::random;
 use crate::storage::{Condition, Key, StorageError, StorageErrorKind};
+
+/// How long something lies in the trash at which nobody is any more: as long as an upload of S3's own that nobody completes.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Collection<'_> {
     /// Counts blobs, and removes those that nobody has.
@@ -38,11 +47,14 @@ impl Collection<'_> {
         Ok(())
     }
 
-    /// What a collection left that was killed, or is at it now.
-    async fn left_trash(&self, algorithm: Algorithm) -> Result<(), StorageError> {
+    /// What a collection left that was killed.
+    pub(super) async fn left_trash(&self, algorithm: Algorithm) -> Result<(), StorageError> {
+        if self.sweep == Sweep::Nothing {
+            return Ok(());
+        }
         let mut left = Pages::new(self.catalog, keys::trash(algorithm));
         while let Some(page) = left.next().await? {
-            for child in page {
+            for child in page.into_iter().filter(|child| self.is_abandoned(&child.name)) {
                 let digest = keys::of_trashed(algorithm, &child.name);
                 let trashed = keys::below(&keys::trash(algorithm), &child.name);
                 let Some((digest, trashed)) = digest.zip(trashed) else { continue };
@@ -51,6 +63,14 @@ impl Collection<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether what lies in the trash under this name has been there for so long that nobody is at it.
+    fn is_abandoned(&self, trashed: &str) -> bool {
+        let Some(seconds) = keys::when_trashed(trashed) else { return true };
+        let taken = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        // Behind a time that no clock shows nobody waits.
+        taken.is_none_or(|taken| self.now.duration_since(taken).is_ok_and(|age| age >= ABANDONED))
     }
 
     /// Whether anybody has a blob.
@@ -88,7 +108,9 @@ impl Collection<'_> {
             key: place.to_string(),
             source: source.into(),
         })?;
-        let trashed = keys::trashed(digest, &name);
+        let now =
+            self.now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(self.begun.elapsed());
+        let trashed = keys::trashed(digest, now.as_secs(), &name);
         Ok(storage.relocate(&place, &trashed).await?.then_some(trashed))
     }
 
@@ -99,12 +121,10 @@ impl Collection<'_> {
         trashed: &Key,
         is_held: bool,
     ) -> Result<(), StorageError> {
-        let storage = &self.catalog.storage;
         if is_held {
-            // First the place, then the trash: it is always in one of them.
-            storage.copy(trashed, &keys::blob(digest)).await?;
+            return self.catalog.put_back(digest, trashed).await;
         }
-        let _gone = storage.delete(trashed, Condition::Always).await?;
+        let _gone = self.catalog.storage.delete(trashed, Condition::Always).await?;
         Ok(())
     }
 }

@@ -12,12 +12,16 @@ use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_layout::media_types;
 use port_model::Digest;
+use port_model::digest::Algorithm;
+use port_testkit::s3;
 use serde_json::json;
 
 use super::{Collection, Patience, Round, Sweep};
 use crate::catalog::{Catalog, Expected, ManifestError, PutManifest, Sparse, UploadId, Verdict, keys};
 use crate::name::{RepositoryName, Tag, TagOrDigest};
-use crate::storage::Folder;
+use crate::storage::{
+    Condition, Credentials, Endpoint, Folder, Outcome, S3, S3Settings, Storage as _, Transport,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const PATIENCE: Patience = Patience {
@@ -229,10 +233,11 @@ async fn a_blob_in_the_trash_is_taken_back_by_who_has_it() {
     let place = Place::new();
     let blob = place.blob("kernel").await;
     // What a collection that was killed between two steps leaves.
-    let moved = place.catalog.storage.relocate(&keys::blob(&blob), &keys::trashed(&blob, "a")).await.unwrap();
+    let moved =
+        place.catalog.storage.relocate(&keys::blob(&blob), &keys::trashed(&blob, 0, "a")).await.unwrap();
     assert!(moved && !place.has_blob("kernel").await);
     assert_eq!(place.catalog.blob_size(&place.repository, &blob).await.unwrap(), Some(6));
-    assert!(place.catalog.storage.relocate(&keys::blob(&blob), &keys::trashed(&blob, "a")).await.unwrap());
+    assert!(place.catalog.storage.relocate(&keys::blob(&blob), &keys::trashed(&blob, 0, "a")).await.unwrap());
     place.round(0).await;
     assert!(place.has_blob("kernel").await, "and by the next round");
 }
@@ -268,6 +273,83 @@ async fn of_two_collectors_the_one_that_stalls_removes_nothing_that_came_after_i
     other.empty_trash(&blob, &again, again_held).await.unwrap();
     assert!(place.has_blob("kernel").await);
     assert!(place.catalog.storage.list(&keys::trash(blob.algorithm()), None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_collector_took_away_is_left_to_it_for_a_day() {
+    let place = Place::new();
+    let blob = place.blob("kernel").await;
+    assert!(place.catalog.delete_blob(&place.repository, &blob).await.unwrap());
+    let trashed = keys::trashed(&blob, 1_000_000 * HOUR.as_secs(), "a");
+    assert!(place.catalog.storage.relocate(&keys::blob(&blob), &trashed).await.unwrap());
+    for (hours, stays) in [(0, true), (23, true), (24, false)] {
+        place.round(hours).await;
+        let found = place.catalog.storage.size(&trashed).await.unwrap();
+        assert_eq!(found.is_some(), stays, "after {hours} hours");
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_gone_though_somebody_has_them_are_an_error() {
+    let place = Place::new();
+    let blob = place.blob("kernel").await;
+    let collection = place.collection();
+    let taken = collection.take_away(&blob).await.unwrap().unwrap();
+    let _ = place.catalog.storage.delete(&taken, Condition::Always).await.unwrap();
+    let error = collection.empty_trash(&blob, &taken, true).await.unwrap_err();
+    assert!(error.to_string().contains("put back") && error.source.to_string().contains("gone"), "{error:?}");
+    place.blob("kernel").await;
+    collection.empty_trash(&blob, &taken, true).await.unwrap();
+}
+
+/// A bucket moves by copying and removing: what it moves is in the trash before its place is empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_bucket_nobody_takes_from_the_trash_what_is_still_at_its_place() {
+    let server = s3::S3::default();
+    let settings = S3Settings {
+        bucket: format!("s3://{}/tests", s3::BUCKET).parse().unwrap(),
+        endpoint: Endpoint::new(&server.endpoint(), Transport::PlainAllowed).unwrap(),
+        region: "us-east-1".parse().unwrap(),
+        credentials: Credentials::new(s3::ACCESS_KEY, s3::SECRET_KEY, None),
+        clock: Arc::new(jiff::Timestamp::now),
+    };
+    let storage = Arc::new(S3::open(settings).await.unwrap());
+    let place = Place { catalog: Catalog::new(Arc::clone(&storage) as _, Sparse::Refused), ..Place::new() };
+    let blob = place.blob("kernel").await;
+    assert!(place.catalog.delete_blob(&place.repository, &blob).await.unwrap());
+    let (one, other) = (place.collection(), place.collection());
+    // The first half of `take_away`.
+    let (at, trashed) = (keys::blob(&blob), keys::trashed(&blob, 0, "a"));
+    let version = storage.read(&at, 100).await.unwrap().unwrap().version;
+    assert!(storage.copy(&at, &trashed).await.unwrap());
+    // Another collector looks at the trash, and nobody has the blob; then somebody pushes it, whose bytes are there.
+    other.left_trash(Algorithm::Sha256).await.unwrap();
+    place.blob("kernel").await;
+    // The second half.
+    assert_eq!(storage.delete(&at, Condition::Version(version)).await.unwrap(), Outcome::Done);
+    let is_held = one.is_held(&blob).await.unwrap();
+    one.empty_trash(&blob, &trashed, is_held).await.unwrap();
+    assert!(is_held && place.has_blob("kernel").await);
+}
+
+#[tokio::test]
+async fn sound_bytes_that_a_kill_left_in_quarantine_are_put_back() {
+    let place = Place::new();
+    let (blob, rotten) = (place.blob("kernel").await, place.blob("initrd").await);
+    let storage = &place.catalog.storage;
+    assert!(storage.relocate(&keys::blob(&blob), &keys::quarantined(&blob)).await.unwrap());
+    let _ = storage.delete(&keys::blob(&rotten), Condition::Always).await.unwrap();
+    let _ = storage.put(&keys::quarantined(&rotten), "xxxxxx".into(), Condition::Always).await.unwrap();
+    let mut all = place.catalog.blob_digests().await.unwrap();
+    all.sort();
+    let mut expected = vec![blob.clone(), rotten.clone()];
+    expected.sort();
+    assert_eq!(all, expected);
+    assert_eq!(place.catalog.verify_blob(&rotten).await.unwrap(), Verdict::Absent);
+    assert!(storage.size(&keys::quarantined(&rotten)).await.unwrap().is_some());
+    assert_eq!(place.catalog.verify_blob(&blob).await.unwrap(), Verdict::Sound(6));
+    assert!(place.has_blob("kernel").await);
+    assert_eq!(storage.size(&keys::quarantined(&blob)).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ use crate::storage::{Condition, StorageError};
 impl Collection<'_> {
     /// Drops uploads at which nobody was for long, and sessions without bytes.
     pub(super) async fn uploads(&mut self) -> Result<(), StorageError> {
-        self.catalog.storage.tidy().await?;
         let mut after: Option<String> = None;
         loop {
             let page = self.catalog.storage.uploads(after.as_deref(), PAGE).await?;
@@ -27,7 +26,9 @@ impl Collection<'_> {
             }
             after = page.last().map(|upload| upload.name.clone());
         }
-        self.sessions().await
+        self.sessions().await?;
+        // Last: it may need permissions that nothing else here needs.
+        self.catalog.storage.tidy().await
     }
 
     /// A session whose bytes are gone was ended by a kill: nobody can continue it. One that just begins has its bytes in a moment,

@@ -1,7 +1,8 @@
 //! Where a bucket is, and who asks for it: `s3://bucket/prefix`, the endpoint, the region, the credentials; checked once.
 //!
 //! Buckets are named in the path (`https://endpoint/bucket/key`), which every server understands and needs no name of its own in DNS.
-//! Invariant: [`Credentials`] have no way into a message: neither `Debug` nor an error shows more than the access key's name.
+//! Invariant: [`Credentials`] have no way into a message: neither `Debug` nor an error shows anything of them, and no text with an `@` in it is
+//! repeated as an endpoint.
 
 use std::fmt;
 use std::str::FromStr;
@@ -116,12 +117,12 @@ impl Endpoint {
     /// [`AddressError`].
     pub fn new(text: &str, transport: Transport) -> Result<Self, AddressError> {
         let wrong = |reason| AddressError::Endpoint { text: text.to_owned(), reason };
-        let url = Url::parse(text).map_err(|_| wrong("as a URL"))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            // Not repeated: it may be a password.
+        if text.contains('@') {
+            // Not repeated, and not read either: what is before it may be a password, whatever a URL makes of it.
             let text = "https://…@…".to_owned();
             return Err(AddressError::Endpoint { text, reason: "without a user or password in it" });
         }
+        let url = Url::parse(text).map_err(|_| wrong("as a URL"))?;
         match url.scheme() {
             "https" => {}
             "http" if transport == Transport::PlainAllowed => {}
@@ -269,8 +270,20 @@ mod tests {
         for bad in ["s3.example.org", "ftp://x", "https://x/bucket", "https://x?y"] {
             assert!(Endpoint::new(bad, Transport::Tls).is_err(), "{bad}");
         }
-        let error = Endpoint::new("https://user:hunter2@x", Transport::Tls).unwrap_err().to_string();
-        assert!(!error.contains("hunter2"), "{error}");
+        // Some of these are no URLs, or have no user as URLs go: a `#` ends the host.
+        for secret in [
+            "https://user:hunter2@x",
+            "https://key:hunter2#ss@x",
+            "https://key:hunter2/s@x",
+            "key:hunter2@x",
+            "//k:hunter2@[",
+        ] {
+            for transport in [Transport::Tls, Transport::PlainAllowed] {
+                let error = Endpoint::new(secret, transport).unwrap_err();
+                let text = format!("{error} {error:?}");
+                assert!(!text.contains("hunter2") && text.contains("without a user or password"), "{text}");
+            }
+        }
     }
 
     #[test]

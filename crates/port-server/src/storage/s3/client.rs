@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use port_content::hashing::digest_of;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response};
 
@@ -24,7 +25,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long the server may say nothing. Putting many parts together takes it a while.
-const STALL: Duration = Duration::from_secs(60);
+pub(super) const STALL: Duration = Duration::from_secs(60);
+/// How fast a body goes at least, in bytes per second: it has so much more time until the answer.
+const LEAST_RATE: u64 = 64 << 10;
+/// From how many bytes on a digest is computed where it holds up nobody.
+const MUCH: usize = 64 << 10;
 /// The largest document of S3 that is read: a page of a listing has a thousand entries.
 const LARGEST_DOCUMENT: u64 = 8 << 20;
 /// How much of an error's document is read.
@@ -38,7 +43,16 @@ pub(super) struct Client {
     region: Region,
     credentials: Credentials,
     clock: Clock,
-    pause: Duration,
+    patience: Patience,
+}
+
+/// How long is waited, for what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// The first pause between two tries.
+    pub(super) pause: Duration,
+    /// How long the server may say nothing.
+    pub(super) stall: Duration,
 }
 
 /// One request. Headers have names in lower case.
@@ -116,14 +130,14 @@ impl Client {
         region: Region,
         credentials: Credentials,
         clock: Clock,
-        pause: Duration,
+        patience: Patience,
     ) -> Result<Self, reqwest::Error> {
         // Installing twice is harmless: the first one stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = reqwest::Client::builder()
             .user_agent(concat!("port/", env!("CARGO_PKG_VERSION")))
+            // NOTE: no timeout of reads here: it begins with the request, and ends large bodies that are on their way.
             .connect_timeout(CONNECT)
-            .read_timeout(STALL)
             // A redirect names another region, whose signature is another one.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -134,7 +148,7 @@ impl Client {
         // No roots are needed in the clear, and a host may have none.
         let builder = if endpoint.is_plain() { builder.tls_certs_only([]) } else { builder };
         let http = builder.build()?;
-        Ok(Self { http, bucket, endpoint, region, credentials, clock, pause })
+        Ok(Self { http, bucket, endpoint, region, credentials, clock, patience })
     }
 
     pub(super) fn bucket(&self) -> &Bucket {
@@ -149,8 +163,9 @@ impl Client {
     /// Sends a request until there is an answer, or no hope.
     pub(super) async fn send(&self, request: &Request, take: Take) -> Result<Answer, Failure> {
         let mut uncertain = false;
+        let digest = digest(&request.body).await?;
         for tried in 1.. {
-            let failure = match self.once(request, take).await {
+            let failure = match self.once(request, &digest, take).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -165,20 +180,30 @@ impl Client {
 
     /// Waits before the next try.
     pub(super) async fn wait(&self, tried: u32) {
-        let pause = self.pause.saturating_mul(1 << tried.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
+        let pause =
+            self.patience.pause.saturating_mul(1 << tried.saturating_sub(1).min(10)).min(LONGEST_PAUSE);
         // Between half of it and all of it; without random numbers all of it.
         let chance = random::hex().ok().and_then(|hex| u32::from_str_radix(hex.get(..2)?, 16).ok());
         tokio::time::sleep(pause.saturating_mul(256 + chance.unwrap_or(255)) / 512).await;
     }
 
-    async fn once(&self, request: &Request, take: Take) -> Result<Answer, Failure> {
-        let sent = self.built(request)?.send().await;
-        let response = sent.map_err(|error| self.broken(error))?;
+    /// What comes next of a body; nothing at its end.
+    pub(super) async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, Failure> {
+        let stall = self.patience.stall;
+        let some = tokio::time::timeout(stall, response.chunk()).await;
+        some.map_err(|_| Failure::Stalled { stall })?.map_err(|error| Failure::Broken(error.without_url()))
+    }
+
+    async fn once(&self, request: &Request, digest: &str, take: Take) -> Result<Answer, Failure> {
+        let sending = Duration::from_secs(request.body.len() as u64 / LEAST_RATE);
+        let stall = self.patience.stall.saturating_add(sending);
+        let sent = tokio::time::timeout(stall, self.built(request, digest)?.send()).await;
+        let response = sent.map_err(|_| Failure::Stalled { stall })?.map_err(|error| self.broken(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         if !status.is_success() {
             let region = headers.get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
             // What does not come of it is not missed.
-            let body = collect(response, LARGEST_ERROR).await.unwrap_or_default();
+            let body = self.collect(response, LARGEST_ERROR).await.unwrap_or_default();
             let body = String::from_utf8_lossy(&body).into_owned();
             return Err(Failure::of_answer(status.as_u16(), region, &body));
         }
@@ -187,19 +212,18 @@ impl Client {
             Take::Bytes(limit) => limit,
             Take::Document => LARGEST_DOCUMENT,
         };
-        let answer = Answer { headers, bytes: collect(response, limit).await?, response: None };
+        let answer = Answer { headers, bytes: self.collect(response, limit).await?, response: None };
         if take == Take::Document && Element::root(answer.text()?).is_some_and(|(name, _)| name == "Error") {
             return Err(Failure::of_answer(status.as_u16(), None, answer.text()?));
         }
         Ok(answer)
     }
 
-    fn built(&self, request: &Request) -> Result<reqwest::RequestBuilder, Failure> {
+    fn built(&self, request: &Request, digest: &str) -> Result<reqwest::RequestBuilder, Failure> {
         let object = request.key.as_ref().map(|key| self.bucket.object(key)).unwrap_or_default();
         let path = format!("/{}/{object}", self.bucket.name());
         let path = sign::encoded_path(path.trim_end_matches('/'));
         let query = sign::encoded_query(&request.query);
-        let body = sign::digest(&request.body);
         let mut headers = request.headers.clone();
         headers.push(("host", self.endpoint.host().to_owned()));
         let signed = Signed {
@@ -207,7 +231,7 @@ impl Client {
             path: &path,
             query: &query,
             headers: &headers,
-            body: &body,
+            body: digest,
         };
         let added = sign::sign(&signed, self.region.as_str(), &self.credentials, (self.clock)());
         let mark = if query.is_empty() { "" } else { "?" };
@@ -232,25 +256,35 @@ impl Client {
         let host = self.endpoint.host().to_owned();
         if connect { Failure::Unreachable { host, source } } else { Failure::Broken(source) }
     }
-}
 
-/// The whole body, of at most `limit` bytes.
-async fn collect(mut response: Response, limit: u64) -> Result<Bytes, Failure> {
-    let expected = response.content_length();
-    if expected.is_some_and(|length| length > limit) {
-        return Err(Failure::TooLarge { limit });
-    }
-    let mut bytes = BytesMut::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| Failure::Broken(error.without_url()))? {
-        if (bytes.len() as u64).saturating_add(piece.len() as u64) > limit {
+    /// The whole body, of at most `limit` bytes.
+    async fn collect(&self, mut response: Response, limit: u64) -> Result<Bytes, Failure> {
+        let expected = response.content_length();
+        if expected.is_some_and(|length| length > limit) {
             return Err(Failure::TooLarge { limit });
         }
-        bytes.extend_from_slice(&piece);
-    }
-    match expected {
-        Some(expected) if expected != bytes.len() as u64 => {
-            Err(Failure::Cut { expected, found: bytes.len() as u64 })
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = self.chunk(&mut response).await? {
+            if (bytes.len() as u64).saturating_add(piece.len() as u64) > limit {
+                return Err(Failure::TooLarge { limit });
+            }
+            bytes.extend_from_slice(&piece);
         }
-        _ => Ok(bytes.freeze()),
+        match expected {
+            Some(expected) if expected != bytes.len() as u64 => {
+                Err(Failure::Cut { expected, found: bytes.len() as u64 })
+            }
+            _ => Ok(bytes.freeze()),
+        }
     }
+}
+
+/// The SHA-256 of a body, in hex.
+async fn digest(body: &Bytes) -> Result<String, Failure> {
+    let of = |body: &Bytes| digest_of(body).hex().to_owned();
+    if body.len() <= MUCH {
+        return Ok(of(body));
+    }
+    let body = body.clone();
+    tokio::task::spawn_blocking(move || of(&body)).await.map_err(Failure::Ended)
 }

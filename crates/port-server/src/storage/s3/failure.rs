@@ -2,6 +2,8 @@
 //!
 //! NOTE: of an answer only its code and message are kept. S3 repeats what was signed, and with which key, in other fields.
 
+use std::time::Duration;
+
 use super::super::StorageErrorKind;
 use super::xml::Element;
 
@@ -31,6 +33,9 @@ pub(super) enum Failure {
     /// It broke off.
     #[error("the exchange with the S3 server broke off")]
     Broken(#[source] reqwest::Error),
+    /// It says nothing, or takes nothing.
+    #[error("the S3 server said nothing for {} s", stall.as_secs_f32())]
+    Stalled { stall: Duration },
     /// It ended early.
     #[error("the S3 server's answer ended after {found} of {expected} bytes")]
     Cut { expected: u64, found: u64 },
@@ -46,6 +51,9 @@ pub(super) enum Failure {
     /// The operating system gives no random numbers.
     #[error("no random name can be made")]
     Random(#[source] std::io::Error),
+    /// A computation was ended, as happens where the process ends.
+    #[error("the body's digest was not computed")]
+    Ended(#[source] tokio::task::JoinError),
 }
 
 fn spaced(code: &str) -> String {
@@ -125,7 +133,7 @@ impl Failure {
                     || words.contains(&code.as_str())
                     || code == "ConditionalRequestConflict"
             }
-            Self::Unreachable { .. } | Self::Broken(_) | Self::Cut { .. } => true,
+            Self::Unreachable { .. } | Self::Broken(_) | Self::Stalled { .. } | Self::Cut { .. } => true,
             _ => false,
         }
     }

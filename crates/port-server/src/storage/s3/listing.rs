@@ -62,28 +62,41 @@ async fn page(client: &Client, prefix: &str, depth: Depth, from: From<'_>) -> Re
         From::Token(token) => request.query("continuation-token", token),
     };
     let answer = client.send(&request, Take::Document).await?;
-    parse(answer.text()?, &full).ok_or(Failure::Malformed("is no listing"))
+    parse(answer.text()?, &full)
 }
 
-fn parse(text: &str, full: &str) -> Option<Page> {
-    let (_, root) = Element::root(text).filter(|(name, _)| *name == "ListBucketResult")?;
-    let object = |entry: Element<'_>| {
-        let name = entry.text("Key")?.strip_prefix(full)?.to_owned();
-        let changed = entry.text("LastModified").and_then(|text| text.parse::<Timestamp>().ok());
-        Some(Listed {
-            name,
-            size: entry.text("Size")?.parse().ok()?,
-            etag: entry.text("ETag").unwrap_or_default(),
-            changed: changed.map(SystemTime::from),
-        })
-    };
-    let prefix =
-        |entry: Element<'_>| Some(entry.text("Prefix")?.strip_prefix(full)?.strip_suffix('/')?.to_owned());
-    let more = root.text("IsTruncated").as_deref() == Some("true");
-    Some(Page {
-        objects: root.children("Contents").filter_map(object).collect(),
-        prefixes: root.children("CommonPrefixes").filter_map(prefix).collect(),
-        next: root.text("NextContinuationToken").filter(|_| more),
+/// Reads a page. NOTE: collection removes what it does not find named, so a page that may have lost an entry is none.
+fn parse(text: &str, full: &str) -> Result<Page, Failure> {
+    let root = Element::root(text).filter(|(name, _)| *name == "ListBucketResult");
+    let (_, root) = root.ok_or(Failure::Malformed("is no listing"))?;
+    let mut page = Page::default();
+    for entry in root.children("Contents") {
+        let key = entry.text("Key").ok_or(Failure::Malformed("lists an object without a key"))?;
+        if let Some(name) = key.strip_prefix(full) {
+            page.objects.push(listed(entry, name)?);
+        }
+    }
+    for entry in root.children("CommonPrefixes") {
+        let prefix = entry.text("Prefix").ok_or(Failure::Malformed("lists a prefix without its name"))?;
+        let name = prefix.strip_prefix(full).and_then(|rest| rest.strip_suffix('/'));
+        page.prefixes.extend(name.map(str::to_owned));
+    }
+    if root.text("IsTruncated").as_deref() == Some("true") {
+        let next = root.text("NextContinuationToken").filter(|token| !token.is_empty());
+        page.next =
+            Some(next.ok_or(Failure::Malformed("is half a listing and does not say how it goes on"))?);
+    }
+    Ok(page)
+}
+
+fn listed(entry: Element<'_>, name: &str) -> Result<Listed, Failure> {
+    let size = entry.text("Size").and_then(|text| text.parse().ok());
+    let changed = entry.text("LastModified").and_then(|text| text.parse::<Timestamp>().ok());
+    Ok(Listed {
+        name: name.to_owned(),
+        size: size.ok_or(Failure::Malformed("lists an object without a size"))?,
+        etag: entry.text("ETag").unwrap_or_default(),
+        changed: changed.map(SystemTime::from),
     })
 }
 
@@ -181,7 +194,27 @@ mod tests {
         let [object] = page.objects.as_slice() else { panic!("{page:?}") };
         assert_eq!((object.name.as_str(), object.size, object.etag.as_str()), ("a", 3, "\"e\""));
         assert!(object.changed.is_some());
-        assert_eq!(parse("<Other/>", "p/"), None);
+    }
+
+    #[test]
+    fn half_a_page_is_none() {
+        let page = |inside: &str| {
+            parse(&format!("<ListBucketResult>{inside}</ListBucketResult>"), "p/")
+                .map_err(|error| error.to_string())
+        };
+        for (inside, expected) in [
+            ("<IsTruncated>true</IsTruncated>", "does not say how it goes on"),
+            ("<IsTruncated>true</IsTruncated><NextContinuationToken/>", "does not say how it goes on"),
+            ("<Contents><Key>p/a</Key></Contents>", "without a size"),
+            ("<Contents><Key>p/a</Key><Size>many</Size></Contents>", "without a size"),
+            ("<Contents><Size>3</Size></Contents>", "without a key"),
+            ("<CommonPrefixes/>", "without its name"),
+        ] {
+            let error = page(inside).unwrap_err();
+            assert!(error.contains(expected), "{inside}: {error}");
+        }
+        assert_eq!(page("<Contents><Key>q/a</Key><Size>many</Size></Contents>"), Ok(Page::default()));
+        assert!(parse("<Other/>", "p/").is_err());
     }
 
     #[test]

@@ -22,12 +22,14 @@ use super::xml::Element;
 const SMALLEST_PART: u64 = 5 << 20;
 /// What is sent at once where nothing is gained by copying on the server.
 const WHOLE: u64 = 8 << 20;
-/// Parts of which a copy of a very large object is made.
-const COPIED_PART: u64 = 1 << 30;
+/// The most that is copied in one request, during which the server may say nothing.
+pub(super) const COPIED_PART: u64 = 1 << 30;
 /// S3 takes 10,000.
 const MOST_PARTS: u64 = 9_900;
 /// How many parts are on their way at once.
 const AT_ONCE: usize = 4;
+/// What objects are put together below. NOTE: a bucket without a prefix may have uploads of others in it.
+const COMPOSED: [&str; 4] = ["artifacts/", "blobs/", "quarantine/", "trash/"];
 /// How old an upload is that nobody completes any more.
 const ABANDONED: SignedDuration = SignedDuration::from_hours(24);
 
@@ -63,10 +65,16 @@ pub(super) async fn compose(client: &Client, pieces: Vec<Piece>, to: &str) -> Re
     }
 }
 
-/// Copies an object that is too large for one request.
-pub(super) async fn copy_large(client: &Client, from: &str, head: &Head, to: &str) -> Result<(), Failure> {
+/// Copies an object that is too large for one request, in parts of so many bytes.
+pub(super) async fn copy_large(
+    client: &Client,
+    from: &str,
+    head: &Head,
+    to: &str,
+    part: u64,
+) -> Result<(), Failure> {
     let piece = Piece { key: from.to_owned(), etag: head.etag.clone(), size: head.size };
-    let step = COPIED_PART.max(head.size.div_ceil(MOST_PARTS));
+    let step = part.max(head.size.div_ceil(MOST_PARTS));
     let starts = (0..head.size.div_ceil(step)).map(|number| number.saturating_mul(step));
     let ranges = starts.map(|first| {
         let last = first.saturating_add(step).min(head.size).saturating_sub(1);
@@ -173,18 +181,27 @@ async fn gathered(client: &Client, pieces: &[Piece]) -> Result<Bytes, Failure> {
 
 /// Ends uploads of S3's own that a kill left; gives how many.
 pub(super) async fn tidy(client: &Client) -> Result<u64, Failure> {
-    let full = client.bucket().object("");
-    let request = Request::to_bucket(Method::GET).query("uploads", "").query("prefix", &full);
+    let mut ended = 0;
+    for below in COMPOSED {
+        ended += tidy_below(client, &client.bucket().object(below)).await?;
+    }
+    Ok(ended)
+}
+
+async fn tidy_below(client: &Client, full: &str) -> Result<u64, Failure> {
+    let request = Request::to_bucket(Method::GET).query("uploads", "").query("prefix", full);
     let answer = client.send(&request, Take::Document).await?;
     let now = answer.header("date").and_then(|text| jiff::fmt::rfc2822::parse(text).ok());
     // Without the server's time no age is known.
     let Some(now) = now.map(|now| now.timestamp()) else { return Ok(0) };
     let Some((_, root)) = Element::root(answer.text()?) else { return Ok(0) };
+    let ours = client.bucket().object("");
     let mut ended = 0;
     for upload in root.children("Upload") {
         let begun = upload.text("Initiated").and_then(|text| text.parse::<Timestamp>().ok());
         let is_old = begun.is_some_and(|begun| now.duration_since(begun) >= ABANDONED);
-        let name = upload.text("Key").and_then(|key| key.strip_prefix(&full).map(str::to_owned));
+        let key = upload.text("Key").filter(|key| key.starts_with(full));
+        let name = key.and_then(|key| key.strip_prefix(&ours).map(str::to_owned));
         if let (true, Some(name), Some(id)) = (is_old, name, upload.text("UploadId")) {
             let request = Request::new(Method::DELETE, &name).query("uploadId", id);
             match client.send(&request, Take::Head).await {

@@ -14,8 +14,6 @@ use crate::random;
 
 /// Which write an object is of.
 const MARK: &str = "x-amz-meta-port-write";
-/// The largest object that S3 copies in one request.
-const LARGEST_COPY: u64 = 5 << 30;
 /// How often a copy begins anew whose source changes.
 const COPIES: u32 = 8;
 
@@ -117,10 +115,20 @@ pub(super) async fn remove(client: &Client, key: &str, etag: Option<&str>) -> Re
 
 /// Makes `to` an object with the bytes that `from` has at that moment; gives what was copied.
 pub(super) async fn copy(client: &Client, from: &str, to: &str) -> Result<Option<Head>, Failure> {
+    copy_in_parts(client, from, to, multipart::COPIED_PART).await
+}
+
+/// The same, with at most so many bytes in one request: S3 takes 5 GiB, and says nothing until it copied them all.
+pub(super) async fn copy_in_parts(
+    client: &Client,
+    from: &str,
+    to: &str,
+    most: u64,
+) -> Result<Option<Head>, Failure> {
     for tried in 1..=COPIES {
         let Some(found) = head(client, from).await? else { return Ok(None) };
-        let copied = if found.size > LARGEST_COPY {
-            multipart::copy_large(client, from, &found, to).await
+        let copied = if found.size > most {
+            multipart::copy_large(client, from, &found, to, most).await
         } else {
             copy_whole(client, from, &found.etag, to).await
         };

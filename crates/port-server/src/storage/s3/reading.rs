@@ -100,6 +100,10 @@ impl Reading {
     async fn piece(&mut self) -> Result<Bytes, Failure> {
         let mut piece = BytesMut::new();
         while self.at < self.end && piece.len() < PIECE {
+            if self.response.is_none() {
+                // Asking is tried often enough by itself.
+                self.response = Some(self.again().await?);
+            }
             match self.some().await {
                 Ok(some) => {
                     self.at += some.len() as u64;
@@ -120,11 +124,8 @@ impl Reading {
     /// What comes next, never more than is missing.
     async fn some(&mut self) -> Result<Bytes, Failure> {
         let missing = self.end.saturating_sub(self.at);
-        let response = match self.response.as_mut() {
-            Some(response) => response,
-            None => self.response.insert(self.again().await?),
-        };
-        let some = response.chunk().await.map_err(|error| Failure::Broken(error.without_url()))?;
+        let response = self.response.as_mut().ok_or(Failure::Malformed("has no body"))?;
+        let some = self.client.chunk(response).await?;
         let mut some = some.ok_or(Failure::Cut { expected: self.end, found: self.at })?;
         some.truncate(usize::try_from(missing).unwrap_or(usize::MAX));
         Ok(some)

@@ -4,14 +4,16 @@
 //! canonical request ─► SHA-256 ─► string to sign (time, day/region/s3) ─► HMAC with a key of that day, region and service
 //! ```
 //!
-//! Pure: the time and the body's digest come from outside. Every header that the client sets is signed, so a proxy can neither add a
-//! condition nor take one away. Not here: presigned URLs and chunked signatures; bodies are in memory, and their digest is signed.
+//! Pure: the time and the body's digest come from outside. Signed are `host`, the conditions, ranges, copy sources, marks and types that
+//! the client sets, and the `x-amz-` headers that are added here; `user-agent`, `accept` and `content-length`, which HTTP clients write and
+//! proxies rewrite, are not. So a proxy cannot take a condition away or change one. One that adds a condition can only have the request refused. Not here: presigned URLs and chunked signatures; bodies are in memory, and their digest is signed.
 
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
+use port_content::hashing::digest_of;
+use sha2::Sha256;
 
 use super::address::Credentials;
 
@@ -55,7 +57,7 @@ pub(super) fn sign(
     let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{body}");
 
     let scope = format!("{day}/{region}/s3/aws4_request");
-    let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", digest(canonical.as_bytes()));
+    let to_sign = format!("{ALGORITHM}\n{time}\n{scope}\n{}", digest_of(canonical.as_bytes()).hex());
     let key = [day.as_str(), region, "s3", "aws4_request"]
         .iter()
         .fold(format!("AWS4{}", credentials.secret_key()).into_bytes(), |key, part| {
@@ -68,11 +70,6 @@ pub(super) fn sign(
         format!("{ALGORITHM} Credential={access_key}/{scope},SignedHeaders={names},Signature={signature}"),
     ));
     added
-}
-
-/// The SHA-256 of bytes, in hex.
-pub(super) fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
 }
 
 /// A path whose parts are encoded, with its slashes.
@@ -129,7 +126,7 @@ mod tests {
         let credentials =
             Credentials::new("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None);
         let now: Timestamp = "2013-05-24T00:00:00Z".parse().unwrap();
-        let body = digest(b"Welcome to Amazon S3.");
+        let body = digest_of(b"Welcome to Amazon S3.");
         let case =
             |method, path, query: &[(&'static str, &str)], headers: &[(&'static str, &str)], body: &str| {
                 let owned = |pairs: &[(&'static str, &str)]| {
@@ -147,7 +144,7 @@ mod tests {
         );
         let put = [("date", "Fri, 24 May 2013 00:00:00 GMT"), ("x-amz-storage-class", "REDUCED_REDUNDANCY")];
         assert_eq!(
-            case("PUT", "/test$file.text", &[], &put, &body),
+            case("PUT", "/test$file.text", &[], &put, body.hex()),
             "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"
         );
         assert_eq!(

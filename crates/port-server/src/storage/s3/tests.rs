@@ -12,6 +12,8 @@ use super::*;
 use crate::contract;
 use crate::storage::ChildKind;
 
+const HASTE: Patience = Patience { pause: Duration::from_millis(1), ..PATIENCE };
+
 fn key(text: &str) -> Key {
     Key::new(text).unwrap()
 }
@@ -27,7 +29,7 @@ fn settings(endpoint: &str) -> S3Settings {
 }
 
 fn storage(server: &Server) -> S3 {
-    S3::with(settings(&server.endpoint()), Duration::from_millis(1), Removals::Conditional).unwrap()
+    S3::with(settings(&server.endpoint()), HASTE, Removals::Conditional).unwrap()
 }
 
 fn server(hook: impl Fn(&Seen) -> Fault + Send + Sync + 'static) -> Server {
@@ -144,7 +146,7 @@ async fn what_fails_for_a_moment_is_tried_again_and_not_for_ever() {
     let full = server(|_| Fault::Error(507, "InsufficientStorage"));
     let error = storage(&full).put(&name, "x".into(), Condition::Always).await.unwrap_err();
     assert_eq!(error.kind, crate::storage::StorageErrorKind::Full);
-    let nobody = S3::with(settings("http://127.0.0.1:1"), Duration::from_millis(1), Removals::Conditional);
+    let nobody = S3::with(settings("http://127.0.0.1:1"), HASTE, Removals::Conditional);
     let error = nobody.unwrap().size(&name).await.unwrap_err();
     assert_eq!(error.source.to_string(), "the S3 server at 127.0.0.1:1 cannot be reached");
 }
@@ -295,6 +297,80 @@ async fn what_a_kill_left_of_a_large_upload_is_ended_when_it_is_old() {
 }
 
 #[tokio::test]
+async fn uploads_of_others_in_a_bucket_without_a_prefix_are_left_alone() {
+    let server = Server::default();
+    for ours in ["artifacts/x/vmlinux", "blobs/old", "quarantine/sha256/one", "trash/sha256/one"] {
+        server.leave_multipart(ours, 30);
+    }
+    server.leave_multipart("backups/old", 30);
+    server.leave_multipart("blobs.tar", 30);
+    let bucket = format!("s3://{BUCKET}").parse().unwrap();
+    let settings = S3Settings { bucket, ..settings(&server.endpoint()) };
+    S3::with(settings, HASTE, Removals::Conditional).unwrap().tidy().await.unwrap();
+    assert_eq!(server.multiparts(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_in_the_middle_of_a_body_is_tried_no_more_often_than_any_other() {
+    let gone = AtomicUsize::new(0);
+    let server = server(move |seen| match (seen.method.as_str(), gone.fetch_add(1, Ordering::SeqCst)) {
+        ("PUT", _) => {
+            gone.store(0, Ordering::SeqCst);
+            Fault::None
+        }
+        (_, 0) => Fault::CutAnswer(300_000),
+        _ => Fault::Error(503, "SlowDown"),
+    });
+    let storage = storage(&server);
+    let name = key("blobs/one");
+    let _ = storage.put(&name, pattern(1_000_000), Condition::Always).await.unwrap();
+    let content = storage.open(&name, None).await.unwrap().unwrap();
+    let before = server.requests().len();
+    assert!(content.stream.try_collect::<Vec<Bytes>>().await.is_err());
+    assert_eq!(server.requests().len() - before, client::TRIES as usize);
+}
+
+/// A request that is not answered holds nobody up for ever, and is asked again.
+#[tokio::test]
+async fn silence_is_a_failure_that_passes() {
+    let (said, wait) = std::sync::mpsc::channel::<()>();
+    let (wait, silent) = (std::sync::Mutex::new(wait), AtomicUsize::new(0));
+    let server = server(move |_| {
+        if silent.fetch_add(1, Ordering::SeqCst) == 0 {
+            // Until the test is over.
+            let _over = wait.lock().unwrap().recv();
+        }
+        Fault::None
+    });
+    let patience = Patience { stall: Duration::from_millis(200), ..HASTE };
+    let storage = S3::with(settings(&server.endpoint()), patience, Removals::Conditional).unwrap();
+    assert_eq!(storage.size(&key("a/b")).await.unwrap(), None);
+    assert_eq!(server.requests().len(), 2);
+    drop(said);
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_one_request_is_copied_in_ranges() {
+    let server = Server::default();
+    let storage = storage(&server);
+    let (from, to) = (key("blobs/one"), key("trash/one"));
+    let bytes = pattern(13 << 20);
+    let _ = storage.put(&from, bytes.clone(), Condition::Always).await.unwrap();
+    let before = server.requests().len();
+    let copied = objects::copy_in_parts(&storage.client, from.as_str(), to.as_str(), 6 << 20).await;
+    assert_eq!(copied.unwrap().unwrap().size, 13 << 20);
+    let mut ranges: Vec<String> = server.requests()[before..]
+        .iter()
+        .map(|seen| seen.header("x-amz-copy-source-range").to_owned())
+        .collect();
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort();
+    assert_eq!(ranges, ["bytes=0-6291455", "bytes=12582912-13631487", "bytes=6291456-12582911"]);
+    assert!(bytes_of(storage.open(&to, None).await.unwrap()).await == bytes);
+    assert_eq!(server.multiparts(), 0);
+}
+
+#[tokio::test]
 async fn what_is_put_while_an_object_moves_stays() {
     let server = Server::default();
     let storage = storage(&server);
@@ -314,8 +390,7 @@ async fn a_real_server_keeps_the_contract() {
     let Some(gateway) = Gateway::start() else { return };
     let opened = S3::open(settings(&gateway.endpoint())).await.unwrap();
     assert!(opened.collects(), "{}", opened.describe());
-    let pause = Duration::from_millis(10);
-    contract::run(|| S3::with(settings(&gateway.endpoint()), pause, Removals::Conditional).unwrap()).await;
+    contract::run(|| S3::with(settings(&gateway.endpoint()), HASTE, Removals::Conditional).unwrap()).await;
     put_together(&opened).await;
     opened.tidy().await.unwrap();
     let log = gateway.log();
