@@ -3,7 +3,7 @@
 //! ```text
 //! ops ── push(Publication) ──► Backend ──► file-system:  <root>/<registry>/<repository>/<version>/<variant>/
 //! ops ◄─ resolve, fetch ────── Backend ──► oci-registry: blobs, one manifest per variant under its tag, an index
-//!                                      ──► hosted-api:   a control plane, file by file
+//!                                      ──► hosted-api:   a control plane, file by file; what is no file, at its registry face
 //! ```
 //!
 //! A backend moves files and documents. It knows neither layouts nor the store: what the documents mean is
@@ -14,6 +14,7 @@ mod error;
 mod file_system;
 mod hosted_api;
 mod registry;
+mod registry_face;
 mod sidecar;
 
 pub use backend::{
@@ -23,3 +24,4 @@ pub use error::{BackendError, ErrorKind, NothingPublished};
 pub use file_system::FileSystem;
 pub use hosted_api::{HostedAccess, HostedApi, Patience as HostedPatience};
 pub use registry::{OciRegistry, Refusal, SelectVariant, Selected};
+pub use registry_face::{RegistryFace, reference_at};

@@ -72,20 +72,21 @@ impl Backend {
         }
     }
 
-    /// The encodings that can be published there. A directory and a control plane hold files that others read
-    /// where they lie (acceptance P-37, P-39, Pu-27): those stay what they are.
+    /// The encodings that can be published there. A directory holds files that others read where they lie (acceptance
+    /// P-37): those stay what they are. A control plane is a registry besides.
     pub fn encodings(&self) -> &'static [Encoding] {
         match self {
-            Self::OciRegistry(_) => Encoding::ALL,
-            Self::FileSystem { .. } | Self::HostedApi { .. } => &[Encoding::Raw],
+            Self::OciRegistry(_) | Self::HostedApi { .. } => Encoding::ALL,
+            Self::FileSystem { .. } => &[Encoding::Raw],
         }
     }
 
     /// How the main component of an artifact of `class` is published there unless the file says otherwise.
     pub fn default_encoding(&self, class: ArtifactClass) -> Encoding {
         match class {
-            // Large, mostly zero, and little changed from version to version.
-            ArtifactClass::GuestImage if self.encodings().contains(&Encoding::Packed) => Encoding::Packed,
+            // Large, mostly zero, and little changed from version to version. What lies at a control plane's readable path
+            // and goes to those who pull by name (acceptance P-39, Pu-28) is the file itself unless somebody asks for less.
+            ArtifactClass::GuestImage if matches!(self, Self::OciRegistry(_)) => Encoding::Packed,
             ArtifactClass::GuestImage | ArtifactClass::Kernel => Encoding::Raw,
         }
     }

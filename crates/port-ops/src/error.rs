@@ -203,7 +203,9 @@ pub enum OpsError {
         variant: Variant,
     },
     /// Documents name a map and packs where no registry is.
-    #[error("`{name}` is packed, and `{backend}` holds no packs: expected an `oci-registry`")]
+    #[error(
+        "`{name}` is packed, and `{backend}` holds no packs: expected an `oci-registry` or a control plane"
+    )]
     PackedElsewhere {
         /// The published name.
         name: String,

@@ -13,6 +13,7 @@ use port_store::{Blob, StoreError};
 
 use crate::describe;
 use crate::error::OpsError;
+use crate::hosted::Face;
 use crate::local::HashedFile;
 use crate::push::{Moved, TransferReport, open, record, report};
 use crate::registry::Reading;
@@ -40,7 +41,7 @@ pub async fn pull(workspace: &Workspace, target: Target<'_>) -> Result<TransferR
         let found = backend.resolve(&target.artifact.reference, target.variant()).await?;
         // Before a byte of its files is fetched; what is fetched is what this manifest names.
         let accepted = check_found(&policies, target, repository.as_ref(), &found).await?;
-        match bring(source, target, &found).await {
+        match bring_from(source, target, &found).await {
             Ok(result) => break (result, found, accepted),
             // Somebody may have published between resolve and fetch: then what is there now is another.
             Err(error) if tries == TRIES => return Err(error),
@@ -72,6 +73,17 @@ struct Bundled {
     moved: u64,
     /// For each component, bytes of its file that lay here.
     found: Vec<Option<u64>>,
+}
+
+/// Brings every file of one publication into the store, from whichever face of the place has it.
+async fn bring_from(source: Source<'_>, target: Target<'_>, found: &Found) -> Result<Bundled, OpsError> {
+    let config = target.artifact.distribution.pull.as_ref();
+    let Some(face) = Face::to_pull(source.workspace, target, config, found)? else {
+        return bring(source, target, found).await;
+    };
+    // A registry has what its documents name; the files that the other face lists are those that it has as they are.
+    let found = Found { files: Vec::new(), documents: found.documents.clone() };
+    bring(face.in_place_of(source), target, &found).await
 }
 
 /// Brings every file of one publication into the store.

@@ -12,10 +12,12 @@ use port_layout as layout;
 use port_layout::index::Strategy;
 use port_layout::native::{self, Stored};
 use port_model::{Bundle, Component, Digest, Encoding, FileName, Reference, Variant};
+use port_registry::Repository;
 use serde::Serialize;
 
 use crate::encode::{Encoder, goes_out_as_it_is};
 use crate::error::OpsError;
+use crate::hosted::Face;
 use crate::local::{HashedFile, LocalFile};
 use crate::mounts::Mounts;
 use crate::packed::parent::ParentChoice;
@@ -94,9 +96,8 @@ pub async fn push(
     options: &PushOptions,
 ) -> Result<TransferReport, OpsError> {
     let config = target.artifact.distribution.push.as_ref();
-    let backend = open(workspace, target, "push", config)?;
     let reference = &target.artifact.reference;
-    let repository = registry::repository(workspace, reference, config, Reading::Origin)?;
+    let (backend, repository) = place(workspace, target, config)?;
     let files = local::files(target)?;
     let _operation = workspace.store.operation()?;
     let preflight = Preflight::new(repository.as_ref());
@@ -108,9 +109,10 @@ pub async fn push(
     if let Some(main) = bundle.main() {
         pvm::refuse_standard(workspace, target, &main.digest)?;
     }
-    let mounts = match &repository {
-        Some(_) => Mounts::of(workspace, reference)?,
-        None => Mounts::default(),
+    let mounts = match config {
+        Some(BackendConfig::OciRegistry(_)) => Mounts::of(workspace, reference)?,
+        // A control plane calls other repositories otherwise.
+        _ => Mounts::default(),
     };
     let (bundled, mounted, packing) = (&bundle, &mounts, Arc::default());
     let encoder =
@@ -150,6 +152,19 @@ pub async fn push(
         delta_error,
         ..report(target, backend.as_ref(), &bundle, manifest, moved)
     })
+}
+
+/// Where a push goes, and the same place as a registry where it is one for this push.
+fn place(
+    workspace: &Workspace,
+    target: Target<'_>,
+    config: Option<&BackendConfig>,
+) -> Result<(Box<dyn Backend>, Option<Repository>), OpsError> {
+    if let Some(face) = Face::to_push(workspace, target, config)? {
+        return Ok((Box::new(face.backend), Some(face.repository)));
+    }
+    let repository = registry::repository(workspace, &target.artifact.reference, config, Reading::Origin)?;
+    Ok((open(workspace, target, "push", config)?, repository))
 }
 
 /// Hashes a file on its way into the store, or where it lies if it goes there on its way out.

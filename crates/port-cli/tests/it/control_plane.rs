@@ -1,6 +1,7 @@
 //! `port control-plane serve`, and artifacts that are pushed and pulled through it.
 
 mod bucket;
+mod packs;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStderr, Command, Stdio};

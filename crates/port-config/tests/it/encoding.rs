@@ -28,6 +28,7 @@ fn the_encoding_is_what_is_written_or_what_class_and_backend_ask_for() {
         ("guest_images", DIRECTORY, "", Encoding::Raw, 3),
         ("guest_images", DIRECTORY, r#", encoding = "raw""#, Encoding::Raw, 3),
         ("guest_images", CONTROL_PLANE, "", Encoding::Raw, 3),
+        ("guest_images", CONTROL_PLANE, r#", encoding = "packed""#, Encoding::Packed, 3),
         ("kernels", REGISTRY, "", Encoding::Raw, 3),
         ("kernels", REGISTRY, r#", encoding = "zstd""#, Encoding::Zstd, 3),
         ("kernels", REGISTRY, r#", encoding = "packed", deltas = 1"#, Encoding::Packed, 1),

@@ -46,16 +46,17 @@ pub(super) struct Published {
 impl Published {
     /// The files: layers with a plain name whose bytes are the file's own.
     pub(super) fn files(&self) -> Vec<File> {
-        let raw = |layer: &&Descriptor| {
-            let packed = [media_types::PACKED_MAP, media_types::PACKED_PACK, media_types::PACKED_DELTA];
-            !packed.contains(&layer.media_type.as_str()) && !layer.media_type.ends_with("+zstd")
-        };
-        let layers = self.manifest.layers.iter().filter(raw);
+        let layers = self.manifest.layers.iter().filter(|layer| !is_encoded(layer));
         let files = layers.filter_map(|layer| {
             let name = layer.title()?.rsplit('/').next()?.parse().ok()?;
             Some(File { name, digest: layer.digest.clone(), size: layer.size })
         });
         files.collect()
+    }
+
+    /// Whether there is a file that is here in another form only.
+    pub(super) fn has_encoded(&self) -> bool {
+        self.manifest.layers.iter().any(is_encoded)
     }
 
     /// The documents that the client wrote, where there are any.
@@ -79,6 +80,12 @@ impl Published {
         let config = read(&self.manifest.config.digest).await?;
         Ok(config.map(|config| Documents { manifest: self.stored.bytes.clone(), config }))
     }
+}
+
+/// Whether a layer's bytes are another form of a file: packs, or compressed.
+fn is_encoded(layer: &Descriptor) -> bool {
+    let packed = [media_types::PACKED_MAP, media_types::PACKED_PACK, media_types::PACKED_DELTA];
+    packed.contains(&layer.media_type.as_str()) || layer.media_type.ends_with("+zstd")
 }
 
 /// What a variant's tag means; nothing where it is no manifest of files.

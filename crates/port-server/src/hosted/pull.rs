@@ -51,13 +51,28 @@ fn unknown(place: &Place, transfer: &Transfer) -> HostedError {
     ))
 }
 
+/// Who publishes packs chose that they move, and not the file (docs/formats/hosted-api.md).
+fn encoded(place: &Place, transfer: &Transfer) -> HostedError {
+    HostedError::not_found(format!(
+        "`{}` of `{}` for {} is not here as itself: it was published packed or compressed; pull it with `port`, or as \
+         `{}:{}` from this server's registry, or have it published with `encoding = \"raw\"`",
+        transfer.filename, place.reference, place.variant, place.repository, place.tag
+    ))
+}
+
 async fn find(call: &Call<'_>, place: &Place, transfer: &Transfer) -> Result<(Source, u64), HostedError> {
     let Some(published) = publish::find(call.catalog, place).await? else {
         let size = call.catalog.storage().size(&place.path(transfer.filename.as_str())).await?;
         return size.map(|size| (Source::Path, size)).ok_or_else(|| unknown(place, transfer));
     };
     let file = published.files().into_iter().find(|file| file.name == transfer.filename);
-    let Some(file) = file else { return Err(unknown(place, transfer)) };
+    let Some(file) = file else {
+        return Err(if published.has_encoded() {
+            encoded(place, transfer)
+        } else {
+            unknown(place, transfer)
+        });
+    };
     let size = call.catalog.blob_size(&place.repository, &file.digest).await?;
     size.map(|size| (Source::Blob(file.digest), size)).ok_or_else(|| unknown(place, transfer))
 }
