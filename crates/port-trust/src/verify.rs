@@ -96,8 +96,11 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// The digest, where enough keys signed.
     pub subject: Option<Verified<Digest>>,
-    /// The statement, where one was asked for and enough keys signed the same one.
+    /// The statement, where one was asked for and enough keys signed the same one: of several, the one that most keys signed.
     pub statement: Option<Verified<Statement>>,
+    /// Every statement that enough keys signed, as they were found. A stranger chooses neither what is among them nor, for who
+    /// looks at all, which one is used.
+    pub statements: Vec<Verified<Statement>>,
 }
 
 /// Decides whether enough of the required keys signed what the question asks for.
@@ -108,22 +111,25 @@ pub fn verify(question: &Question<'_>, requirement: &Requirement, candidates: &[
         candidates.iter().map(|candidate| look(question, requirement, candidate)).collect()
     };
     let groups = groups(question.about, &looked_at);
-    let counts = groups.iter().map(|group| {
-        let signers = looked_at.iter().filter(|looked| looked.is_in(group.as_deref()));
-        let (enough, count) = threshold::enough(
-            requirement.threshold,
-            signers.filter_map(|looked| looked.finding.fingerprint.as_ref()),
-        );
-        (enough, count, group)
-    });
+    let counts: Vec<(bool, usize, &Option<Vec<u8>>)> = groups
+        .iter()
+        .map(|group| {
+            let signers = looked_at.iter().filter(|looked| looked.is_in(group.as_deref()));
+            let (enough, count) = threshold::enough(
+                requirement.threshold,
+                signers.filter_map(|looked| looked.finding.fingerprint.as_ref()),
+            );
+            (enough, count, group)
+        })
+        .collect();
+    let read = |payload: &Option<Vec<u8>>| Statement::read(payload.as_ref()?).ok();
+    let trusted = counts.iter().filter(|(enough, ..)| *enough);
+    let statements = trusted.filter_map(|(_, _, payload)| read(payload).map(Verified)).collect();
     // The statement that most keys signed; the first of those, as they were found.
-    let best = counts.fold(None, |best: Option<(bool, usize, &Option<Vec<u8>>)>, next| match best {
-        Some(best) if best.1 >= next.1 => Some(best),
-        _ => Some(next),
-    });
+    let best = counts.iter().copied().reduce(|best, next| if best.1 >= next.1 { best } else { next });
     let (enough, signed_by, group) =
         best.map_or((false, 0, None), |(enough, count, group)| (enough, count, group.clone()));
-    let statement = group.as_ref().and_then(|payload| Statement::read(payload).ok());
+    let statement = read(&group);
     settle(&mut looked_at, group.as_deref());
     let verdict = Verdict {
         subject: question.subject.clone(),
@@ -142,6 +148,7 @@ pub fn verify(question: &Question<'_>, requirement: &Requirement, candidates: &[
     Judgement {
         subject: enough.then(|| Verified(question.subject.clone())),
         statement: statement.filter(|_| enough).map(Verified),
+        statements,
         verdict,
     }
 }

@@ -324,4 +324,14 @@ fn a_threshold_of_statements_counts_signers_of_the_same_statement() {
     let judgement = judge_about(about, &two, &together);
     assert_eq!(judgement.statement.unwrap().get().predicate["says"], "one");
     assert!(matches!(judgement.verdict.findings[0].outcome, Outcome::OtherStatement(_)));
+    // What enough keys signed is all there, whoever comes first; what too few signed never is.
+    let one = requirement(1, &[1, 2]);
+    let many = [attestation(1, kind, "one"), attestation(3, kind, "stranger"), attestation(1, kind, "other")];
+    for (requirement, found, expected) in
+        [(&two, &together, vec!["one"]), (&two, &many, vec![]), (&one, &many, vec!["one", "other"])]
+    {
+        let judgement = judge_about(about, requirement, found);
+        let said = judgement.statements.iter().map(|it| it.get().predicate["says"].as_str().unwrap());
+        assert_eq!(said.collect::<Vec<_>>(), expected);
+    }
 }
