@@ -23,7 +23,7 @@ mod sign;
 pub use error::UpdateError;
 pub use fetch::{CheckReport, FetchReport, FetchRequest, OfferedBlob, ReleaseFacts, check, fetch};
 pub use index::{IndexReport, IndexRequest, IndexedPart, index};
-pub use promote::{PromoteReport, PromoteRequest, promote};
+pub use promote::{PromoteReport, PromoteRequest, SourceSigner, promote};
 pub use publish::{PublishReport, PublishRequest, PublishedBlob, publish};
 pub use sign::{SignReleaseReport, SignReleaseRequest, sign_release};
 

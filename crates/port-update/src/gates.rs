@@ -46,6 +46,8 @@ pub struct Device {
 pub struct Memory {
     /// The highest sequence that it saw, and which manifest had it.
     pub highest: Option<(u64, Digest)>,
+    /// Whose number that is; every channel's where nobody knows.
+    pub highest_channel: Option<String>,
     /// What runs, or waits to be booted.
     pub installed: Option<Digest>,
     /// The epoch that it committed to.
@@ -141,6 +143,10 @@ fn freshness(release: &ReleaseStatement, digest: &Digest, memory: &Memory, now: 
     if i64::try_from(now).map_or(true, |now| now >= expires) {
         let reason = format!("it is to be believed until {}, and that is over", release.expires);
         return Some((Class::Expired, reason));
+    }
+    // Each channel counts for itself; what comes of another one is held by its end, the floor and the denials.
+    if memory.highest_channel.as_ref().is_some_and(|channel| *channel != release.channel) {
+        return None;
     }
     let (highest, seen) = memory.highest.as_ref()?;
     if release.sequence < *highest {

@@ -53,7 +53,7 @@ impl Journal {
         let lock_path = path.with_extension("lock");
         let held = lock::try_lock(&lock_path, lock::Mode::Exclusive)?;
         let held = held.ok_or(JournalError::Busy { path: lock_path })?;
-        let (record, found) = Record::load(path);
+        let (record, found) = Record::load(path)?;
         let record = if found == Found::Whole { record } else { Record::rebuilt(evidence) };
         let log = path.with_file_name("events.jsonl");
         let mut journal = Self { path: path.to_owned(), log, record, _lock: held };
@@ -203,11 +203,11 @@ mod tests {
         let (mut journal, found) = open(&path).unwrap();
         assert_eq!(found, Found::Missing);
         assert_eq!(journal.apply(&Event::Check, 8).unwrap(), [Effect::AskPlace]);
-        assert_eq!(Record::load(&path).0.state.phase, Phase::Checking);
+        assert_eq!(Record::load(&path).unwrap().0.state.phase, Phase::Checking);
         assert!(journal.apply(&Event::Staged, 9).is_err());
-        assert_eq!(Record::load(&path).0, *journal.record());
+        assert_eq!(Record::load(&path).unwrap().0, *journal.record());
         journal.fail(Class::Network, "no answer", 9).unwrap();
-        let record = Record::load(&path).0;
+        let record = Record::load(&path).unwrap().0;
         assert_eq!((record.state.phase, record.last_error.as_deref()), (Phase::Failed, Some("no answer")));
         assert_eq!((record.counts.failures.get(&Class::Network), record.last_time), (Some(&1), 9));
     }

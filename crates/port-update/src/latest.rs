@@ -149,6 +149,7 @@ impl Latest {
             digest: port_content::hashing::digest_of(text.as_bytes()),
             version: self.release.version.clone(),
             sequence: None,
+            channel: None,
             security_epoch: 0,
         }
     }

@@ -31,7 +31,6 @@ pub const TRIES: u32 = 3;
 
 /// What is being installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Target {
     /// The manifest or index that was resolved once.
     pub digest: Digest,
@@ -39,13 +38,15 @@ pub struct Target {
     pub version: Version,
     /// Its number; none where nobody signed it.
     pub sequence: Option<u64>,
+    /// The channel that counts so; none where nobody signed it, or nobody remembered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
     /// Its epoch.
     pub security_epoch: u64,
 }
 
 /// One try to install one release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Attempt {
     /// Which try it is, over all.
     pub number: u64,
@@ -67,7 +68,6 @@ impl Attempt {
 
 /// All that is remembered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct State {
     /// Where it is.
     pub phase: Phase,
@@ -77,6 +77,9 @@ pub struct State {
     pub committed: Option<Target>,
     /// The highest number that was seen, and its manifest.
     pub highest: Option<(u64, Digest)>,
+    /// The channel whose number that is: each counts for itself. Where nobody remembered it, it is every channel's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest_channel: Option<String>,
     /// The epoch that was committed to.
     pub floor_epoch: u64,
     /// What is never taken again.
@@ -100,6 +103,7 @@ impl Default for State {
             attempt: None,
             committed: None,
             highest: None,
+            highest_channel: None,
             floor_epoch: 0,
             denied: BTreeSet::new(),
             until: None,
@@ -107,6 +111,24 @@ impl Default for State {
             last_failure: None,
             attempts: 0,
             rollbacks: 0,
+        }
+    }
+}
+
+impl State {
+    /// The highest number that was seen of a channel, and its manifest.
+    pub fn highest_of(&self, channel: Option<&str>) -> Option<&(u64, Digest)> {
+        let known = self.highest_channel.as_deref();
+        self.highest.as_ref().filter(|_| known.is_none() || channel.is_none() || known == channel)
+    }
+
+    /// Remembers the number of a release that is believed, where it is higher than what was seen of its channel.
+    pub fn saw(&mut self, target: &Target) {
+        let Some(sequence) = target.sequence else { return };
+        let channel = target.channel.as_deref();
+        if self.highest_of(channel).is_none_or(|(highest, _)| *highest <= sequence) {
+            self.highest = Some((sequence, target.digest.clone()));
+            self.highest_channel = target.channel.clone();
         }
     }
 }
@@ -226,28 +248,33 @@ fn take(next: &mut State, event: &Event) -> Option<()> {
             if next.denied.contains(&target.digest) || target.security_epoch < next.floor_epoch {
                 return None;
             }
-            let seen = target.sequence.map(|sequence| (sequence, target.digest.clone()));
-            if let (Some((sequence, _)), Some((highest, _))) = (&seen, &next.highest)
-                && sequence < highest
+            let highest = next.highest_of(target.channel.as_deref());
+            if let (Some(sequence), Some((highest, _))) = (target.sequence, highest)
+                && sequence < *highest
             {
                 return None;
             }
-            next.highest = seen.or(next.highest.take());
+            next.saw(target);
             next.attempts = next.attempts.saturating_add(1);
             next.attempt = Some(Attempt::new(next.attempts, target.clone()));
         }
-        Event::Deferred { until } => next.until = *until,
-        Event::Failed(class) | Event::Refused(class) => {
+        // The place answered, or the bytes came: what failed before is no row any more.
+        Event::Deferred { until } => (next.until, next.failures) = (*until, 0),
+        Event::Staged => next.failures = 0,
+        Event::UpToDate => (next.until, next.failures) = (None, 0),
+        Event::Failed(class) => {
             next.failures = next.failures.saturating_add(1);
             next.last_failure = Some(*class);
         }
+        // What is refused did arrive: nobody waits longer for it.
+        Event::Refused(class) => next.last_failure = Some(*class),
         Event::Soaked => {
             let target = next.attempt.as_ref()?.target.clone();
             next.floor_epoch = next.floor_epoch.max(target.security_epoch);
             next.committed = Some(target);
             (next.failures, next.last_failure) = (0, None);
         }
-        Event::Check | Event::UpToDate => next.until = None,
+        Event::Check => next.until = None,
         _ => {}
     }
     Some(())

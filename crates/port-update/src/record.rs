@@ -1,7 +1,8 @@
 //! What an agent remembers between its runs (docs/formats/update-state.md), and how it is right again when it is not.
 //!
 //! Invariant: the record is a hint. What runs is what the boot loader and the headers of the slots say; a record that is torn, of another
-//! version or missing is made anew from them, and is never a reason to stop.
+//! version or missing is made anew from them, and is never a reason to stop. One that is there and that the disk does not give now is a
+//! reason to stop: what only it knows, denials above all, would be gone. Fields that nobody knows are a newer agent's, and are no fault.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,7 +24,6 @@ const LARGEST: u64 = 4 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Record {
     version: u32,
     /// Where the update is.
@@ -56,7 +56,6 @@ pub struct Record {
 
 /// Why a release is denied here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Denial {
     /// Its version, where that is known.
     pub version: Option<Version>,
@@ -71,7 +70,6 @@ pub const MOST_DENIED: usize = 8192;
 
 /// What only grows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Counts {
     /// Failures by class.
     pub failures: BTreeMap<Class, u64>,
@@ -97,18 +95,25 @@ pub enum Found {
 
 impl Record {
     /// Reads the record at `path`.
-    pub fn load(path: &Path) -> (Self, Found) {
+    ///
+    /// # Errors
+    /// The disk's, where it may be whole and cannot be read.
+    pub fn load(path: &Path) -> Result<(Self, Found), FsError> {
         let broken = |reason: String| (Self::default(), Found::Broken(reason));
         let bytes = match fs::read(path, LARGEST) {
             Ok(bytes) => bytes,
-            Err(error) if error.is_not_found() => return (Self::default(), Found::Missing),
-            Err(error) => return broken(error.to_string()),
+            Err(error) if error.is_not_found() => return Ok((Self::default(), Found::Missing)),
+            // No agent wrote that much.
+            Err(error) if error.source.kind() == std::io::ErrorKind::FileTooLarge => {
+                return Ok(broken(error.source.to_string()));
+            }
+            Err(error) => return Err(error),
         };
-        match json::read::<Self>(&bytes, "update record", "version, state and counts") {
+        Ok(match json::read::<Self>(&bytes, "update record", "version, state and counts") {
             Ok(record) if record.version == VERSION => (record, Found::Whole),
             Ok(record) => broken(format!("expected version {VERSION}, found {}", record.version)),
             Err(error) => broken(error.to_string()),
-        }
+        })
     }
 
     /// Writes it, whole or not at all.
@@ -127,13 +132,9 @@ impl Record {
         let mut record = Self { told: boot.trial.is_some(), ..Self::default() };
         let state = &mut record.state;
         let committed = evidence.header(boot.kept).map(|header| header.target.clone());
-        for target in [&evidence.a, &evidence.b].into_iter().flatten().map(|header| &header.target) {
-            let seen = target.sequence.map(|sequence| (sequence, target.digest.clone()));
-            let is_higher =
-                |(sequence, _): &(u64, _)| state.highest.as_ref().is_none_or(|it| it.0 < *sequence);
-            if let Some(seen) = seen.filter(is_higher) {
-                state.highest = Some(seen);
-            }
+        // What is kept comes last: its channel is the one that counts.
+        for header in [boot.kept.other(), boot.kept].into_iter().filter_map(|slot| evidence.header(slot)) {
+            state.saw(&header.target);
         }
         state.floor_epoch = committed.as_ref().map_or(0, |target| target.security_epoch);
         state.committed = committed;
@@ -170,6 +171,7 @@ impl Record {
         let running = evidence.header(evidence.boot.running).map(|header| header.target.digest.clone());
         Memory {
             highest: self.state.highest.clone(),
+            highest_channel: self.state.highest_channel.clone(),
             installed: running,
             floor_epoch: self.state.floor_epoch,
             last_time: self.last_time,

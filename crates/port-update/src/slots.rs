@@ -105,6 +105,19 @@ pub trait BootPointer: std::fmt::Debug {
     /// [`SlotError`] where it cannot be read; then nobody acts.
     fn read(&self) -> Result<BootState, SlotError>;
 
+    /// Whether what a slot holds can be booted from here, as far as that can be known before it is tried.
+    ///
+    /// # Errors
+    /// [`SlotError`], which arming would end with.
+    fn fits(&self, _slot: SlotName, _header: &Header) -> Result<(), SlotError> {
+        Ok(())
+    }
+
+    /// Whether a release without arguments of its own is started with those of what is kept, rather than with none.
+    fn inherits(&self) -> bool {
+        false
+    }
+
     /// Tries `slot`, which holds what `header` says, with the next boots, and starts its kernel with the arguments of its release.
     ///
     /// # Errors
@@ -177,6 +190,15 @@ impl Slots {
         Ok(Evidence { boot, a: header(SlotName::A), b: header(SlotName::B) })
     }
 
+    /// Whether a release could be armed once it is staged: asked before its bytes are fetched, and before the slot is touched, which
+    /// may be the way back.
+    ///
+    /// # Errors
+    /// [`SlotError`], which arming it would end with.
+    pub fn fits(&self, target: &Target, set: &BootSet) -> Result<(), SlotError> {
+        self.pointer.fits(self.look()?.idle(), &Header::of(target, set))
+    }
+
     /// Writes a release into the slot that does not run; `from` says where each of its files lies.
     ///
     /// # Errors
@@ -193,6 +215,8 @@ impl Slots {
         }
         let slot = evidence.idle();
         let directory = self.directory(slot);
+        let header = Header::of(target, set);
+        self.pointer.fits(slot, &header)?;
         fs::create_dir_all(&directory)?;
         // A directory that was just made has no name yet that outlives a power cut, however well its files are flushed.
         fs::sync_dir(&self.root)?;
@@ -205,7 +229,7 @@ impl Slots {
         for part in &set.parts {
             read_back(&directory, part)?;
         }
-        Header::of(target, set).write(&directory)?;
+        header.write(&directory)?;
         Ok(slot)
     }
 
@@ -229,10 +253,15 @@ impl Slots {
     /// # Errors
     /// [`SlotError`] where the slot does not hold `target`, whole.
     pub fn arm(&self, target: &Target, tries: u32) -> Result<(), SlotError> {
-        let header = self.check(target)?;
+        let mut header = self.check(target)?;
         let evidence = self.look()?;
         if evidence.boot.running != evidence.boot.kept {
             return Err(SlotError::NotSettled { boot: evidence.boot });
+        }
+        if self.pointer.inherits() && header.boot_arguments.is_none() {
+            // As its release says it, with `{slot}`: the entry itself names the root file system of the slot that it is about.
+            let kept = evidence.header(evidence.boot.kept);
+            header.boot_arguments = kept.and_then(|kept| kept.boot_arguments.clone());
         }
         self.pointer.arm(evidence.idle(), tries.max(1), &header)
     }

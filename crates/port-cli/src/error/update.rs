@@ -23,7 +23,7 @@ fn hint(class: Class) -> Option<&'static str> {
         }
         Class::Rollback => "nothing was changed; publish the release anew under a higher number",
         Class::Expired => "nothing was changed; sign it anew, and see that this machine's clock is right",
-        Class::DiskFull => "make room beside the slots and the state; what was fetched is kept",
+        Class::DiskFull => "make room beside the slots and the state; what was fetched was given up",
         Class::Unhealthy => "`port update status` says what is tried, and what is left",
         Class::Gate
         | Class::WrongTarget

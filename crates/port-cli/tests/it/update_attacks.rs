@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use port_content::hashing::digest_of;
 use port_testkit::registry::{Abilities, Action, Registry, Reply, Request};
 
 use crate::update_agent::{Fleet, expect};
@@ -142,4 +143,83 @@ fn x_1_documents_that_are_read_in_two_ways_are_refused() {
             attacked(move |request| asks_for_tag(request).then(|| document(INDEX, text.as_bytes()))),
         );
     }
+}
+
+/// Release 13 was withdrawn, and its withdrawal seen without anything being taken. Whoever serves 13 again is refused.
+#[test]
+fn t_1_i_7_what_a_machine_saw_and_did_not_take_is_not_forgotten() {
+    for deferred in [true, false] {
+        let fleet = Fleet::new();
+        fleet.release("v0.1.0", 12);
+        let first = fleet.registry.manifest("os/kubesolo", "stable").unwrap();
+        fleet.update();
+        fleet.release("v0.2.0", 13);
+        let withdrawn = fleet.registry.manifest("os/kubesolo", "stable").unwrap();
+        let denied = digest_of(&withdrawn).to_string();
+        let code = if deferred {
+            fleet.publish("v0.3.0");
+            fleet.sign("v0.3.0", 14, "release.key", &["--deny", &denied, "--wave", "86400:100"]);
+            11
+        } else {
+            // What runs is numbered anew: of two statements about it, the higher number counts.
+            fleet.registry.add_manifest("os/kubesolo", "stable", INDEX, &first);
+            fleet.sign("v0.1.0", 14, "release.key", &["--deny", &denied]);
+            10
+        };
+        expect(&fleet.apply(), code);
+        let record = &fleet.status()["record"];
+        assert_eq!(record["state"]["highest"][0], 14, "{record}");
+        assert_eq!(record["denials"][&denied]["reason"].is_string(), true, "{record}");
+        fleet.registry.add_manifest("os/kubesolo", "stable", INDEX, &withdrawn);
+        for more in [&["--plain-http"][..], &["--plain-http", "--force"]] {
+            expect(&fleet.verb("apply", more), 22);
+        }
+    }
+}
+
+#[test]
+fn t_1_of_two_statements_about_one_release_the_higher_number_counts() {
+    let fleet = Fleet::new();
+    fleet.publish("v0.1.0");
+    for sequence in [4, 9, 5] {
+        fleet.sign("v0.1.0", sequence, "release.key", &[]);
+    }
+    expect(&fleet.apply(), 0);
+    assert_eq!(fleet.status()["record"]["state"]["highest"][0], 9);
+}
+
+#[test]
+fn i_7_what_is_staged_and_withdrawn_then_is_not_kept_for_a_boot() {
+    let fleet = Fleet::new();
+    fleet.release("v0.1.0", 1);
+    expect(&fleet.apply(), 0);
+    let own = digest_of(&fleet.registry.manifest("os/kubesolo", "stable").unwrap()).to_string();
+    fleet.sign("v0.1.0", 2, "release.key", &["--deny", &own]);
+    expect(&fleet.apply(), 20);
+    fleet.is_at("refused");
+    assert!(!fleet.machine.exists("slots/B/slot.json"));
+    assert_ne!(fleet.verb("activate", &[]).code, 0);
+}
+
+#[test]
+fn downloads_that_no_release_wants_any_more_go() {
+    let fleet = Fleet::new();
+    let left = || port_content::fs::read_dir(&fleet.machine.path().join("state/downloads")).unwrap();
+    fleet.release("v0.1.0", 1);
+    let own = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let initramfs = fleet.machine.read(&format!("{own}/kubesolo-os.gz"));
+    fleet.registry.lie(&digest_of(&initramfs).to_string(), &[&initramfs[..], b"more"].concat());
+    expect(&fleet.apply(), 26);
+    assert!(left().is_empty(), "the kernel, which came whole, too: {:?}", left());
+    for name in ["partial", "image"] {
+        fleet.machine.write(&format!("state/downloads/{}.{name}", "a".repeat(64)), "of an earlier release");
+    }
+    fleet.release("v0.2.0", 2);
+    let next = fleet.machine.read(&format!("{own}/kubesolo-os.gz"));
+    fleet.registry.lose_blob(&digest_of(&next).to_string());
+    expect(&fleet.apply(), 30);
+    let kernel = digest_of(&fleet.machine.read(&format!("{own}/vmlinuz")));
+    let of_kernel = |path: &std::path::PathBuf| path.to_string_lossy().contains(kernel.hex());
+    assert!(left().iter().any(of_kernel), "what came is there for the next try: {:?}", left());
+    assert!(!left().iter().any(|path| path.to_string_lossy().contains("aaaa.")), "{:?}", left());
 }

@@ -82,3 +82,38 @@ fn done_promote(fleet: &Fleet, to: &str) {
     let words = ["update", "release", "promote", "--plain-http", "--repository", &place, "--from", "stable"];
     done(&fleet.machine, &[&words[..], &["--to", to]].concat());
 }
+
+/// Whoever can move a tag must not have anything signed by promoting it.
+#[test]
+fn t_7_what_was_not_signed_for_its_channel_is_not_signed_for_another() {
+    let fleet = Fleet::new();
+    fleet.release("v0.1.0", 1);
+    let lts = || fleet.registry.manifest("os/kubesolo", "lts");
+    let signed = |more: &[&str]| promote(&fleet, &[&["--to", "lts"][..], &SIGNED, more].concat());
+    // `stable` is swapped for something that nobody signed.
+    fleet.publish("v0.2.0");
+    let ran = signed(&[]);
+    assert!(ran.code == 21 && ran.stderr.contains("--from-pubkey"), "{ran}");
+    // Somebody else's.
+    fleet.sign("v0.2.0", 2, "other.key", &[]);
+    expect(&signed(&[]), 21);
+    expect(&signed(&["--from-pubkey", "release.pub"]), 21);
+    expect(&signed(&["--from-pubkey", "other.pub", "--unsigned-source"]), 2);
+    expect(&promote(&fleet, &["--to", "lts", "--unsigned-source"]), 2);
+    assert!(lts().is_none(), "the channel did not move");
+    expect(&signed(&["--from-pubkey", "other.pub"]), 0);
+    let promoted = lts().unwrap();
+    // Signed by the right key, for another channel.
+    fleet.registry.add_manifest(
+        "os/kubesolo",
+        "stable",
+        "application/vnd.oci.image.index.v1+json",
+        &promoted,
+    );
+    expect(&promote(&fleet, &[&["--to", "edge"][..], &SIGNED].concat()), 24);
+    assert!(fleet.registry.manifest("os/kubesolo", "edge").is_none());
+    // As somebody says in as many words.
+    fleet.publish("v0.3.0");
+    expect(&signed(&["--unsigned-source"]), 0);
+    assert_ne!(lts().unwrap(), promoted);
+}

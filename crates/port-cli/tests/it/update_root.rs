@@ -10,6 +10,27 @@ use crate::update_agent::{Fleet, expect};
 const SIZE: usize = 6 << 20;
 const ARGUMENTS: &str = "root=PARTLABEL=OS{slot} ro quiet";
 
+/// The index is a hint: a registry that lost it has the root still.
+#[test]
+fn a_block_index_that_is_gone_costs_bytes_and_no_update() {
+    let fleet = Fleet::new();
+    let one = image(1);
+    release(&fleet, "v0.1.0", 1, &one, ARGUMENTS);
+    fleet.update();
+    let mut two = one.clone();
+    two[100_000] ^= 1;
+    release(&fleet, "v0.2.0", 2, &two, ARGUMENTS);
+    let own = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let manifest = fleet.registry.manifest("os/kubesolo", &format!("v0.2.0-{own}")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let layers = manifest["layers"].as_array().unwrap();
+    let index = layers.iter().find(|layer| layer.to_string().contains("rootfs.img.blocks")).unwrap();
+    fleet.registry.lose_blob(index["digest"].as_str().unwrap());
+    assert_eq!(fleet.update(), SlotName::A);
+    assert_eq!(fleet.machine.read("slots/A/rootfs.img"), two);
+    assert_eq!(root_bytes(&fleet, &two), SIZE as u64);
+}
+
 /// Bytes that repeat nowhere.
 fn image(seed: u64) -> Vec<u8> {
     let mut state = seed;

@@ -15,7 +15,8 @@ mod consider;
 mod error;
 mod media;
 pub(super) mod offer;
-mod origin;
+pub(super) mod origin;
+pub(super) mod statement;
 mod web;
 
 use std::path::{Path, PathBuf};
@@ -182,14 +183,17 @@ fn waits(
 }
 
 /// Where it is, without touching anything.
-pub fn status(slots: &Slots, state: &Path) -> Status {
+///
+/// # Errors
+/// The disk's, where there is a record that cannot be read now.
+pub fn status(slots: &Slots, state: &Path) -> Result<Status, AgentError> {
     let slots = slots.look().ok();
-    let (record, found) = Record::load(state);
+    let (record, found) = Record::load(state)?;
     let record = match (&slots, found) {
         (Some(evidence), Found::Missing | Found::Broken(_)) => Record::rebuilt(evidence),
         _ => record,
     };
-    Status { phase: record.state.phase, record, slots }
+    Ok(Status { phase: record.state.phase, record, slots })
 }
 
 impl Status {

@@ -5,7 +5,10 @@
 //! ```
 //!
 //! A manifest says its channel, and agents compare it; so each is written anew with that word changed, over the same blobs, which are
-//! not moved. Invariant: `<to>` moves last, and not back; the version's own tags stay.
+//! not moved. Invariants: `<to>` moves last, and not back; the version's own tags stay; what is signed was signed before, for `<from>`,
+//! by whom the caller trusts: a tag says nothing of who moved it there.
+
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use port_content::hashing::digest_of;
@@ -17,16 +20,21 @@ use port_layout::oci;
 use port_model::{Architecture, Digest};
 use port_registry::{Condition, Manifest, Repository, TagOrDigest};
 use port_trust::SecretKey;
+use port_update::Class;
 use serde::Serialize;
 
 use super::agent::AgentError;
-use super::fetch::{Wanted, entry_bytes, named, resolve};
+use super::agent::offer::{boot_set, same_parts};
+use super::agent::origin::signed_name;
+use super::agent::statement::signed_by;
+use super::fetch::{Pinned, Wanted, entry_bytes, named, resolve};
 use super::index::{change, refuse_going_back};
 use super::sign::sign_at;
 use super::{
     Publisher, RepositoryPlace, SignReleaseReport, SignReleaseRequest, UpdateError, check, look, tag,
 };
 use crate::copy::Side;
+use crate::trust::read_public_key;
 
 /// What is to be promoted.
 #[derive(Debug)]
@@ -39,6 +47,19 @@ pub struct PromoteRequest {
     pub to: String,
     /// Whether the channel moves even to an older release.
     pub overwrite: bool,
+    /// Who must have signed what `from` has, for it to be signed for `to`.
+    pub source: SourceSigner,
+}
+
+/// Who must have signed what is promoted and signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSigner {
+    /// The key that signs for the other channel.
+    Same,
+    /// This one, in a file.
+    Key(PathBuf),
+    /// Nobody, as somebody said in as many words: whoever can move the tag has anything signed.
+    Nobody,
 }
 
 /// What was promoted.
@@ -78,7 +99,11 @@ pub async fn promote(
     }
     let repository = publisher.repository(&request.place)?;
     let side = Side::Registry(repository.clone());
-    let (source, parts) = parts(&side, &repository, &request).await?;
+    let (source, found) = resolved(&side, &request).await?;
+    if let Some((signing, key)) = &signing {
+        believed(&side, &request, (&source, &found), (signing.issued, key)).await?;
+    }
+    let parts = parts(&side, &repository, &request, &found).await?;
     let version = parts.first().map(|part| part.metadata.version.clone()).unwrap_or_default();
     check::version_and_channel(&version, &request.to)?;
     let bytes = Bytes::from(kubesolo::encode_index(&parts).map_err(UpdateError::from)?);
@@ -114,14 +139,13 @@ pub async fn promote(
     })
 }
 
-/// The manifests behind `from`, each written for the other channel and put there by its digest.
-async fn parts(
+/// What `from` leads to, and its manifests.
+async fn resolved(
     side: &Side,
-    repository: &Repository,
     request: &PromoteRequest,
-) -> Result<(Digest, Vec<IndexPart>), UpdateError> {
+) -> Result<(Digest, Vec<(Architecture, Pinned)>), UpdateError> {
     let mut source = None;
-    let mut parts = Vec::new();
+    let mut found = Vec::new();
     for architecture in Architecture::ALL.iter().copied() {
         let wanted = Wanted { place: request.place.to_string(), tag: &request.from, architecture };
         let pinned = match resolve(side, &wanted).await {
@@ -133,14 +157,65 @@ async fn parts(
         if source.get_or_insert_with(|| pinned.root.digest.clone()) != &pinned.root.digest {
             return Err(restless());
         }
+        found.push((architecture, pinned));
+    }
+    let source = source.ok_or_else(|| UpdateError::NothingPublished { tags: vec![request.from.clone()] })?;
+    Ok((source, found))
+}
+
+/// As a machine that follows `from` would: its statement, whose, for which channel, until when, and about which parts.
+async fn believed(
+    side: &Side,
+    request: &PromoteRequest,
+    (source, found): (&Digest, &[(Architecture, Pinned)]),
+    (now, key): (u64, &SecretKey),
+) -> Result<(), AgentError> {
+    let (file, key) = match &request.source {
+        SourceSigner::Nobody => return Ok(()),
+        SourceSigner::Same => ("the signing key".to_owned(), key.public()),
+        SourceSigner::Key(path) => (path.display().to_string(), read_public_key(path)?),
+    };
+    let release = signed_by((&file, key), side, source, Some(&signed_name(&request.place))).await?;
+    let refused = |class, reason| Err(AgentError::Refused { class, reason });
+    if release.channel != request.from {
+        let reason = format!(
+            "it was signed for another channel: expected `{}`, found `{}`",
+            request.from, release.channel
+        );
+        return refused(Class::WrongTarget, reason);
+    }
+    if i64::try_from(now).map_or(true, |now| now >= release.expires.as_second()) {
+        let reason = format!("it is to be believed until {}, and that is over", release.expires);
+        return refused(Class::Expired, reason);
+    }
+    for (architecture, pinned) in found {
+        let published = boot_set(*architecture, &pinned.release);
+        let mut sets = release.machines.iter().filter(|set| set.architecture == *architecture).peekable();
+        if sets.peek().is_none() {
+            let reason = format!("what was signed says nothing of {}", architecture.oci_name());
+            return refused(Class::MixAndMatch, reason);
+        }
+        sets.try_for_each(|set| same_parts(set, &published))?;
+    }
+    Ok(())
+}
+
+/// The manifests, each written for the other channel and put there by its digest.
+async fn parts(
+    side: &Side,
+    repository: &Repository,
+    request: &PromoteRequest,
+    found: &[(Architecture, Pinned)],
+) -> Result<Vec<IndexPart>, UpdateError> {
+    let mut parts = Vec::new();
+    for (architecture, pinned) in found {
         let (bytes, metadata) = rewritten(side, &pinned.manifest, request).await?;
         let blob = Blob { digest: digest_of(&bytes), size: bytes.len() as u64 };
         let name = TagOrDigest::Digest(blob.digest.clone());
         repository.put_manifest(&name, OCI_MANIFEST, &bytes, Condition::None).await?;
-        parts.push(IndexPart { architecture, manifest: blob, metadata });
+        parts.push(IndexPart { architecture: *architecture, manifest: blob, metadata });
     }
-    let source = source.ok_or_else(|| UpdateError::NothingPublished { tags: vec![request.from.clone()] })?;
-    Ok((source, parts))
+    Ok(parts)
 }
 
 async fn rewritten(

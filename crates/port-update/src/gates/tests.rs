@@ -94,6 +94,21 @@ fn what_runs_is_up_to_date() {
     assert_eq!(decision, Decision::UpToDate);
 }
 
+#[test]
+fn t_1_the_number_of_another_channel_is_none_of_this_one() {
+    for (channel, expected) in
+        [(None, Some(Class::Rollback)), (Some("stable"), Some(Class::Rollback)), (Some("lts"), None)]
+    {
+        let mut memory = memory();
+        memory.highest_channel = channel.map(str::to_owned);
+        let decide =
+            |memory: &Memory| decide(&release(4), &digest(4), (&device(), memory), Moment(NOW), Force::No);
+        assert_eq!(class(&decide(&memory)), expected, "{channel:?}");
+        memory.denied.insert(digest(4));
+        assert!(class(&decide(&memory)).is_some(), "what is denied is so on every channel");
+    }
+}
+
 proptest! {
     #[test]
     fn i_6_nothing_below_the_floor_or_the_highest_is_ever_taken(

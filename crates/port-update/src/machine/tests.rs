@@ -12,6 +12,7 @@ fn target(sequence: u64) -> Target {
         digest: digest_of(format!("release {sequence}").as_bytes()),
         version: format!("v1.{sequence}.0").parse().unwrap(),
         sequence: Some(sequence),
+        channel: Some("stable".to_owned()),
         security_epoch: sequence / 3,
     }
 }
@@ -125,6 +126,50 @@ fn i_12_from_every_phase_a_machine_can_update_again() {
             }
         }
         assert!(free, "{phase} is a dead end");
+    }
+}
+
+#[test]
+fn t_1_each_channel_has_its_own_numbers() {
+    let at =
+        |channel: Option<&str>, sequence| Target { channel: channel.map(str::to_owned), ..target(sequence) };
+    let (stable, lts) = (Some("stable"), Some("lts"));
+    for (seen, offered, taken) in [
+        (at(stable, 12), at(stable, 11), false),
+        (at(stable, 12), at(stable, 13), true),
+        (at(stable, 12), at(lts, 4), true),
+        // Nobody remembered whose number it was.
+        (at(None, 12), at(lts, 4), false),
+    ] {
+        let mut state = State { phase: Phase::Checking, ..State::default() };
+        state.saw(&seen);
+        let next = step(&state, &Event::Offered(offered.clone()));
+        assert_eq!(next.is_ok(), taken, "{seen:?} {offered:?}");
+        if let Ok((next, _)) = next {
+            let expected = (offered.sequence, offered.channel);
+            assert_eq!((next.highest.map(|(highest, _)| highest), next.highest_channel), expected);
+        }
+        state.saw(&Target { sequence: None, ..target(1) });
+        assert_eq!(state.highest.unwrap().0, 12, "what has no number says nothing");
+    }
+}
+
+#[test]
+fn failures_are_in_a_row() {
+    let failed = State { failures: 3, ..State::default() };
+    let at = |phase| State { phase, attempt: Some(Attempt::new(1, target(3))), ..failed.clone() };
+    for (state, event, expected) in [
+        (at(Phase::Checking), Event::Failed(Class::Network), 4),
+        (at(Phase::Checking), Event::Refused(Class::Gate), 3),
+        (at(Phase::Checking), Event::UpToDate, 0),
+        (at(Phase::Checking), Event::Deferred { until: Some(7) }, 0),
+        (at(Phase::Staging), Event::Staged, 0),
+        (at(Phase::Soaking), Event::Soaked, 0),
+    ] {
+        let next = step(&state, &event).unwrap().0;
+        assert_eq!(next.failures, expected, "{event:?}");
+        let until = matches!(event, Event::Deferred { .. }).then_some(7);
+        assert_eq!(next.until, until, "{event:?}");
     }
 }
 

@@ -13,6 +13,7 @@ fn header(number: u64) -> Header {
         digest: digest_of(&[number as u8]),
         version: format!("v1.{number}.0").parse().unwrap(),
         sequence: Some(number),
+        channel: Some("stable".to_owned()),
         security_epoch: number,
     };
     let set = BootSet {
@@ -33,18 +34,70 @@ fn evidence(running: SlotName, kept: SlotName, trial: Option<u32>) -> Evidence {
 fn t_22_a_record_that_is_torn_is_made_anew_from_the_boot() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.json");
-    assert_eq!(Record::load(&path), (Record::default(), Found::Missing));
+    assert_eq!(Record::load(&path).unwrap(), (Record::default(), Found::Missing));
     let mut record = Record::rebuilt(&evidence(SlotName::A, SlotName::A, None));
     record.save(&path).unwrap();
-    assert_eq!(Record::load(&path), (record, Found::Whole));
+    assert_eq!(Record::load(&path).unwrap(), (record, Found::Whole));
     let whole = fs::read(&path, 100_000).unwrap();
     for bytes in [&b""[..], b"garbage", &whole[..whole.len() / 2], b"{\"version\":1}", b"[]"] {
         atomic::write(&path, bytes).unwrap();
-        assert!(matches!(Record::load(&path), (_, Found::Broken(_))));
+        assert!(matches!(Record::load(&path).unwrap(), (_, Found::Broken(_))));
     }
     let text = String::from_utf8(whole).unwrap().replacen("\"version\": 1", "\"version\": 2", 1);
     atomic::write(&path, text.as_bytes()).unwrap();
-    assert!(matches!(Record::load(&path), (_, Found::Broken(reason)) if reason.contains("version")));
+    assert!(matches!(Record::load(&path).unwrap(), (_, Found::Broken(reason)) if reason.contains("version")));
+}
+
+/// A way back onto an older agent, whose own denials are in there.
+#[test]
+fn i_7_a_record_of_a_newer_agent_keeps_its_denials() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    let mut record = Record::rebuilt(&evidence(SlotName::B, SlotName::A, Some(2)));
+    let (withdrawn, by) = (digest_of(b"withdrawn"), "v1.3.0".parse().unwrap());
+    record.withdraw(std::slice::from_ref(&withdrawn), &by, 7);
+    record.save(&path).unwrap();
+    let mut document: serde_json::Value = serde_json::from_slice(&fs::read(&path, 100_000).unwrap()).unwrap();
+    let own = withdrawn.to_string();
+    for place in [
+        "",
+        "/state",
+        "/state/attempt",
+        "/state/attempt/target",
+        "/state/committed",
+        "/counts",
+        &format!("/denials/{own}"),
+    ] {
+        let object = document.pointer_mut(place).and_then(serde_json::Value::as_object_mut);
+        object.unwrap_or_else(|| panic!("{place}")).insert("of_later".to_owned(), serde_json::json!(1));
+    }
+    atomic::write(&path, document.to_string().as_bytes()).unwrap();
+    let (read, found) = Record::load(&path).unwrap();
+    assert_eq!((&read, found), (&record, Found::Whole));
+    assert!(read.state.denied.contains(&withdrawn) && read.denials.contains_key(&withdrawn));
+}
+
+#[test]
+fn i_7_a_record_that_the_disk_does_not_give_is_no_record_that_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state.json");
+    fs::create_dir_all(&path).unwrap();
+    assert!(Record::load(&path).is_err());
+    let journal = crate::Journal::open(&path, &evidence(SlotName::A, SlotName::A, None), None, 7);
+    assert!(matches!(journal, Err(crate::JournalError::Files(_))), "{journal:?}");
+    // One that no agent wrote is garbage like any other.
+    let long = directory.path().join("long.json");
+    atomic::write(&long, &vec![b' '; LARGEST as usize + 1]).unwrap();
+    assert!(matches!(Record::load(&long).unwrap(), (_, Found::Broken(_))));
+}
+
+#[test]
+fn t_1_a_number_that_is_made_anew_is_of_the_channel_that_is_kept() {
+    let mut evidence = evidence(SlotName::A, SlotName::A, None);
+    let other = evidence.b.as_mut().unwrap();
+    other.target.channel = Some("lts".to_owned());
+    let state = Record::rebuilt(&evidence).state;
+    assert_eq!((state.highest.unwrap().0, state.highest_channel.as_deref()), (1, Some("stable")));
 }
 
 #[test]

@@ -63,7 +63,9 @@ impl BootEntries {
     /// The entry of what a slot holds. Without arguments of its own, its kernel is started as the kept one is.
     fn text(&self, slot: SlotName, kept: &Entry, header: &Header) -> String {
         let version = kept.version.saturating_add(1);
-        let arguments = header.arguments_in(slot).or_else(|| kept.options.clone());
+        // Which slot runs is for this entry to say, and for no release.
+        let own = header.arguments_in(slot).map(|arguments| plain(&arguments));
+        let arguments = own.or_else(|| kept.options.clone());
         let arguments = arguments.unwrap_or_else(|| self.options.clone());
         let mut text = format!("title Slot {slot}\nversion {version}\nlinux /{slot}/vmlinuz\n");
         if header.parts.iter().any(|part| part.role == Role::Initramfs) {
@@ -109,6 +111,10 @@ fn read_name(name: &str) -> Option<(SlotName, Option<u32>)> {
 }
 
 impl BootPointer for BootEntries {
+    fn inherits(&self) -> bool {
+        true
+    }
+
     fn read(&self) -> Result<BootState, SlotError> {
         let entries = self.entries()?;
         let kept = self.kept(&entries)?;
@@ -156,7 +162,9 @@ mod tests {
         set.boot_arguments = arguments.map(str::to_owned);
         let digest = port_content::hashing::digest_of(b"release");
         let (version, sequence) = (release.version.clone(), Some(1));
-        Header::of(&crate::machine::Target { digest, version, sequence, security_epoch: 0 }, &set)
+        let channel = Some(release.channel.clone());
+        let target = crate::machine::Target { digest, version, sequence, channel, security_epoch: 0 };
+        Header::of(&target, &set)
     }
 
     #[test]
@@ -164,6 +172,7 @@ mod tests {
         let kept = "version 7\nlinux /A/vmlinuz\noptions root=/dev/vda2 port.slot=A quiet\n";
         for (kept, arguments, expected) in [
             (kept, Some("root=PARTLABEL=OS{slot} ro"), "options root=PARTLABEL=OSB ro port.slot=B"),
+            (kept, Some("ro port.slot=A quiet"), "options ro quiet port.slot=B"),
             (kept, None, "options root=/dev/vda2 quiet port.slot=B"),
             ("version 7\n", None, "options panic=5 port.slot=B"),
         ] {

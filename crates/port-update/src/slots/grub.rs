@@ -38,9 +38,7 @@ impl GrubPointer {
 
     fn write(&self, slot: SlotName, counter: u32, success: &str) -> Result<(), SlotError> {
         let mut block = self.block()?;
-        block.set("active_slot", slot.as_str());
-        block.set("boot_counter", &counter.to_string());
-        block.set("boot_success", success);
+        set_boot(&mut block, slot, counter, success);
         self.put(&block)
     }
 
@@ -48,24 +46,48 @@ impl GrubPointer {
     /// it does not say.
     fn write_arguments(&self, slot: SlotName, header: &Header) -> Result<(), SlotError> {
         let mut block = self.block()?;
-        let (name, arguments) = (format!("boot_arguments_{slot}"), header.arguments_in(slot));
-        // GRUB reads two backslashes as one.
-        let arguments = arguments.unwrap_or_default().replace('\\', "\\\\");
-        if block.get(&name).unwrap_or_default() == arguments {
-            return Ok(());
-        }
-        block.set(&name, &arguments);
-        self.put(&block)
+        if set_arguments(&mut block, slot, header) { self.put(&block) } else { Ok(()) }
+    }
+
+    fn bytes(&self, block: &Block) -> Result<Vec<u8>, SlotError> {
+        let many =
+            |found| self.wrong(format!("{found} bytes to write, with the boot arguments of both slots"));
+        block.to_bytes().map_err(many)
     }
 
     fn put(&self, block: &Block) -> Result<(), SlotError> {
-        let bytes = block.to_bytes().map_err(|found| self.wrong(format!("{found} bytes to write")))?;
+        let bytes = self.bytes(block)?;
         // GRUB finds the block's sectors by themselves, so it is written where it is.
         Ok(fs::overwrite(&self.path, &bytes)?)
     }
 }
 
+fn set_boot(block: &mut Block, slot: SlotName, counter: u32, success: &str) {
+    block.set("active_slot", slot.as_str());
+    block.set("boot_counter", &counter.to_string());
+    block.set("boot_success", success);
+}
+
+/// Says whether that changes anything.
+fn set_arguments(block: &mut Block, slot: SlotName, header: &Header) -> bool {
+    let (name, arguments) = (format!("boot_arguments_{slot}"), header.arguments_in(slot));
+    // GRUB reads two backslashes as one.
+    let arguments = arguments.unwrap_or_default().replace('\\', "\\\\");
+    let differs = block.get(&name).unwrap_or_default() != arguments;
+    if differs {
+        block.set(&name, &arguments);
+    }
+    differs
+}
+
 impl BootPointer for GrubPointer {
+    fn fits(&self, slot: SlotName, header: &Header) -> Result<(), SlotError> {
+        let mut block = self.block()?;
+        set_arguments(&mut block, slot, header);
+        set_boot(&mut block, slot, crate::machine::TRIES, "0");
+        self.bytes(&block).map(drop)
+    }
+
     fn read(&self) -> Result<BootState, SlotError> {
         let block = self.block()?;
         let value = |name: &str| block.get(name).ok_or_else(|| self.wrong(format!("no `{name}`")));

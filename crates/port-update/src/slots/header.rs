@@ -19,7 +19,6 @@ const LARGEST: u64 = 64 * 1024;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Header {
     version: u32,
     /// Which release.

@@ -211,6 +211,7 @@ fn said(root: &Path, number: u64) -> (Target, BootSet, PathBuf) {
         digest: digest_of(format!("manifest {number}").as_bytes()),
         version: format!("v1.{number}.0").parse().unwrap(),
         sequence: Some(number),
+        channel: Some("stable".to_owned()),
         security_epoch: 0,
     };
     let set = BootSet {
@@ -356,6 +357,41 @@ fn i_3_t_20_t_21_boot_loader_entries_keep_the_contract() {
 #[test]
 fn i_3_t_20_t_21_a_hook_keeps_the_contract() {
     contract::<Hook>();
+}
+
+#[test]
+fn what_grubs_block_has_no_room_for_is_refused_before_the_slot_is_touched() {
+    let (root, machine) = fresh::<Grub>();
+    let slots = machine.slots();
+    stage(&slots, &release(root.path(), 1)).unwrap();
+    let before = fs::read(&machine.block(), 2000).unwrap();
+    let mut long = release(root.path(), 2);
+    // A release may say so much; the block has no room for it.
+    long.1.boot_arguments = Some("x".repeat(1000));
+    let error = stage(&slots, &long).unwrap_err();
+    assert!(matches!(&error, SlotError::Pointer { found, .. } if found.contains("to write")), "{error}");
+    assert_eq!(fs::read(&machine.block(), 2000).unwrap(), before);
+    assert!(slots.check(&release(root.path(), 1).0).is_ok(), "what was there is whole");
+    long.1.boot_arguments = Some("x".repeat(500));
+    stage(&slots, &long).unwrap();
+    slots.arm(&long.0, 3).unwrap();
+}
+
+#[test]
+fn without_arguments_an_entry_has_those_of_what_is_kept_for_its_own_slot() {
+    let (root, mut machine) = fresh::<Entries>();
+    let mut first = release(root.path(), 1);
+    first.1.boot_arguments = Some("root=PARTLABEL=OS{slot}".to_owned());
+    stage(&machine.slots(), &first).unwrap();
+    machine.slots().arm(&first.0, 3).unwrap();
+    assert_eq!(machine.boot(), SlotName::B);
+    machine.slots().keep_running().unwrap();
+    let mut second = release(root.path(), 2);
+    second.1.boot_arguments = None;
+    stage(&machine.slots(), &second).unwrap();
+    machine.slots().arm(&second.0, 3).unwrap();
+    let text = fs::read_to_string(&root.path().join("entries/port-A+3.conf"), 4096).unwrap();
+    assert!(text.ends_with("options root=PARTLABEL=OSA port.slot=A\n"), "{text}");
 }
 
 #[test]

@@ -117,17 +117,15 @@ impl Settings {
     }
 
     fn running(&self) -> Result<SlotName, CommandError> {
-        let said = || {
-            let text = fs::read_to_string(Path::new(KERNEL_ARGUMENTS), 64 * 1024).ok()?;
-            text.split_whitespace().find_map(|word| SlotName::parse(word.strip_prefix("port.slot=")?))
+        if let Some(slot) = self.running {
+            return Ok(slot);
+        }
+        let text = fs::read_to_string(Path::new(KERNEL_ARGUMENTS), 64 * 1024).unwrap_or_default();
+        let wrong = |found| {
+            let expected = "expected `port.slot=A` or `B` on the kernel's command line";
+            usage(format!("{found}: {expected}")).hint("or say `--running-slot A`")
         };
-        self.running.or_else(said).ok_or_else(|| {
-            usage(
-                "nobody says which slot runs: expected `port.slot=A` or `B` on the kernel's command line"
-                    .to_owned(),
-            )
-            .hint("or say `--running-slot A`")
-        })
+        said(&text).map_err(wrong)
     }
 
     /// The time, and the boot.
@@ -145,6 +143,18 @@ impl Settings {
             ui.note(&format!("warning: the state was made anew from what boots: {reason}"));
         }
         Ok(opened)
+    }
+}
+
+/// Which slot a kernel's command line says that it runs. What is said twice in two ways is not said.
+fn said(arguments: &str) -> Result<SlotName, &'static str> {
+    let words = arguments.split_whitespace().filter_map(|word| word.strip_prefix("port.slot="));
+    let mut slots = words.map(SlotName::parse);
+    match slots.next() {
+        Some(Some(slot)) if slots.all(|other| other == Some(slot)) => Ok(slot),
+        Some(Some(_)) => Err("it is said in two ways which slot runs"),
+        Some(None) => Err("another slot than there is runs"),
+        None => Err("nobody says which slot runs"),
     }
 }
 
@@ -174,4 +184,23 @@ pub fn code_of(error: AgentError, ui: Ui) -> u8 {
     let code = error.exit_code();
     CommandError::from(error).print(ui);
     code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_that_says_two_slots_says_none() {
+        for (arguments, expected) in [
+            ("ro port.slot=B quiet", Some(SlotName::B)),
+            ("port.slot=A ro port.slot=A", Some(SlotName::A)),
+            ("port.slot=A ro port.slot=B", None),
+            ("port.slot=A port.slot=c", None),
+            ("port.slot=C", None),
+            ("ro", None),
+        ] {
+            assert_eq!(said(arguments).ok(), expected, "{arguments}");
+        }
+    }
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use port_ops::update::agent::AgentError;
-use port_ops::update::{PromoteReport, PromoteRequest, promote};
+use port_ops::update::{PromoteReport, PromoteRequest, SourceSigner, promote};
+use port_update::Class;
 
 use super::Place;
 use super::agent::code_of;
@@ -35,6 +36,12 @@ pub struct Promote {
     /// Sign it for that channel with this private key, before the channel moves.
     #[arg(long, value_name = "FILE", requires = "sequence")]
     key: Option<PathBuf>,
+    /// What the source must be signed with, in place of `--key` itself: a public key.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    from_pubkey: Option<PathBuf>,
+    /// Sign a source that nobody signed: whoever can move its tag then has anything signed.
+    #[arg(long, requires = "key", conflicts_with = "from_pubkey")]
+    unsigned_source: bool,
     /// Move the channel even to an older release.
     #[arg(long)]
     overwrite: bool,
@@ -59,7 +66,12 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<u8, Comman
     // clap asks for both or none; the tag is what will be written.
     let said = arguments.statement.request(place.clone(), String::new(), arguments.sequence.unwrap_or(0));
     let (from, to, overwrite) = (arguments.from, arguments.to, arguments.overwrite);
-    let request = PromoteRequest { place, from, to, overwrite };
+    let source = match (arguments.from_pubkey, arguments.unsigned_source) {
+        (Some(key), _) => SourceSigner::Key(key),
+        (None, true) => SourceSigner::Nobody,
+        (None, false) => SourceSigner::Same,
+    };
+    let request = PromoteRequest { place, from, to, overwrite, source };
     match promote(&publisher, request, key.as_ref().map(|key| (said, key))).await {
         Ok(report) => {
             ui.report(&report, || text(&report))?;
@@ -67,6 +79,12 @@ pub async fn run(command: Command, global: &Global, ui: Ui) -> Result<u8, Comman
         }
         // What is published is said as by the other verbs of a publisher.
         Err(AgentError::Update(error)) => Err(error.into()),
+        Err(error) if error.class() == Some(Class::Signature) => {
+            let code = error.exit_code();
+            let hint = "what is promoted must be signed: name its key with `--from-pubkey`, or say `--unsigned-source`";
+            CommandError::from(error).hint(hint).print(ui);
+            Ok(code)
+        }
         Err(error) => Ok(code_of(error, ui)),
     }
 }

@@ -59,7 +59,7 @@ pub fn allow(arguments: &Allow, ui: Ui) -> Result<u8, CommandError> {
 impl Arguments {
     fn look(&self) -> Result<Status, CommandError> {
         let settings = self.agent.settings()?;
-        Ok(ops::status(&settings.slots()?, &settings.state))
+        Ok(ops::status(&settings.slots()?, &settings.state)?)
     }
 }
 

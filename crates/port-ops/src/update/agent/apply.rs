@@ -8,12 +8,12 @@ use port_update::gates::{Decision, Force, Moment};
 use port_update::machine::{Event, Phase};
 use port_update::release::Role;
 use port_update::slots::SlotName;
-use port_update::{Version, backoff, waves};
+use port_update::{Class, Version, backoff, waves};
 use serde::Serialize;
 
 use super::media::Medium;
 use super::offer::Offer;
-use super::{Agent, AgentError, Followed, Profile, device, waits};
+use super::{Agent, AgentError, Followed, Profile, bytes, device, waits};
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,6 +77,11 @@ impl Agent {
             return Ok(());
         };
         let now = self.now.seconds;
+        if matches!(class, Class::DiskFull | Class::Oversize) {
+            // Of no use for another try, and the record needs the room. Where even that fails, the next try sweeps.
+            let _ = Medium::sweep(&self.downloads);
+            let _ = bytes::sweep(&self.downloads, &[]);
+        }
         self.journal.fail(class, &crate::error::chain(error), now)?;
         if phase == Phase::Staging {
             self.slots.invalidate()?;
@@ -149,18 +154,16 @@ impl Agent {
             digest: Some(offer.target.digest.clone()),
         };
         if let Some((slot, digest)) = staged {
-            if digest == offer.target.digest {
+            // What is here was waited for; whether it may be booted is asked again, since it was perhaps withdrawn or is over.
+            let decision = self.decide(&offer, profile, Force::Skip)?;
+            if digest == offer.target.digest && !matches!(decision, Decision::Refused { .. }) {
                 return Ok(report(Outcome::Staged { slot }));
             }
             self.journal.apply(&Event::Abandon, now)?;
             self.slots.invalidate()?;
             self.journal.apply(&Event::Check, now)?;
         }
-        let evidence = self.slots.look()?;
-        let memory = self.journal.record().memory(&evidence);
-        let device = device(profile, &evidence);
-        let expires = offer.expires();
-        match offer.decide((&device, &memory), Moment(now), force) {
+        match self.decide(&offer, profile, force)? {
             Decision::Take => {}
             Decision::UpToDate => {
                 self.journal.apply(&Event::UpToDate, now)?;
@@ -175,12 +178,27 @@ impl Agent {
                 return Err(AgentError::Refused { class, reason });
             }
         }
-        let (denies, version) = (offer.denies(), &offer.target.version);
-        self.journal.remember(|record| record.withdraw(denies, version, now))?;
         self.journal.apply(&Event::Offered(offer.target.clone()), now)?;
-        self.journal.remember(|record| record.statement_expires = expires)?;
         let slot = self.bring(&offer).await?;
         Ok(report(Outcome::Staged { slot }))
+    }
+
+    /// What becomes of an offer. Whatever is not refused is remembered here, so that nobody shows less later: what it withdraws, its
+    /// number, and until when it is to be believed.
+    fn decide(&mut self, offer: &Offer, profile: &Profile, force: Force) -> Result<Decision, AgentError> {
+        let now = self.now.seconds;
+        let evidence = self.slots.look()?;
+        let memory = self.journal.record().memory(&evidence);
+        let decision = offer.decide((&device(profile, &evidence), &memory), Moment(now), force);
+        if !matches!(decision, Decision::Refused { .. }) && offer.is_signed() {
+            let target = &offer.target;
+            self.journal.remember(|record| {
+                record.withdraw(offer.denies(), &target.version, now);
+                record.state.saw(target);
+                record.statement_expires = offer.expires();
+            })?;
+        }
+        Ok(decision)
     }
 
     fn staged(&self) -> Option<(SlotName, Digest)> {
@@ -195,6 +213,7 @@ impl Agent {
     async fn bring(&mut self, offer: &Offer) -> Result<SlotName, AgentError> {
         let now = self.now.seconds;
         self.journal.apply(&Event::Begin, now)?;
+        self.slots.fits(&offer.target, &offer.set)?;
         let seeds = self.slots.look()?;
         let seeds = [seeds.boot.running, seeds.idle()].map(|slot| self.slots.directory(slot));
         let seeds = seeds.map(|directory| directory.join(Role::RootFilesystem.file_name()));

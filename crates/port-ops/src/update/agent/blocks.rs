@@ -55,7 +55,9 @@ pub(super) async fn share(
     if seeds.is_empty() || index.size > BLOCK_INDEX_BYTES {
         return Ok(Shared::Nothing);
     }
-    let bytes = repository.blob_to_memory(&index.digest, index.size, BLOCK_INDEX_BYTES).await?;
+    // A hint that does not come is none.
+    let bytes = repository.blob_to_memory(&index.digest, index.size, BLOCK_INDEX_BYTES).await;
+    let Ok(bytes) = bytes else { return Ok(Shared::Nothing) };
     let Ok(index) = BlockIndex::decode(&bytes) else { return Ok(Shared::Nothing) };
     if index.image_digest() != &part.digest || index.image_size() != part.size {
         return Ok(Shared::Nothing);

@@ -52,6 +52,7 @@ impl Bytes {
         seeds: &[PathBuf],
     ) -> Result<Gathered, AgentError> {
         fs::create_dir_all(downloads)?;
+        sweep(downloads, &set.parts)?;
         let mut gathered = Gathered { set: set.clone(), found: 0, files: Vec::new() };
         let mut parts = Vec::new();
         for part in &set.parts {
@@ -106,6 +107,26 @@ impl Bytes {
             }
         }
     }
+}
+
+/// Removes what is on its way to nowhere: all but what belongs to these parts, and what is unpacked of a medium. Whoever calls has the
+/// agent's lock, so nobody is bringing any of it.
+pub(super) fn sweep(downloads: &Path, parts: &[Part]) -> Result<(), FsError> {
+    if !fs::exists(downloads) {
+        return Ok(());
+    }
+    for path in fs::read_dir(downloads)? {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if Medium::has(name) || parts.iter().any(|part| name.starts_with(part.digest.hex())) {
+            continue;
+        }
+        if fs::symlink_metadata(&path)?.is_dir() {
+            fs::remove_dir_all(&path)?;
+        } else {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// How many bytes an earlier try left there.

@@ -68,7 +68,7 @@ pub async fn consider(
     force: Force,
 ) -> Result<Considered, AgentError> {
     let evidence = slots.look()?;
-    let known = status(slots, state);
+    let known = status(slots, state)?;
     let offer = followed.origin.ask(&followed.trust, profile, &state.with_file_name("downloads")).await?;
     let (device, memory) = (device(profile, &evidence), known.record.memory(&evidence));
     let decision = match offer.decide((&device, &memory), Moment(now.seconds), force) {

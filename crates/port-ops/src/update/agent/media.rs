@@ -8,6 +8,7 @@ use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use port_content::fs::{self, Context as _};
+use port_content::lock::{self, Lock};
 use port_content::{FsError, atomic};
 use port_model::Digest;
 use tar::{Archive, EntryType};
@@ -20,12 +21,15 @@ use crate::update::UpdateError;
 const MOST_ENTRIES: usize = 100_000;
 /// What unpacked archives are called, before something random.
 const PREFIX: &str = "media-";
+/// What the name of a lock beside the downloads ends with: held by whoever reads one, alone by whoever sweeps.
+const LOCK: &str = "media.lock";
 
 /// See the module. What was unpacked goes with it.
 #[derive(Debug)]
 pub(super) enum Medium {
     Directory(PathBuf),
-    Unpacked(TempDir),
+    /// Removed first, and given up then.
+    Unpacked(TempDir, #[expect(dead_code, reason = "held for its lock")] Lock),
 }
 
 impl Medium {
@@ -35,32 +39,47 @@ impl Medium {
             return Ok(Self::Directory(path.to_owned()));
         }
         fs::create_dir_all(scratch)?;
+        let held = lock::lock(&scratch.with_extension(LOCK), lock::Mode::Shared)?;
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch);
         let directory = directory.context("make a directory in", scratch)?;
         unpack(path, directory.path())?;
-        Ok(Self::Unpacked(directory))
+        Ok(Self::Unpacked(directory, held))
     }
 
     pub(super) fn directory(&self) -> &Path {
         match self {
             Self::Directory(path) => path,
-            Self::Unpacked(directory) => directory.path(),
+            Self::Unpacked(directory, _) => directory.path(),
         }
     }
 
-    /// Removes what a kill left below `scratch`. Nobody else may be at work there.
+    /// Whether a file of this name below `scratch` is for [`Self::sweep`] alone to remove.
+    pub(super) fn has(name: &str) -> bool {
+        name.starts_with(PREFIX)
+    }
+
+    /// Removes what a kill left below `scratch`. While somebody reads one, as `check` does without the agent's lock, all stay.
     pub(super) fn sweep(scratch: &Path) -> Result<(), FsError> {
-        if !fs::exists(scratch) {
+        if unpacked(scratch)?.is_empty() {
             return Ok(());
         }
-        for path in fs::read_dir(scratch)? {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.starts_with(PREFIX) && fs::symlink_metadata(&path)?.is_dir() {
-                fs::remove_dir_all(&path)?;
-            }
-        }
-        Ok(())
+        let Some(_alone) = lock::try_lock(&scratch.with_extension(LOCK), lock::Mode::Exclusive)? else {
+            return Ok(());
+        };
+        unpacked(scratch)?.iter().try_for_each(|path| fs::remove_dir_all(path))
     }
+}
+
+/// What lies unpacked below `scratch`.
+fn unpacked(scratch: &Path) -> Result<Vec<PathBuf>, FsError> {
+    if !fs::exists(scratch) {
+        return Ok(Vec::new());
+    }
+    let is_unpacked = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with(PREFIX) && fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
+    };
+    Ok(fs::read_dir(scratch)?.into_iter().filter(is_unpacked).collect())
 }
 
 fn unpack(archive: &Path, directory: &Path) -> Result<(), UpdateError> {
@@ -105,6 +124,28 @@ fn place(name: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_reads_is_not_swept_and_what_a_kill_left_is() {
+        let scratch = tempfile::tempdir().unwrap();
+        let archive = scratch.path().join("os.tar");
+        let mut tar = tar::Builder::new(std::fs::File::create(&archive).unwrap());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(2);
+        tar.append_data(&mut header, "oci-layout", &b"{}"[..]).unwrap();
+        tar.finish().unwrap();
+        let scratch = scratch.path().join("downloads");
+        let read = Medium::open(&archive, &scratch).unwrap();
+        let left = scratch.join("media-left");
+        fs::create_dir_all(&left).unwrap();
+        Medium::sweep(&scratch).unwrap();
+        assert!(fs::exists(&read.directory().join("oci-layout")) && fs::exists(&left));
+        let place = read.directory().to_owned();
+        drop(read);
+        assert!(!fs::exists(&place));
+        Medium::sweep(&scratch).unwrap();
+        assert!(!fs::exists(&left));
+    }
 
     #[test]
     fn x_25_what_no_layout_has_goes_nowhere() {

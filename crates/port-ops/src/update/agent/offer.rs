@@ -5,17 +5,16 @@
 use port_layout::Descriptor;
 use port_layout::kubesolo::Release;
 use port_model::{Architecture, Digest};
-use port_trust::{About, Judgement, Question, Requirement, SignedName, verify};
 use port_update::gates::{Decision, Device, Force, Memory, Moment, UnsignedRelease, decide, decide_unsigned};
 use port_update::machine::Target;
-use port_update::release::{BootSet, PREDICATE, Part, ReleaseStatement, Role};
+use port_update::release::{BootSet, Part, ReleaseStatement, Role};
 
 use super::bytes::Bytes;
 use super::media::Medium;
 use super::origin::signed_name;
+use super::statement::statement;
 use super::{AgentError, Profile, Trust};
 use crate::copy::Side;
-use crate::trust::{TrustError, gather, read_public_key};
 use crate::update::fetch::{self, Pinned, Wanted};
 use crate::update::{RepositoryPlace, UpdateError};
 
@@ -94,52 +93,6 @@ impl Offer {
     }
 }
 
-async fn statement(
-    trust: &Trust,
-    side: &Side,
-    subject: &Digest,
-    name: Option<&SignedName>,
-) -> Result<ReleaseStatement, AgentError> {
-    let found = gather::candidates(side, subject, &[PREDICATE.to_owned()]).await.map_err(TrustError::from)?;
-    let judge = |requirement: &Requirement, policy: &str| {
-        let question = Question { subject, name, policy, about: About::Statement(PREDICATE) };
-        verify(&question, requirement, &found)
-    };
-    let judgements = match (trust, name) {
-        (Trust::Key(path), _) => {
-            let key = read_public_key(path)?;
-            let file = path.display().to_string();
-            vec![judge(&Requirement::one_key(&file, key), "the update configuration")]
-        }
-        (Trust::Policies(policies), Some(name)) => policies.statements(name, &judge),
-        // Policies are about names.
-        (Trust::Policies(_), None) | (Trust::Anybody, _) => Vec::new(),
-    };
-    let shown = name.map_or_else(|| side.to_string(), ToString::to_string);
-    agreed(judgements, &shown)
-}
-
-/// The one statement that every policy takes.
-fn agreed(judgements: Vec<Judgement>, name: &str) -> Result<ReleaseStatement, AgentError> {
-    let mut agreed: Option<ReleaseStatement> = None;
-    for judgement in judgements {
-        let Some(statement) = judgement.statement else {
-            let (name, verdict) = (name.to_owned(), Box::new(judgement.verdict));
-            return Err(TrustError::NotTrusted { name, verdict }.into());
-        };
-        let release = ReleaseStatement::of(&statement)?;
-        if agreed.as_ref().is_some_and(|agreed| *agreed != release) {
-            let reason = "two policies take two different statements about it".to_owned();
-            return Err(AgentError::Refused { class: port_update::Class::Signature, reason });
-        }
-        agreed = Some(release);
-    }
-    agreed.ok_or_else(|| AgentError::Refused {
-        class: port_update::Class::Signature,
-        reason: "no policy asks for a signature of it: name its repository in a rule with keys".to_owned(),
-    })
-}
-
 fn signed(
     pinned: &Pinned,
     release: ReleaseStatement,
@@ -150,6 +103,7 @@ fn signed(
         digest: pinned.root.digest.clone(),
         version: release.version.clone(),
         sequence: Some(release.sequence),
+        channel: Some(release.channel.clone()),
         security_epoch: release.security_epoch,
     };
     // What is for other machines is for the gates to say; the parts are looked at where there are any for this one.
@@ -165,7 +119,7 @@ fn signed(
 }
 
 /// T3: a kernel of one release beside the initramfs of another.
-fn same_parts(set: &BootSet, published: &BootSet) -> Result<(), AgentError> {
+pub(in crate::update) fn same_parts(set: &BootSet, published: &BootSet) -> Result<(), AgentError> {
     for role in [Role::Kernel, Role::Initramfs, Role::RootFilesystem] {
         let said = |part: Option<&Part>| {
             part.map_or_else(|| "absent".to_owned(), |part| format!("{} of {} bytes", part.digest, part.size))
@@ -199,7 +153,7 @@ pub(in crate::update) fn arguments(release: &Release) -> Option<String> {
     Some(release.boot_arguments.clone()).filter(|arguments| !arguments.is_empty())
 }
 
-fn boot_set(architecture: Architecture, release: &Release) -> BootSet {
+pub(in crate::update) fn boot_set(architecture: Architecture, release: &Release) -> BootSet {
     let (variant, parts) = (String::new(), parts(release));
     BootSet { architecture, variant, parts, boot_arguments: arguments(release) }
 }
@@ -223,7 +177,8 @@ fn unsigned(pinned: &Pinned, architecture: Architecture, bytes: Bytes) -> Result
         architecture: said.architecture.clone(),
         min_compatible_version,
     };
-    let target = Target { digest: pinned.root.digest.clone(), version, sequence: None, security_epoch: 0 };
+    let digest = pinned.root.digest.clone();
+    let target = Target { digest, version, sequence: None, channel: None, security_epoch: 0 };
     let set = boot_set(architecture, &pinned.release);
     Ok(Offer { target, set, said: Said::Unsigned(Box::new(release)), bytes, is_signed: false })
 }

@@ -81,6 +81,6 @@ fn wanted<'a>(place: String, tag: &'a str, profile: &Profile) -> Wanted<'a> {
 }
 
 /// The name that signatures of this repository's manifests have.
-pub(super) fn signed_name(place: &RepositoryPlace) -> SignedName {
+pub(in crate::update) fn signed_name(place: &RepositoryPlace) -> SignedName {
     SignedName::new(&place.registry.to_string(), &place.repository.to_string())
 }
