@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::system::Setup;
 use crate::{peers, process};
 
@@ -22,6 +22,12 @@ pub(crate) fn run(mut arguments: lexopt::Parser) -> Outcome {
     match clone {
         Some(clone) => peers::conformance_from(&std::path::absolute(&clone).unwrap_or(clone))?,
         None => peers::set_up(Setup::Install),
+    }
+    if !peers::program(peers::CONFORMANCE).is_file() {
+        return Err(Failure::new(
+            "the suite is not here (said above): name a clone of its repository with `--clone DIR`"
+                .to_owned(),
+        ));
     }
     let test = [
         "test",

@@ -72,6 +72,10 @@ Tasks:
                             the fastest, under 64 MiB of memory)
   bench server [--pairs N]  The control plane beside distribution, zot and Debian's registry (goals: 1.5 times the requests
                             for manifests, blobs at line rate, half the memory)
+  bench base-images [--pairs N]
+                            A cached bundle made ready, beside hashing its files (goal: 50 times faster)
+  bench workload [--pairs N]
+                            The start of a workload beside bare systemd-nspawn, runc and QEMU (goal: at most 50 ms more)
   bench transfer [--pairs N | --quick]
                             Root file systems of Debian packages and their updates, beside the same and casync (goals:
                             a third of the fastest one's time, 7 % of the bytes for an update; --quick: one round)

@@ -209,7 +209,7 @@ fn said(failure: &Failure) -> String {
     failure.findings().join("; ")
 }
 
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     directory().join("bin").join(name)
 }
 

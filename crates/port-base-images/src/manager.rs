@@ -242,12 +242,12 @@ impl BaseImageManager {
         lease: Lease,
     ) -> Result<Ensured, BaseImageError> {
         let (manager, keep) = (self.clone(), bundle.bundle_id.clone());
-        let pruned = tokio::task::spawn_blocking(move || manager.prune(Some(&keep))).await;
-        let pruned = pruned.map_err(|error| self.cache_error(PrepareProblem::Broken(error)))?;
-        let evicted = pruned.unwrap_or_else(|error| {
-            self.warn("the base images beyond the maximum are kept".to_owned(), &error);
-            Vec::new()
-        });
+        let pruned = tokio::task::spawn_blocking(move || manager.evict_beyond(Some(&keep))).await;
+        let (evicted, problem) = pruned.map_err(|error| self.cache_error(PrepareProblem::Broken(error)))?;
+        if let Some(problem) = problem {
+            let error = self.cache_error(problem);
+            self.warn("base images beyond the maximum are kept".to_owned(), &error);
+        }
         Ok(Ensured { bundle, outcome, evicted, lease })
     }
 

@@ -22,32 +22,43 @@ impl BaseImageManager {
     /// # Errors
     /// [`BaseImageError::Cache`] where the cache cannot be changed.
     pub fn prune(&self, keep: Option<&BundleId>) -> Result<Vec<BundleId>, BaseImageError> {
-        self.evict_beyond(keep).map_err(|problem| self.cache_error(problem))
+        match self.evict_beyond(keep) {
+            (evicted, None) => Ok(evicted),
+            (_, Some(problem)) => Err(self.cache_error(problem)),
+        }
     }
 
-    fn evict_beyond(&self, keep: Option<&BundleId>) -> Result<Vec<BundleId>, PrepareProblem> {
-        fs::create_dir_all(&self.options.cache_directory)?;
+    /// Deletes what can be deleted, and gives the first problem there was: a bundle that stays keeps no other.
+    pub(crate) fn evict_beyond(&self, keep: Option<&BundleId>) -> (Vec<BundleId>, Option<PrepareProblem>) {
+        if let Err(problem) = fs::create_dir_all(&self.options.cache_directory) {
+            return (Vec::new(), Some(problem.into()));
+        }
         let mut bundles = cache::list(&self.options.cache_directory);
         bundles.sort_by_key(|bundle| keep != Some(&bundle.bundle_id));
         let most = usize::try_from(self.options.max_stored_images.get()).unwrap_or(usize::MAX);
-        let mut evicted = Vec::new();
+        let (mut evicted, mut problem) = (Vec::new(), None);
         for bundle in bundles.split_off(bundles.len().min(most)) {
-            if self.evict(&bundle)? {
-                evicted.push(bundle.bundle_id);
+            match self.evict(&bundle) {
+                Ok(true) => evicted.push(bundle.bundle_id),
+                Ok(false) => {}
+                Err(error) => problem = problem.or(Some(error)),
             }
         }
         if !evicted.is_empty() {
             // Where somebody is at work on the store, the next pruning collects.
-            self.store.try_collect_garbage(Packs::Keep)?;
+            let collected = self.store.try_collect_garbage(Packs::Keep).map_err(PrepareProblem::from);
+            problem = problem.or(collected.err());
         }
-        Ok(evicted)
+        (evicted, problem)
     }
 
     /// Deletes a bundle; says whether nobody stood in the way.
     fn evict(&self, bundle: &BaseImage) -> Result<bool, PrepareProblem> {
         let directory = &bundle.bundle_dir;
         let name = directory.file_name().unwrap_or_default().to_string_lossy();
-        let Some(_work) = lease::evict(&self.options.cache_directory, &name)? else { return Ok(false) };
+        let Some(_work) = lease::evict(&self.options.cache_directory, bundle.bundle_id.as_str())? else {
+            return Ok(false);
+        };
         let limit = self.options.max_stored_images;
         self.options.reporter.note(format!(
             "warning: at most {limit} of the base images are kept: `{}` at `{}` is deleted; `--max-stored N` (`max_stored_images`) keeps more",

@@ -173,8 +173,7 @@ impl BaseImage {
         let written = std::io::Write::write_all(&mut file, &bytes);
         written.map_err(|source| FsError::new("write", &path, source))?;
         // As it was made: others who may read the cache are served from it, too.
-        fs::set_mode(file.path(), 0o644)?;
-        Ok(file.commit_unflushed()?)
+        Ok(file.mode(0o644).commit_unflushed()?)
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, PrepareProblem> {

@@ -29,7 +29,8 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct AtomicFile {
     temporary: NamedTempFile,
     target: PathBuf,
-    mode: u32,
+    /// None: 0644 for what is flushed, and what the temporary file has for a saving.
+    mode: Option<u32>,
 }
 
 impl AtomicFile {
@@ -43,7 +44,7 @@ impl AtomicFile {
             .tempfile_in(directory)
             .context("create a file in", directory)?;
         tell(&Step::Create(temporary.path())).context("create a file in", directory)?;
-        Ok(Self { temporary, target: target.to_owned(), mode: 0o644 })
+        Ok(Self { temporary, target: target.to_owned(), mode: None })
     }
 
     /// A file that has no name yet, as [`unnamed`] makes one, which will become `target`.
@@ -62,13 +63,13 @@ impl AtomicFile {
         let mut builder = tempfile::Builder::new();
         let temporary = builder.prefix(&prefix(target)).suffix(SUFFIX).make_in(directory, name);
         let temporary = temporary.context("link into", directory)?;
-        Ok(Self { temporary, target: target.to_owned(), mode: 0o644 })
+        Ok(Self { temporary, target: target.to_owned(), mode: None })
     }
 
     /// Sets the permission bits that the file will have.
     #[must_use]
     pub fn mode(self, mode: u32) -> Self {
-        Self { mode, ..self }
+        Self { mode: Some(mode), ..self }
     }
 
     /// The open file.
@@ -90,9 +91,13 @@ impl AtomicFile {
     /// As [`AtomicFile::commit`], without flushing: for what is only a saving, and whose reader takes a torn file for
     /// none. After a power cut the file may be empty.
     ///
-    /// The file keeps the mode that it has: its user's alone (0600), unless it was set at its path.
+    /// The file is its user's alone (0600), unless a mode was asked for.
     pub fn commit_unflushed(self) -> Result<(), FsError> {
-        let Self { temporary, target, .. } = self;
+        let Self { temporary, target, mode } = self;
+        if let Some(mode) = mode {
+            let set = temporary.as_file().set_permissions(Permissions::from_mode(mode));
+            set.context("set permissions of", &target)?;
+        }
         temporary
             .persist(&target)
             .map(|_| ())
@@ -104,7 +109,7 @@ impl AtomicFile {
         let Self { temporary, mode, .. } = self;
         let step = |result: io::Result<()>, operation| result.context(operation, target);
         step(failpoint("atomic.before-sync"), "write")?;
-        let permissions = Permissions::from_mode(mode);
+        let permissions = Permissions::from_mode(mode.unwrap_or(0o644));
         let told = |told: Step<'_>| tell(&told).map(drop);
         step(told(Step::Flush(temporary.path())), "flush")?;
         step(temporary.as_file().set_permissions(permissions), "set permissions of")?;

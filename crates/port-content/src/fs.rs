@@ -265,6 +265,12 @@ pub fn sync_dir(path: &Path) -> Result<(), FsError> {
     File::open(path).context("open", path)?.sync_all().context("flush directory", path)
 }
 
+/// Flushes the whole file system that a directory lies in: one wait for many files that were written without any.
+pub fn sync_file_system(directory: &Path) -> Result<(), FsError> {
+    let file = File::open(directory).context("open", directory)?;
+    rustix::fs::syncfs(&file).map_err(std::io::Error::from).context("flush the file system of", directory)
+}
+
 /// Overwrites the beginning of a file where it lies, and flushes it: for what others find by its place on the disk. A power cut may
 /// leave any of its sectors old.
 pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<(), FsError> {

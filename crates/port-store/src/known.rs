@@ -132,8 +132,7 @@ fn write(mut file: AtomicFile, record: &Record) -> Result<(), FsError> {
     let bytes = serde_json::to_vec(record).unwrap_or_default();
     file.write_all(&bytes).context("write", &record.path)?;
     // Whoever may only read the store believes it as well, and does not hash gigabytes at every use.
-    fs::set_mode(file.path(), 0o644)?;
-    file.commit_unflushed()
+    file.mode(0o644).commit_unflushed()
 }
 
 /// What changes when a file's content is written: size and modification time. Its change time moves also when another

@@ -123,10 +123,13 @@ impl Client {
 
     async fn run(&self, download: &mut Download<'_>) -> Result<(), Failure> {
         let mut tries = Tries::default();
+        // A server without ranges begins anew each time: only what no try before has reached is progress.
+        let mut furthest = 0;
         loop {
-            let before = download.hasher.size();
             let Err(cut) = self.attempt(download).await else { return Ok(()) };
-            let progress = Progress { before, after: download.hasher.size(), total: download.total };
+            let reached = furthest.max(download.hasher.size());
+            let progress = Progress { before: furthest, after: reached, total: download.total };
+            furthest = reached;
             self.wait(&mut tries, progress, cut).await?;
         }
     }

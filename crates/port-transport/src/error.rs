@@ -38,7 +38,7 @@ pub enum Failure {
     /// The server answered with redirects that Port does not follow: too many, or from https to http.
     #[error("the server leads where Port does not follow")]
     Redirect {
-        /// Where it led.
+        /// Why it was not followed; without the address, which may hold a secret.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

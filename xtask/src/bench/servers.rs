@@ -21,7 +21,7 @@ use super::registry::turns;
 use super::sample::Sample;
 use super::{client, measured, report};
 use crate::failure::{Failure, Outcome};
-use crate::{demo, generate, workspace};
+use crate::{generate, workspace};
 
 const MIB: u64 = 1 << 20;
 /// Of one blob that is read over and over.
@@ -81,7 +81,7 @@ fn bodies(directory: &Path) -> Outcome<Vec<Body>> {
         if number == 0 {
             println!("{PUSHES} blobs of {} MiB to push", bytes.len() >> 20);
         }
-        bodies.push(Body { digest: demo::sha256(&path)?, bytes });
+        bodies.push(Body { digest: sample.digest().to_owned(), bytes });
     }
     Ok(bodies)
 }
@@ -144,7 +144,7 @@ impl Bench {
 
     /// What this machine's loopback carries when the kernel copies a file into a socket and nobody does anything else.
     fn line_rate(&self) -> Outcome<f64> {
-        let address = load::serve_file(self.large.path(), READING * READS)?;
+        let address = load::serve_file(self.large.path(), READING)?;
         let load = Load::new(address, None);
         let read = load.pulls("blob", READING, READS, LARGE)?;
         Ok((LARGE as usize * READING * READS) as f64 / read.as_secs_f64())

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::load::{self, Target};
 use super::store::Named;
-use super::unpack::{Halt, unpack_target};
+use super::unpack::unpack_for_user;
 use super::{PackageError, Packages, Selection, UnpackReport, fetch, trust};
 
 /// How many documents or layers are fetched at the same time.
@@ -199,7 +199,7 @@ fn unpack(
             && let Some(target) = load::try_load(&packages.store, &name, &found)?
             && checksum(&seed, &target) == sought
         {
-            return unpack_target(packages, &seed, &target, directory, &Halt::default());
+            return unpack_for_user(packages, &seed, &target, directory);
         }
     }
     Err(PackageError::NoManifest { reference: seed, digest: wanted.entry.digest.clone() })

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use port_content::hashing::digest_of;
 use port_layout::kraftkit::{self, PackageConflict};
 use port_layout::media_types::OCI_INDEX;
-use port_layout::{Blob, Descriptor, IndexDocument, Strategy, index::Entry};
+use port_layout::{Blob, Descriptor, IndexDocument, Strategy};
 use port_model::{Digest, Reference};
 use port_registry::{
     BlobSource, BlobUpload, Condition, Kind, MergeError, Pushed, Repository, RepositoryName, TagOrDigest,
@@ -251,13 +251,9 @@ fn merged(
     let size =
         |digest: &Digest| Some(targets.iter().find(|target| target.entry.digest == *digest)?.entry.size);
     if targets.iter().all(|target| index.contains(&target.entry.digest)) {
-        let is_right = |entry: &Entry| {
-            kraftkit::known_size(entry.descriptor()).is_some() || size(&entry.descriptor().digest).is_none()
-        };
-        if index.entries().iter().all(is_right) {
-            return Ok(existing.bytes.to_vec());
-        }
-        return Ok(kraftkit::with_sizes(index, size).to_bytes());
+        let mended = kraftkit::with_sizes(index.clone(), size);
+        let is_same = mended.entries() == index.entries();
+        return Ok(if is_same { existing.bytes.to_vec() } else { mended.to_bytes() });
     }
     for target in targets {
         let package = target.package(name);

@@ -75,7 +75,19 @@ pub fn unpack(
     let named = packages.store.get(&selection.name())?;
     let found = load::select_one(selection, &named.index, &named.digest)?;
     let target = load::load(&packages.store, &named.reference, &found)?;
-    unpack_target(packages, &named.reference.to_string(), &target, directory, &Halt::default())
+    unpack_for_user(packages, &named.reference.to_string(), &target, directory)
+}
+
+/// Unpacks into a user's directory: what is said to be there survives a power cut.
+pub(super) fn unpack_for_user(
+    packages: &Packages,
+    reference: &str,
+    target: &Target,
+    directory: &Path,
+) -> Result<UnpackReport, PackageError> {
+    let report = unpack_target(packages, reference, target, directory, &Halt::default())?;
+    fs::sync_file_system(directory)?;
+    Ok(report)
 }
 
 pub(super) fn unpack_target(
@@ -161,9 +173,8 @@ fn write(place: &Path, entry: &mut Entry<'_, Content<'_>>) -> Result<u64, Packag
         let reason = io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends within the file");
         return Err(FsError::new("write", place, reason).into());
     }
-    fs::set_mode(file.path(), mode)?;
-    // Not flushed, which would take ten thousand files minutes: the store has them, and its copy was.
-    file.commit_unflushed()?;
+    // Flushed together at the end: one by one, ten thousand files would take minutes.
+    file.mode(mode).commit_unflushed()?;
     Ok(copied)
 }
 

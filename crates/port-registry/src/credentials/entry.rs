@@ -77,7 +77,8 @@ fn text(object: &Object, member: &'static str) -> Result<Option<String>, BadEntr
     Ok(text.filter(|text| !text.is_empty()))
 }
 
-fn decode_auth(auth: &str) -> Result<Credentials, BadEntry> {
+/// What `auth` holds.
+pub(super) fn decode_auth(auth: &str) -> Result<Credentials, BadEntry> {
     const EXPECTED: &str = "base64 of `user:password`";
     let bytes = base64::decode(auth).ok_or_else(|| bad("auth", EXPECTED, "text that is no base64"))?;
     let text = String::from_utf8(bytes).map_err(|_| bad("auth", EXPECTED, "base64 of what is no text"))?;

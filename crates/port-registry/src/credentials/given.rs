@@ -3,8 +3,7 @@
 //! The variables were looked up by the caller. Invariant: given credentials are for one registry, so a
 //! source that is asked about another one keeps them to itself.
 
-use super::base64;
-use super::entry::check_username;
+use super::entry::{check_username, decode_auth};
 use crate::credential::{CredentialError, CredentialSource, Credentials, Secret};
 use crate::name::{RegistryHost, RepositoryName};
 
@@ -86,12 +85,13 @@ pub struct BasicEnvError {
 /// The user and the token of a token that is both, as base64 of `user:token`: what Unikraft's cloud hands out, and kraft takes apart
 /// (acceptance Ku-26). `None` for every other token.
 pub fn split_token(token: &Secret) -> Option<(String, Secret)> {
-    let bytes = base64::decode(token.expose())?;
-    // The text is secret too: nothing of it is shown, whatever is wrong with it.
-    let text = Secret::new(String::from_utf8(bytes).ok()?);
-    let (user, token) = text.expose().split_once(':')?;
-    let is_whole = check_username(user).is_ok() && !token.is_empty();
-    is_whole.then(|| (user.to_owned(), Secret::new(token)))
+    // Nothing of it is shown, whatever is wrong with it.
+    match decode_auth(token.expose()).ok()? {
+        Credentials::Basic { username, password } if !password.expose().is_empty() => {
+            Some((username, password))
+        }
+        _ => None,
+    }
 }
 
 /// The source of `auth = { kind = "basic-env", … }`.

@@ -233,15 +233,15 @@ fn expect(answered: &Answered, status: u16) -> io::Result<()> {
     }
 }
 
-/// Answers every request on every connection with the file, which the kernel copies; for so many requests.
-pub(super) fn serve_file(path: &Path, requests: usize) -> Outcome<SocketAddr> {
+/// Answers every request on every connection with the file, which the kernel copies; for so many connections.
+pub(super) fn serve_file(path: &Path, connections: usize) -> Outcome<SocketAddr> {
     let failed = |error: &io::Error| Failure::new(format!("cannot listen on loopback: {error}"));
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| failed(&error))?;
     let address = listener.local_addr().map_err(|error| failed(&error))?;
     let path = path.to_owned();
     thread::spawn(move || {
         let _ends_with_its_clients = thread::scope(|scope| -> io::Result<()> {
-            for stream in listener.incoming().take(requests) {
+            for stream in listener.incoming().take(connections) {
                 let (stream, path) = (stream?, path.clone());
                 scope.spawn(move || answer_with(stream, &path));
             }
