@@ -89,7 +89,8 @@ fn read_key(path: &Path) -> Result<PublicKey, AgentError> {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.is_empty() || !text.len().is_multiple_of(2) || !text.is_ascii() {
+    if text.is_empty() || !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    {
         return None;
     }
     let pairs = text.as_bytes().chunks(2);
