@@ -129,11 +129,11 @@ mod tests {
     fn what_somebody_reads_is_not_swept_and_what_a_kill_left_is() {
         let scratch = tempfile::tempdir().unwrap();
         let archive = scratch.path().join("os.tar");
-        let mut tar = tar::Builder::new(std::fs::File::create(&archive).unwrap());
+        let mut tar = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
         header.set_size(2);
         tar.append_data(&mut header, "oci-layout", &b"{}"[..]).unwrap();
-        tar.finish().unwrap();
+        atomic::write(&archive, &tar.into_inner().unwrap()).unwrap();
         let scratch = scratch.path().join("downloads");
         let read = Medium::open(&archive, &scratch).unwrap();
         let left = scratch.join("media-left");
