@@ -7,8 +7,8 @@
 //! ```
 //!
 //! systemd-nspawn does not run in a user namespace, and a binfmt_misc of its own has nobody else (Linux 6.7). So the host's table
-//! stays as it is, and the workload's user 0 is nobody's root: it has no rights outside its namespaces. Where the kernel is too old,
-//! proot translates paths instead; that holds nobody in, so it is for `--best-effort`.
+//! stays as it is, and the workload's user 0 is nobody's root: it has no rights outside its namespaces. Where the kernel is too old, or no
+//! translator is there, nothing is run: there is no other way, and no lesser one.
 
 mod root;
 #[cfg(test)]
@@ -25,18 +25,14 @@ use crate::error::DriverError;
 use crate::job::{Body, Job, Volume};
 use translator::Translator;
 
-/// A file of the room that is there while the workload waits for its network.
-pub(crate) const WAITING: &str = "waiting";
-
 /// The first kernel with a binfmt_misc for each user namespace.
 const FIRST_KERNEL: (u32, u32) = (6, 7);
 
-/// Number 1 until it becomes the launcher. Arguments: the root, the host name, the file to wait for (or nothing), registrations, `--`, the
-/// launcher's words.
+/// Number 1 until it becomes the launcher. Arguments: the root, the host name, registrations, `--`, the launcher's words.
 const BEGIN: &str = r#"
 set -e
-root=$1 name=$2 waiting=$3
-shift 3
+root=$1 name=$2
+shift 2
 # What came from outside is locked where it is, and could not become the root.
 mount --rbind "$root" "$root"
 mount -t proc proc "$root/proc"
@@ -47,10 +43,6 @@ while [ "$1" != -- ]; do
 done
 shift
 printf '%s' "$name" >/proc/sys/kernel/hostname
-if [ -n "$waiting" ]; then
-    : >"$waiting"
-    while [ -e "$waiting" ]; do sleep 0.01; done
-fi
 exec "$@"
 "#;
 
@@ -74,7 +66,8 @@ impl Driver for EmulatedDriver {
             let place = "beside `port`: it is number 1 of an emulated workload";
             return Err(DriverError::Missing { program: "port-launcher".to_owned(), place });
         };
-        let unkept = unkept(plan, host);
+        refuse_old_kernel(plan, host)?;
+        let unkept = unkept(plan);
         container::kept(&unkept, request)?;
         job.warnings.extend(unkept);
         job.command = command(request);
@@ -88,21 +81,26 @@ impl Driver for EmulatedDriver {
     }
 }
 
+/// Translators cannot be registered for one workload alone: not a promise that is kept less well, but nothing that runs.
+fn refuse_old_kernel(plan: &Plan, host: &Host) -> Result<(), DriverError> {
+    if is_new_enough(&host.kernel_release) {
+        return Ok(());
+    }
+    let (major, minor) = FIRST_KERNEL;
+    Err(DriverError::Kernel {
+        name: plan.name.clone(),
+        found: host.kernel_release.clone(),
+        expected: format!("{major}.{minor} or newer, whose user namespaces have a binfmt_misc of their own"),
+    })
+}
+
 /// What of the plan cannot be kept.
-fn unkept(plan: &Plan, host: &Host) -> Vec<String> {
-    let mut reasons = Vec::new();
-    if !matches!(plan.security.seccomp, Profile::Known(SeccompWord::Default | SeccompWord::Unconfined)) {
-        let found = "a translator makes the system calls, and has no filter";
-        reasons.push(format!("`security.seccomp_profile`: expected `default` or `unconfined`: {found}"));
+fn unkept(plan: &Plan) -> Vec<String> {
+    if matches!(plan.security.seccomp, Profile::Known(SeccompWord::Default | SeccompWord::Unconfined)) {
+        return Vec::new();
     }
-    if !is_new_enough(&host.kernel_release) {
-        let (major, minor) = FIRST_KERNEL;
-        let found = &host.kernel_release;
-        reasons.push(format!(
-            "`workload.mode`: expected Linux {major}.{minor} or newer, whose user namespaces have a binfmt_misc of their own, found {found}"
-        ));
-    }
-    reasons
+    let found = "a translator makes the system calls, and has no filter";
+    vec![format!("`security.seccomp_profile`: expected `default` or `unconfined`: {found}")]
 }
 
 fn is_new_enough(release: &str) -> bool {
@@ -127,9 +125,6 @@ fn program(
     }
     program.extend(words(&["--pid", "--fork", "--kill-child", "--", "/bin/sh", "-c", BEGIN, "port-begin"]));
     program.extend([root.clone(), container::machine(&plan.name)]);
-    let waits = job.network.is_some();
-    let waiting = request.room.join(WAITING);
-    program.push(if waits { container::text(&waiting)?.to_owned() } else { String::new() });
     program.extend(translators.iter().map(Translator::registration));
     program.push("--".to_owned());
     program.extend([container::text(launcher)?.to_owned(), "--root".to_owned(), root, "--init".to_owned()]);

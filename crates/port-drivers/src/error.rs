@@ -29,6 +29,16 @@ pub enum DriverError {
         /// Who asked.
         user: u32,
     },
+    /// A kernel without what a mode stands on.
+    #[error("cannot run `{name}`: expected Linux {expected}, found {found}")]
+    Kernel {
+        /// The workload.
+        name: String,
+        /// The kernel's release.
+        found: String,
+        /// Which would do, and why.
+        expected: String,
+    },
     /// A program that is not on the search path.
     #[error("`{program}` is not there: expected it {place}")]
     Missing {

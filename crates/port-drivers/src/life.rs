@@ -55,7 +55,23 @@ impl Life<'_> {
         connection: Option<&Connection>,
         beside: &mut Option<Option<[Watcher; 2]>>,
     ) -> Result<i32, DriverError> {
-        let (mut asked, mut guard) = (false, None);
+        // Out here: it stays until nothing is left to be guarded, whatever went wrong.
+        let mut guard = None;
+        let watched = self.watched(connection, beside, &mut guard).await;
+        if watched.is_err() {
+            self.kill();
+            let _ = tokio::time::timeout(INIT_TIME, self.child.wait()).await;
+        }
+        watched
+    }
+
+    async fn watched(
+        &mut self,
+        connection: Option<&Connection>,
+        beside: &mut Option<Option<[Watcher; 2]>>,
+        guard: &mut Option<Guard>,
+    ) -> Result<i32, DriverError> {
+        let mut asked = false;
         loop {
             let starts = self.record.init.is_none();
             tokio::select! {
@@ -72,8 +88,8 @@ impl Life<'_> {
                 () = tokio::time::sleep(INTERVAL), if starts || asked => {}
             }
             if starts && let Some(init) = self.started() {
+                guard.replace(Guard::over(init).await?);
                 self.begin(init, connection).await?;
-                guard.get_or_insert(Guard::over(init).await?);
                 if let Some(watchers) = beside.take() {
                     return self.command_beside(init, watchers).await;
                 }
@@ -91,16 +107,10 @@ impl Life<'_> {
         let is_ready = match self.job.body {
             Body::Container => inside::main_of(init).is_some(),
             Body::Booted { .. } => inside::is_booted(init),
-            // A workload on the bridge is connected before its program is let go.
-            Body::Emulated { .. } => inside::launched_by(init).is_some() || self.waits(),
+            Body::Emulated { .. } => inside::launched_by(init).is_some(),
             Body::Machine(_) => false,
         };
         is_ready.then_some(init)
-    }
-
-    /// Whether the workload waits for its network.
-    fn waits(&self) -> bool {
-        fs::exists(&self.room.directory().join(crate::emulated::WAITING))
     }
 
     async fn begin(&mut self, init: u32, connection: Option<&Connection>) -> Result<(), DriverError> {
@@ -109,9 +119,6 @@ impl Life<'_> {
                 connection.attach_process(init).await?;
             }
             connection.configure(init).await?;
-        }
-        if self.waits() {
-            fs::remove_file(&self.room.directory().join(crate::emulated::WAITING))?;
         }
         self.record.init = Some(init);
         self.record.status = Status::Running;
@@ -147,11 +154,13 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Number 1 takes all others of its namespace along.
+    /// Number 1 takes all others of its namespace along; its parent would leave them all.
     fn kill(&mut self) {
         self.killed = true;
-        let process = self.record.init.or(self.child.id()).unwrap_or_default();
-        inside::signal(process, Signal::KILL);
+        // Whose parent was waited for is gone, and its number may be somebody else's by now.
+        let Some(parent) = self.child.id() else { return };
+        let init = self.record.init.or_else(|| inside::init_of(parent));
+        inside::signal(init.unwrap_or(parent), Signal::KILL);
     }
 
     /// What the workload ended with, by what its container's parent ended with.
@@ -207,3 +216,6 @@ impl Life<'_> {
 fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| BY_SIGNAL + status.signal().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@ use std::process::Stdio;
 
 use port_content::fs;
 use port_content::lock::{self, Mode};
+use rustix::io::Errno;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -104,11 +105,19 @@ pub(crate) async fn connect(
         forward::publish(*port, SocketAddr::from((address, port.container)), &mut forwarders).await?;
     }
     // A kernel without tables, or one that owns none: the host and the other workloads are reached all the same.
-    let way_out = way_out::open(address, BRIDGE).ok();
+    let way_out = way_out::open(address, BRIDGE);
+    record.warnings.extend(way_out.as_ref().err().map(no_way_out));
     // Written before the lock is given back: the next one looks at the records.
     record.address = Some(address);
     room.write_record(record)?;
-    Ok(Connection { address, has_six, _forwarders: forwarders, _way_out: way_out })
+    Ok(Connection { address, has_six, _forwarders: forwarders, _way_out: way_out.ok() })
+}
+
+fn no_way_out(error: &Errno) -> String {
+    format!(
+        "`network.mode`: expected a kernel that gives the workload a way out of the host (nf_tables, Linux 5.12), found none: {}",
+        std::io::Error::from(*error)
+    )
 }
 
 impl Connection {
@@ -147,13 +156,15 @@ fn lock_file(room: &Room) -> PathBuf {
     room.directory().with_file_name(".network.lock")
 }
 
-/// The addresses of all other workloads that live.
+/// The addresses of all other workloads that live. What another version left is no workload of the bridge, unless it lives.
 fn taken(room: &Room) -> Result<BTreeSet<Ipv4Addr>, DriverError> {
     let mut taken = BTreeSet::new();
     let rooms = Rooms::new(room.directory().parent().unwrap_or(Path::new("/")).to_owned());
     for other in rooms.all()?.into_iter().filter(|other| other.name() != room.name()) {
-        if let State::Alive(record) = other.state()? {
-            taken.extend(record.address);
+        match other.state() {
+            Ok(State::Alive(record)) => taken.extend(record.address),
+            Err(error) if other.is_taken() => return Err(error),
+            Ok(State::Ended(_)) | Err(_) => {}
         }
     }
     Ok(taken)
@@ -228,5 +239,19 @@ mod tests {
             assert_eq!(on_bridge(asked.parse().unwrap()), found, "{asked}");
         }
         assert!(!on("10.209.0.1") && !on("10.209.0.255") && !on("10.209.1.2") && !on("192.168.0.2"));
+    }
+
+    #[test]
+    fn a_room_of_another_version_is_in_nobodys_way_unless_it_lives() {
+        let directory = tempfile::tempdir().unwrap();
+        let rooms = Rooms::new(directory.path().to_owned());
+        let (room, old) = (rooms.room("web"), rooms.room("old"));
+        fs::create_dir_all(old.directory()).unwrap();
+        port_content::atomic::write(&old.directory().join("job.json"), b"{}").unwrap();
+        let record = Record { version: 2, ..Record::starting(1, Vec::new()) };
+        old.write_record(&record).unwrap();
+        assert!(taken(&room).unwrap().is_empty());
+        let _lock = old.take().unwrap().unwrap();
+        assert!(taken(&room).is_err(), "nobody knows which address it has");
     }
 }

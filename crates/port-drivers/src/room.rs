@@ -182,7 +182,10 @@ impl Room {
             let record = self.record()?;
             return Ok(State::Alive(record.unwrap_or_else(|| Record::starting(0, Vec::new()))));
         };
-        let mut record = self.record()?.unwrap_or_else(|| Record::starting(0, Vec::new()));
+        let Some(mut record) = self.record()? else {
+            // Its supervisor comes yet, or never came: nobody else has a say in the record.
+            return Ok(State::Ended(Record::starting(0, Vec::new())));
+        };
         if matches!(record.status, Status::Starting | Status::Running) {
             let reason = "its supervisor was killed".to_owned();
             control_group::remove(&record.groups);
@@ -202,8 +205,10 @@ impl Room {
     /// # Errors
     /// It runs, or its files cannot be removed.
     pub fn remove(&self) -> Result<(), DriverError> {
+        let running = || DriverError::Running { name: self.name.clone() };
+        let _claim = self.claim_start()?.ok_or_else(running)?;
         match self.state()? {
-            State::Alive(_) => Err(DriverError::Running { name: self.name.clone() }),
+            State::Alive(_) => Err(running()),
             State::Ended(_) => Ok(fs::remove_dir_all(&self.directory)?),
         }
     }
@@ -264,6 +269,18 @@ mod tests {
         assert_eq!(room.record().unwrap().unwrap(), record);
         port_content::atomic::write(&room.record_file(), b"").unwrap();
         assert_eq!(room.record().unwrap(), None, "a power cut left it");
+    }
+
+    #[test]
+    fn who_looks_at_a_workload_that_starts_leaves_it_alone() {
+        let (_directory, _, room) = room();
+        let claim = room.claim_start().unwrap().unwrap();
+        assert_eq!(room.state().unwrap(), State::Ended(Record::starting(0, Vec::new())));
+        assert_eq!(room.record().unwrap(), None);
+        assert!(matches!(room.remove(), Err(DriverError::Running { .. })));
+        drop(claim);
+        room.remove().unwrap();
+        assert!(!fs::exists(room.directory()));
     }
 
     #[test]

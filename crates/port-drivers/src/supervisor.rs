@@ -16,6 +16,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use port_content::lock::Lock;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
@@ -39,6 +40,8 @@ use crate::room::{NAME_SERVERS, Room};
 
 /// How often a container that starts is looked at.
 const INTERVAL: Duration = Duration::from_millis(5);
+/// A look at a room takes milliseconds; a second is more than that.
+const LOCK_ATTEMPTS: u32 = 200;
 /// The last process of a group is gone a moment after it ended.
 const GROUP_ATTEMPTS: u32 = 200;
 /// How a shell says that a signal ended a command.
@@ -52,23 +55,34 @@ pub type Watcher = Box<dyn AsyncWrite + Send + Unpin>;
 /// # Errors
 /// The room is somebody else's or holds no job. What goes wrong after that is in the record.
 pub async fn supervise(room: &Room, watchers: Option<[Watcher; 2]>) -> Result<Record, DriverError> {
-    let name = || room.name().to_owned();
-    let _lock = room.take()?.ok_or_else(|| DriverError::Running { name: name() })?;
+    let _lock = taken(room).await?;
     let job = room.job()?;
     let mut record = Record::starting(std::process::id(), job.warnings.clone());
     room.write_record(&record)?;
     let ended = run(room, &job, watchers, &mut record).await;
     remove_groups(&record.groups).await;
-    if job.network.is_some() {
-        network::disconnect(room)?;
-    }
     (record.init, record.address, record.agent) = (None, None, None);
     record.status = match ended {
         Ok(code) => Status::Exited { code },
         Err(error) => Status::Failed { reason: error.chain() },
     };
     room.write_record(&record)?;
+    if job.network.is_some() {
+        // How the workload ended is written, and what is left of the bridge the next one finds.
+        let _ = network::disconnect(room);
+    }
     Ok(record)
+}
+
+/// The room's lock. Whoever looks at the room just now has it for a moment.
+async fn taken(room: &Room) -> Result<Lock, DriverError> {
+    for _ in 0..LOCK_ATTEMPTS {
+        if let Some(lock) = room.take()? {
+            return Ok(lock);
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+    Err(DriverError::Running { name: room.name().to_owned() })
 }
 
 async fn run(
@@ -114,8 +128,11 @@ async fn run(
     let pumps = pumps(&log, &mut child, console);
     let (child, signals) = (&mut child, &mut signals);
     let mut life = Life { room, job, record, log: &log, child, signals, killed: false };
-    let status = life.watch(connection.as_ref(), &mut beside).await?;
-    finished(pumps).await?;
+    let watched = life.watch(connection.as_ref(), &mut beside).await;
+    // The log has why it went wrong, where it did.
+    let logged = finished(pumps).await;
+    let status = watched?;
+    logged?;
     Ok(status)
 }
 
@@ -151,7 +168,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    fn listen() -> Result<Self, DriverError> {
+    pub(crate) fn listen() -> Result<Self, DriverError> {
         let listen = |kind| unix::signal(kind).map_err(DriverError::process("listen to signals"));
         Ok(Self { ask: listen(SignalKind::terminate())?, kill: listen(SignalKind::quit())? })
     }

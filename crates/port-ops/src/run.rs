@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use port_model::{Architecture, ProtectionMode, Substrate, Variant};
 use port_runtime::agent::OnOutput;
 use port_runtime::{
-    Confinement,    AgentError, Console, Driver as _, Ending, GuestCommand, Machine, QemuDriver, RuntimeError, SearchPath,
-    accelerator, can_run, doctor, host,
+    AgentError, Confinement, Console, Driver as _, Ending, GuestCommand, Machine, QemuDriver, RuntimeError,
+    SearchPath, accelerator, can_run, doctor, host,
 };
 use serde::Serialize;
 use tokio::io::AsyncRead;

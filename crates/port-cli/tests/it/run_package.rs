@@ -1,5 +1,7 @@
 //! `port run --package` and `port doctor --boot`: the probe kernel, packed as a unikernel is, under every VMM that is here.
 
+mod devices;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 

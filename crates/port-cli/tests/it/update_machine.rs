@@ -175,12 +175,14 @@ fn initramfs(busybox: &[u8], number: u64, health: Health) -> Vec<u8> {
         Health::Broken => format!("echo \"release {number} is not\"\nexit 1\n"),
     };
     let script = format!("#!/busybox sh\n{says}");
+    archive(&[("busybox", busybox), ("init", script.as_bytes())])
+}
+
+/// An initrd of programs, as its kernel unpacks it.
+pub fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();
-    for (at, (name, mode, content)) in
-        [("busybox", 0o100_755, busybox), ("init", 0o100_755, script.as_bytes()), ("TRAILER!!!", 0, b"")]
-            .into_iter()
-            .enumerate()
-    {
+    let (end, mode) = (("TRAILER!!!", &b""[..]), 0o100_755);
+    for (at, (name, content)) in files.iter().chain([&end]).enumerate() {
         let numbers = [at + 1, mode, 0, 0, 1, 0, content.len(), 0, 0, 0, 0, name.len() + 1, 0];
         archive.extend_from_slice(b"070701");
         numbers.iter().for_each(|number| archive.extend_from_slice(format!("{number:08X}").as_bytes()));

@@ -1,7 +1,7 @@
 //! Ports of the host that lead to a workload: what arrives is passed on, byte for byte or datagram for datagram, by the supervisor.
 //!
 //! Invariant: everything here belongs to one set of tasks, and ends with it. What a stranger can make the supervisor hold is bounded:
-//! a client of a datagram port is forgotten when it is silent, and there are never more of them than [`MOST_CLIENTS`].
+//! a client of a datagram port is forgotten when it is silent, and no port has more clients at once than [`MOST_CLIENTS`].
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,7 +20,7 @@ use crate::job::{Port, Transport};
 const RETRY: Duration = Duration::from_millis(20);
 /// How long a client of a datagram port may be silent before the next answer would not find it.
 const SILENCE: Duration = Duration::from_secs(60);
-/// How many clients of one datagram port are remembered; more are not served until others fall silent.
+/// How many clients of one port are served at once; more are not until others leave or fall silent.
 const MOST_CLIENTS: usize = 1024;
 /// No datagram is longer.
 const LONGEST: usize = 65_535;
@@ -40,7 +40,7 @@ pub(super) async fn publish(
             if bound.as_ref().is_err_and(is_without_version_six) {
                 bound = TcpListener::bind(four).await;
             }
-            forwarders.spawn(streams(bound.map_err(taken)?, to));
+            forwarders.spawn(streams(bound.map_err(taken)?, to, MOST_CLIENTS));
         }
         Transport::Udp => {
             let mut bound = UdpSocket::bind(six).await;
@@ -58,11 +58,15 @@ fn is_without_version_six(error: &std::io::Error) -> bool {
     error.kind() != std::io::ErrorKind::AddrInUse && error.kind() != std::io::ErrorKind::PermissionDenied
 }
 
-async fn streams(listener: TcpListener, to: SocketAddr) {
+async fn streams(listener: TcpListener, to: SocketAddr, most: usize) {
     // Connections end with the listener: they are its set's.
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
+        // More of them wait in the kernel, which holds few, until others end.
+        while connections.len() >= most {
+            connections.join_next().await;
+        }
         match listener.accept().await {
             Ok((client, _)) => {
                 connections.spawn(join(client, to));
@@ -189,5 +193,21 @@ mod tests {
         // A port that is taken is said.
         let again = publish(port, to, &mut JoinSet::new()).await.unwrap_err().to_string();
         assert!(again.contains(&format!("cannot publish port {host} of the host")), "{again}");
+    }
+
+    #[tokio::test]
+    async fn a_client_too_many_is_served_when_another_leaves() {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let outside = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = outside.local_addr().unwrap();
+        let mut forwarders = JoinSet::new();
+        forwarders.spawn(streams(outside, server.local_addr().unwrap(), 1));
+        let first = TcpStream::connect(at).await.unwrap();
+        let served = server.accept().await.unwrap();
+        let _second = TcpStream::connect(at).await.unwrap();
+        let early = tokio::time::timeout(RETRY * 5, server.accept()).await;
+        assert!(early.is_err(), "one is served, and one may be");
+        drop((first, served));
+        server.accept().await.unwrap();
     }
 }
