@@ -15,6 +15,7 @@ mod run;
 mod tests;
 
 use port_model::Cmdline;
+use port_runtime::machine_spec::FIRST_GUEST_CID;
 use port_runtime::{
     AgentChannel, Console, Disk, DiskAccess, KernelFamily, MachineSpec, NetworkCard, Share, ShareWay, Tap,
 };
@@ -111,7 +112,11 @@ fn spec(plan: &Plan, files: &MachineFiles, cmdline: &Cmdline) -> MachineSpec {
         disks,
         shares: shares.collect(),
         network: (plan.network.mode == NetworkMode::Bridge).then(|| NetworkCard::Tap(tap(&plan.name))),
-        agent: Some(AgentChannel { side_ports: SIDE_PORTS, ..AgentChannel::default() }),
+        agent: Some(AgentChannel {
+            vsock_cid: context_id(&plan.name),
+            side_ports: SIDE_PORTS,
+            ..AgentChannel::default()
+        }),
         console: Console::Log(files.console.clone()),
     }
 }
@@ -149,6 +154,13 @@ fn tap(name: &str) -> Tap {
     let pairs: Vec<&str> = (0..5).filter_map(|pair| hex.get(2 * pair..2 * pair + 2)).collect();
     // The second lowest bit of the first byte says that nobody assigned it.
     Tap { device: format!("vp-{hex}"), mac: format!("02:{}", pairs.join(":")) }
+}
+
+/// The machine's address on vsock: one host has one set of them, and each workload's name is its own. The lowest three are taken.
+fn context_id(name: &str) -> u32 {
+    let digest = port_content::hashing::digest_of(name.as_bytes());
+    let number = digest.hex().get(..8).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or_default();
+    (number & 0x7fff_ffff).max(FIRST_GUEST_CID)
 }
 
 fn refuse_host_network(plan: &Plan) -> Result<(), DriverError> {

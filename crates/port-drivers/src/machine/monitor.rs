@@ -2,7 +2,7 @@
 //!
 //! | profile | reads and executes | writes besides |
 //! | --- | --- | --- |
-//! | strict, default | the system's programs and libraries, `/proc`, `/sys`, the machine's own files | `/dev`, its run directory, its layer |
+//! | strict, default | the system's programs and libraries, `/proc`, `/sys`, the machine's own files | the devices that VMMs use, its run directory, its layer |
 //! | permissive | everything | everything but `/proc` and `/sys` |
 //! | a file | what it lists | what it lists |
 
@@ -16,6 +16,19 @@ use crate::landlock::Rules;
 
 const READ: [&str; 9] =
     ["/bin", "/etc/ld.so.cache", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr", "/etc/qemu"];
+
+/// What VMMs open of `/dev`: no disk of the host is among it.
+const DEVICES: [&str; 9] = [
+    "/dev/kvm",
+    "/dev/net/tun",
+    "/dev/null",
+    "/dev/random",
+    "/dev/shm",
+    "/dev/urandom",
+    "/dev/vhost-net",
+    "/dev/vhost-vsock",
+    "/dev/zero",
+];
 
 /// The launcher with the rules for this machine's VMM; nothing where there is no launcher, which is a reason of its own.
 pub(super) fn confinement(
@@ -46,7 +59,8 @@ fn of_its_files(spec: &MachineSpec, host: &Host) -> Vec<String> {
     // A VMM need not be the system's.
     let vmms = ["qemu-system-x86_64", "qemu-system-aarch64", "firecracker", "cloud-hypervisor"];
     read.extend(vmms.iter().filter_map(|vmm| host.search.find(vmm)).map(|path| shown(&path)));
-    let mut write = vec!["/dev".to_owned(), RUN_DIRECTORY.to_owned()];
+    let mut write: Vec<String> = DEVICES.map(str::to_owned).into();
+    write.push(RUN_DIRECTORY.to_owned());
     for disk in &spec.disks {
         let list = if disk.access == DiskAccess::ReadWrite { &mut write } else { &mut read };
         list.push(shown(&disk.path));

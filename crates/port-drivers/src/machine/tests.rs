@@ -57,7 +57,8 @@ fn v_5_v_19_v_22_v_28_a_plan_becomes_a_machine_of_its_size_and_kernel() {
     let rules = machine.confinement.join(" ");
     for part in [
         "--read /boot/vmlinux --read /rooms/web_1/machine/initrd.cpio",
-        "--write /dev --write {run-directory} --write /rooms/web_1/layer.ext4 --",
+        "--write /dev/kvm --write /dev/net/tun --write /dev/null --write /dev/random --write /dev/shm --write /dev/urandom \
+         --write /dev/vhost-net --write /dev/vhost-vsock --write /dev/zero --write {run-directory} --write /rooms/web_1/layer.ext4 --",
     ] {
         assert!(rules.contains(part), "{part}\n{rules}");
     }
@@ -88,4 +89,10 @@ fn c_48_what_a_machine_cannot_keep_is_refused_by_name() {
     let error = prepared(&strict, false).unwrap_err().to_string();
     assert!(error.contains("`security.seccomp_profile`"), "{error}");
     assert_eq!(prepared(&strict, true).unwrap().warnings.len(), 1);
+}
+
+#[test]
+fn machines_of_two_workloads_have_two_addresses_on_vsock() {
+    let (one, other) = (context_id("one"), context_id("other"));
+    assert!(one != other && one.min(other) >= FIRST_GUEST_CID && one.max(other) < u32::MAX);
 }

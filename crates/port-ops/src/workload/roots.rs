@@ -159,7 +159,7 @@ async fn manifest_of(
 
 async fn named(side: &Side, reference: &Reference, variant: Variant) -> Result<Descriptor, CopyError> {
     if reference.digest().is_none() {
-        for tag in [reference.version().to_owned(), reference.variant_tag(variant)] {
+        for tag in [reference.variant_tag(variant), reference.version().to_owned()] {
             if let Some(found) = side.find(&tag).await? {
                 return Ok(found);
             }
