@@ -195,3 +195,40 @@ fn repository(text: &str) -> Result<RepositoryPlace, CommandError> {
         if text.contains("://") { wrong.hint(hint) } else { wrong }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use port_update::config::UnknownKeys;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: FollowFlags,
+    }
+
+    fn flags(words: &[&str]) -> FollowFlags {
+        Line::parse_from(["update"].iter().chain(words)).flags
+    }
+
+    #[test]
+    fn ou_3_ou_22_the_command_line_goes_before_the_file_and_the_file_before_defaults() {
+        let text = "registry=h.example/os\ntag=7\nchannel=lts\nmaintenance_window=02:00-04:00\n";
+        let file = Config::parse(text, UnknownKeys::Refused).unwrap();
+        let none = Config::default();
+        let channel = |words, config| flags(words).profile(config).unwrap().channel;
+        assert_eq!(channel(&[], &none), "stable");
+        assert_eq!(channel(&[], &file), "lts");
+        assert_eq!(channel(&["--channel", "edge"], &file), "edge");
+        let window = |words| flags(words).profile(&file).unwrap().window;
+        assert_eq!(window(&[]), file.maintenance_window);
+        assert_eq!(window(&["--maintenance-window", "05:00-06:00"]), "05:00-06:00".parse().unwrap());
+        let tag = |words: &[&str]| flags(words).place(&file).unwrap().1;
+        assert_eq!(tag(&[]).as_deref(), Some("7"));
+        assert_eq!(tag(&["--tag", "8"]).as_deref(), Some("8"));
+        // Another place is another tag's: the channel's, unless one is said.
+        assert_eq!(tag(&["--registry", "other.example/os"]), None);
+    }
+}
