@@ -94,14 +94,15 @@ fn ku_32_a_package_serves_on_a_published_port_and_has_its_volumes() {
     let neighbour = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (of_neighbour, published) = (neighbour.local_addr().unwrap().port(), free_port());
     let script = format!(
-        "/busybox mkdir /data /fixed
+        "/busybox mkdir -p /dev /data /fixed
+/busybox mount -t devtmpfs dev /dev
 mount='/busybox mount -t 9p -o trans=virtio,version=9p2000.L'
 $mount data /data && $mount fixed /fixed && echo MOUNTED
 /busybox cat /fixed/page >/data/page
 /busybox touch /fixed/own || echo FIXED
 /busybox ip address add 10.0.2.15/24 dev eth0
 /busybox ip link set eth0 up
-/busybox nc -w 2 10.0.2.2 {of_neighbour} </dev/null && echo REACHED || echo ALONE
+echo hello | /busybox nc -w 2 10.0.2.2 {of_neighbour} && echo REACHED || echo ALONE
 /busybox httpd -p 80 -h /data
 echo SERVING
 while [ ! -e /data/stop ]; do /busybox sleep 1; done
