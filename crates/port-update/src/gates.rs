@@ -72,7 +72,8 @@ pub enum Force {
 }
 
 /// What becomes of a release here.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Decision {
     /// Take it.
     Take,

@@ -66,6 +66,18 @@ impl Fleet {
         done(&self.machine, &[&words[..], &said, more].concat());
     }
 
+    /// A machine that keeps its first release in B and tries its second in A.
+    pub fn on_trial() -> Self {
+        let fleet = Self::new();
+        fleet.release("v0.1.0", 1);
+        fleet.update();
+        fleet.release("v0.2.0", 2);
+        expect(&fleet.apply(), 0);
+        expect(&fleet.verb("activate", &[]), 0);
+        assert_eq!(fleet.boot(), SlotName::A);
+        fleet
+    }
+
     /// Publishes and signs.
     pub fn release(&self, version: &str, sequence: u64) {
         self.publish(version);
@@ -353,13 +365,7 @@ fn t_20_i_7_a_release_that_never_gets_well_is_left_by_itself_and_denied() {
 
 #[test]
 fn ou_21_t_20_failed_checks_take_the_way_back() {
-    let fleet = Fleet::new();
-    fleet.release("v0.1.0", 1);
-    fleet.update();
-    fleet.release("v0.2.0", 2);
-    expect(&fleet.apply(), 0);
-    expect(&fleet.verb("activate", &[]), 0);
-    assert_eq!(fleet.boot(), SlotName::A);
+    let fleet = Fleet::on_trial();
     let sick = ["--command", "/bin/false", "--auto-rollback-after", "2"];
     expect(&fleet.verb("healthcheck", &sick), 50);
     fleet.is_at("trial");

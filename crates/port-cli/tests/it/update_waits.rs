@@ -73,13 +73,7 @@ fn an_inhibitor_blocks_and_lets_go() {
 
 #[test]
 fn i_7_denials_are_shown_with_their_reason_and_taken_back_by_an_operator_alone() {
-    let fleet = Fleet::new();
-    fleet.release("v0.1.0", 1);
-    fleet.update();
-    fleet.release("v0.2.0", 2);
-    expect(&fleet.apply(), 0);
-    expect(&fleet.verb("activate", &[]), 0);
-    assert_eq!(fleet.boot(), SlotName::A);
+    let fleet = Fleet::on_trial();
     let sick = ["--command", "/bin/false", "--auto-rollback-after", "1"];
     expect(&fleet.verb("healthcheck", &sick), 50);
     assert_eq!(fleet.boot(), SlotName::B);
@@ -119,13 +113,7 @@ fn what_a_later_release_withdraws_is_denied_from_then_on() {
 
 #[test]
 fn a_machine_without_a_good_slot_waits_for_an_operator() {
-    let fleet = Fleet::new();
-    fleet.release("v0.1.0", 1);
-    fleet.update();
-    fleet.release("v0.2.0", 2);
-    expect(&fleet.apply(), 0);
-    expect(&fleet.verb("activate", &[]), 0);
-    assert_eq!(fleet.boot(), SlotName::A);
+    let fleet = Fleet::on_trial();
     // The way back rots, and the new system is sick.
     fleet.machine.write("slots/B/vmlinuz", "rotten");
     let boot = fleet.machine.read("slots/boot.json");

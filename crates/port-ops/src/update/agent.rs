@@ -34,7 +34,7 @@ use crate::trust::Policies;
 
 pub use apply::{ApplyReport, Outcome, apply};
 pub use boot::{BootReport, HealthChecks, activate, healthcheck, reboot, repair, rollback};
-pub use consider::{Considered, Verdict, consider};
+pub use consider::{Considered, consider};
 pub use error::AgentError;
 pub use origin::Origin;
 

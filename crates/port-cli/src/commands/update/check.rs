@@ -7,8 +7,9 @@
 
 use clap::Args;
 use port_model::Architecture;
-use port_ops::update::agent::{Considered, Verdict, consider};
+use port_ops::update::agent::{Considered, consider};
 use port_ops::update::{self as ops, FetchRequest, Publisher, RepositoryPlace};
+use port_update::gates::Decision;
 
 use super::agent::{AgentFlags, DEFERRED, Settings, UP_TO_DATE, at, code_of, usage};
 use super::follow::FollowFlags;
@@ -71,31 +72,31 @@ async fn considered(arguments: Arguments, global: &Global, ui: Ui) -> Result<u8,
     match consider((&slots, &settings.state), &followed, &profile, &Settings::now(), follow.force()).await {
         Ok(report) => {
             ui.report(&report, || text(&report))?;
-            Ok(code(&report.verdict))
+            Ok(code(&report.decision))
         }
         Err(error) => Ok(code_of(error, ui)),
     }
 }
 
-fn code(verdict: &Verdict) -> u8 {
-    match verdict {
-        Verdict::Take => 0,
-        Verdict::UpToDate => UP_TO_DATE,
-        Verdict::Deferred { .. } => DEFERRED,
-        Verdict::Refused { class, .. } => class.exit_code(),
+fn code(decision: &Decision) -> u8 {
+    match decision {
+        Decision::Take => 0,
+        Decision::UpToDate => UP_TO_DATE,
+        Decision::Deferred { .. } => DEFERRED,
+        Decision::Refused { class, .. } => class.exit_code(),
     }
 }
 
 fn text(report: &Considered) -> String {
     let version = &report.version;
-    let mut text = match &report.verdict {
-        Verdict::Take => format!("{version} is offered, and may be taken now\n"),
-        Verdict::UpToDate => format!("{version} runs already\n"),
-        Verdict::Deferred { reason, until } => {
+    let mut text = match &report.decision {
+        Decision::Take => format!("{version} is offered, and may be taken now\n"),
+        Decision::UpToDate => format!("{version} runs already\n"),
+        Decision::Deferred { reason, until } => {
             let until = until.map_or_else(String::new, |until| format!(", until {}", at(until)));
             format!("{version} is offered, and waits: {reason}{until}\n")
         }
-        Verdict::Refused { class, reason } => {
+        Decision::Refused { class, reason } => {
             format!("{version} is offered, and not taken ({class}): {reason}\n")
         }
     };

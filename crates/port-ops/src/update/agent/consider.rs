@@ -5,41 +5,17 @@ use std::path::Path;
 use port_model::Digest;
 use port_update::gates::{Decision, Force, Moment};
 use port_update::machine::Phase;
-use port_update::{Class, Slots, Version};
+use port_update::{Slots, Version};
 use serde::Serialize;
 
 use super::{AgentError, Followed, Now, Profile, device, status, waits};
-
-/// What becomes of a release here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
-pub enum Verdict {
-    /// apply would take it.
-    Take,
-    /// It runs.
-    UpToDate,
-    /// Not yet.
-    Deferred {
-        /// Why.
-        reason: String,
-        /// Until when, in seconds since 1970, where that is known.
-        until: Option<u64>,
-    },
-    /// Never.
-    Refused {
-        /// What kind of no.
-        class: Class,
-        /// Why.
-        reason: String,
-    },
-}
 
 /// What is offered, and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Considered {
     /// What becomes of it.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub decision: Decision,
     /// The release.
     pub version: Version,
     /// Its manifest or index; of a web server's, its own name.
@@ -75,14 +51,8 @@ pub async fn consider(
         Decision::Take => waits(profile, &known.record, now.seconds, force)?.1.unwrap_or(Decision::Take),
         other => other,
     };
-    let verdict = match decision {
-        Decision::Take => Verdict::Take,
-        Decision::UpToDate => Verdict::UpToDate,
-        Decision::Deferred { reason, until } => Verdict::Deferred { reason, until },
-        Decision::Refused { class, reason } => Verdict::Refused { class, reason },
-    };
     Ok(Considered {
-        verdict,
+        decision,
         signed: offer.is_signed(),
         sequence: offer.target.sequence,
         expires: offer.expires(),
