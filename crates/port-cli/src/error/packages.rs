@@ -1,9 +1,13 @@
 //! Advice for packages.
 
-use port_layout::kraftkit::{KraftkitError, PackageConflict};
+use port_layout::kraftkit::{DEFAULT_REGISTRY, KraftkitError, PackageConflict};
 use port_ops::packages::PackageError;
 
 use super::{CommandError, Exit, NOTHING_CHANGED, registry, store, trust};
+
+/// What kraft, and so Port, takes a name without a registry to mean.
+const BARE_NAME: &str = "a name without a registry is one at unikraft.org: `port packages list` says what is here, `port packages retag` \
+                         gives a package the name of another registry";
 
 impl From<PackageError> for CommandError {
     fn from(error: PackageError) -> Self {
@@ -62,7 +66,9 @@ fn advice(error: &PackageError) -> (Exit, Vec<String>) {
             (Exit::Failed, NOTHING_CHANGED)
         }
         PackageError::Registry(error) => {
-            return (registry::exit(error.kind()), registry::hint(error).into_iter().collect());
+            let bare = error.registry.as_str() == DEFAULT_REGISTRY;
+            let hints = registry::hint(error).into_iter().chain(bare.then(|| BARE_NAME.to_owned()));
+            return (registry::exit(error.kind()), hints.collect());
         }
         PackageError::Store(error) => return store::advice(error),
         PackageError::Kraftkit(_)
